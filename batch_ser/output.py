@@ -1,0 +1,169 @@
+"""Where a job's results lie, and how finished tables take their places.
+
+`--out results.parquet` ends as three files; any other name is a folder with `segments/`, `files/`
+and `run.json`. `run.json` is written last and means "complete". While a job runs, everything is in
+the working folder; publishing moves whole files and can be taken up again after a crash.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch_ser.errors import MismatchError, UsageError
+
+TABLES = ("segments", "files")
+
+
+@dataclass(frozen=True)
+class Output:
+    """The places of one output."""
+
+    out: Path
+
+    def __post_init__(self) -> None:
+        if "://" in str(self.out):
+            raise UsageError(f"--out {self.out}: this version writes local files only")
+        if self.single_file and self.out.is_dir():
+            raise MismatchError(f"--out {self.out} is a folder; expected a file, or no .parquet")
+
+    @property
+    def single_file(self) -> bool:
+        return self.out.suffix == ".parquet"
+
+    def _sibling(self, ending: str) -> Path:
+        return self.out.with_name(self.out.stem + ending)
+
+    def table(self, name: str) -> Path:
+        """The final place of `segments` or `files`: a file, or a folder of parts."""
+        if not self.single_file:
+            return self.out / name
+        return self.out if name == "segments" else self._sibling(f".{name}.parquet")
+
+    @property
+    def run_json(self) -> Path:
+        return self._sibling(".run.json") if self.single_file else self.out / "run.json"
+
+    @property
+    def work(self) -> Path:
+        return self._sibling(".work") if self.single_file else self.out / "work"
+
+    @property
+    def final(self) -> Path:
+        """Where new tables are made before they are published."""
+        return self.work / "final"
+
+    @property
+    def settings_json(self) -> Path:
+        return self.work / "settings.json"
+
+    @property
+    def own_paths(self) -> tuple[str, ...]:
+        """Absolute paths that a walk must not take for inputs."""
+        places = [self.table("segments"), self.table("files"), self.run_json, self.work]
+        if not self.single_file:
+            places.append(self.out)
+        return tuple(str(place.absolute()) for place in places)
+
+    def table_files(self, name: str) -> list[Path]:
+        """The Parquet files of a final table, in order; none while there is no such table."""
+        place = self.table(name)
+        return [place] if place.is_file() else sorted(place.glob("*.parquet"))
+
+    def run_record(self) -> dict[str, Any] | None:
+        """What `run.json` says, or None while nothing is complete."""
+        return read_json(self.run_json)
+
+    def check_ours(self) -> None:
+        """Refuse to write over what this program did not make.
+
+        Raises:
+            MismatchError: the output exists without a record of ours.
+        """
+        if self.run_json.exists() or self.settings_json.exists():
+            return
+        present = [
+            place for place in (self.table("segments"), self.table("files")) if place.exists()
+        ]
+        if not self.single_file and self.out.exists() and any(self.out.iterdir()):
+            present = [self.out]
+        if present:
+            raise MismatchError(
+                f"--out: {present[0]} exists and is not an output of batch-ser; "
+                "choose another name or move it away"
+            )
+
+    def publish(self) -> None:
+        """Move finished tables to their places, the record last, and remove the working folder.
+
+        Does nothing unless `final/run.json` says that all of them are whole; after a crash the
+        next call goes on where it stopped.
+        """
+        if not (self.final / "run.json").exists():
+            return
+        for name in TABLES:
+            made = self.final / (f"{name}.parquet" if self.single_file else name)
+            if made.is_dir() and self.table(name).exists():
+                self.table(name).rename(self._aside(name))
+            if made.exists():
+                made.replace(self.table(name))
+        (self.final / "run.json").replace(self.run_json)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _aside(self, name: str) -> Path:
+        number = len(list(self.work.glob(f"old-{name}-*")))
+        return self.work / f"old-{name}-{number}"
+
+    def earlier_settings(self) -> dict[str, Any] | None:
+        """The fingerprint of what lies here, complete or not; None if nothing does."""
+        record = self.run_record()
+        return record["fingerprint"] if record else read_json(self.settings_json)
+
+    def remove(self, keep: Path) -> None:
+        """Delete an output of ours (`--restart`), but the driver's own file; the record last."""
+        places = [*self.work.glob("*"), self.table("segments"), self.table("files")]
+        for place in places:
+            if place.is_dir():
+                shutil.rmtree(place)
+            elif place != keep:
+                place.unlink(missing_ok=True)
+        self.run_json.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None if there is no such file.
+
+    Raises:
+        MismatchError: the file is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise MismatchError(f"{path} is damaged ({error}); --restart begins again") from error
+    if not isinstance(content, dict):
+        raise MismatchError(f"{path} is not a record of batch-ser")
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file whole: made beside its place, then moved there."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    partial.replace(path)
+
+
+def describe_files(paths: list[Path], below: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of files, by their names below a folder."""
+    described = {}
+    for path in paths:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        described[str(path.relative_to(below))] = {
+            "size_bytes": path.stat().st_size,
+            "sha256": digest,
+        }
+    return described

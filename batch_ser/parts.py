@@ -1,0 +1,172 @@
+"""Committed parts: what is done, while the job runs.
+
+The unit of truth is the file: it has all its rows or none. A part is a segments file and then a
+files file that names it with its SHA-256; the second one's existence is the commit. Only the
+driver writes, each object in one go.
+"""
+
+import hashlib
+import io
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch_ser.output import Output
+from batch_ser.tables import FAILED
+
+SEGMENTS_ENDING, FILES_ENDING = ".segments.parquet", ".files.parquet"
+PART_ROW_GROUP = 4096  # finalising holds one row group per part
+Version = tuple[int, int]  # size in bytes, modified in microseconds
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of some files, sorted by file; a published table counts as the earliest part."""
+
+    segments: tuple[Path, ...]
+    files: tuple[Path, ...]
+    committed: float
+
+    @property
+    def is_published(self) -> bool:
+        return self.committed == 0.0
+
+    def rows(self, table: str) -> Iterator[tuple[str, pa.Table]]:
+        """The rows of each file, in order of its name."""
+        for path in self.segments if table == "segments" else self.files:
+            yield from _by_file(path)
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The version of a file that counts, and the part that holds it."""
+
+    version: Version
+    failed: bool
+    part: int
+
+
+def commit(work: Path, segments: pa.Table, files: pa.Table) -> None:
+    """Make rows part of the truth."""
+    folder = work / "parts"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = uuid.uuid4().hex
+    data = _as_parquet(segments.sort_by("file") if len(segments) else segments)
+    _write(folder / f"{name}{SEGMENTS_ENDING}", data)
+    digest = hashlib.sha256(data).hexdigest()
+    metadata = {"segments_sha256": digest, "committed": repr(time.time())}
+    marked = files.sort_by("file").replace_schema_metadata((files.schema.metadata or {}) | metadata)
+    _write(folder / f"{name}{FILES_ENDING}", _as_parquet(marked))
+
+
+def _as_parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", row_group_size=PART_ROW_GROUP)
+    return buffer.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def committed_parts(output: Output) -> list[Part]:
+    """The published tables, if any, and then every committed part in order.
+
+    A part whose segments are missing or damaged does not count: its files are done again.
+    """
+    parts = []
+    for path in (output.work / "parts").glob(f"*{FILES_ENDING}"):
+        segments = path.with_name(path.name.removesuffix(FILES_ENDING) + SEGMENTS_ENDING)
+        metadata = pq.read_schema(path).metadata or {}
+        if segments.exists() and metadata[b"segments_sha256"].decode() == _sha256(segments):
+            parts.append(Part((segments,), (path,), float(metadata[b"committed"])))
+    parts.sort(key=lambda part: part.committed)
+    if output.run_json.exists():
+        tables = [tuple(output.table_files(name)) for name in ("segments", "files")]
+        parts.insert(0, Part(tables[0], tables[1], 0.0))
+    return parts
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def winners(parts: Iterable[Part]) -> dict[str, Winner]:
+    """For each file the newest version, of equals a good one before a failed one, then the
+    earliest commit.
+    """
+    best: dict[str, Winner] = {}
+    for number, part in enumerate(parts):
+        for path in part.files:
+            columns = ["file", "size_bytes", "modified", "status"]
+            table = pq.read_table(path, columns=columns)
+            table = table.set_column(2, "modified", table["modified"].cast(pa.int64()))
+            for name, size, modified, status in zip(
+                *(column.to_pylist() for column in table.columns), strict=True
+            ):
+                new = Winner((size, modified or 0), status == FAILED, number)
+                old = best.get(name)
+                if old is None or _beats(new, old):
+                    best[name] = new
+    return best
+
+
+def _beats(new: Winner, old: Winner) -> bool:
+    if new.version != old.version:
+        return (new.version[1], new.part) > (old.version[1], old.part)
+    return old.failed and not new.failed
+
+
+def merged(parts: list[Part], wins: dict[str, Winner], table: str) -> Iterator[pa.Table]:
+    """The winning rows of every file in order of its name, one table a file, with flat memory."""
+    cursors = [_Cursor(part.rows(table)) for part in parts]
+    for name in sorted(wins):
+        rows = cursors[wins[name].part].take(name)
+        if rows is not None:
+            yield rows
+
+
+class _Cursor:
+    """Goes once through rows that are sorted by file."""
+
+    def __init__(self, rows: Iterator[tuple[str, pa.Table]]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def take(self, name: str) -> pa.Table | None:
+        """The rows of a file, or None if it has none here."""
+        while self._next and self._next[0] < name:
+            self._next = next(self._rows, None)
+        if not self._next or self._next[0] != name:
+            return None
+        found = self._next[1]
+        self._next = next(self._rows, None)
+        return found
+
+
+def _by_file(path: Path) -> Iterator[tuple[str, pa.Table]]:
+    """A Parquet file's rows, one table a file, however they lie in row groups."""
+    held: tuple[str, list[pa.Table]] | None = None
+    with pq.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches(PART_ROW_GROUP):
+            table, at = pa.Table.from_batches([batch]), 0
+            for name, same in groupby(batch.column("file").to_pylist()):
+                rows = table.slice(at, length := len(list(same)))
+                at += length
+                if held and held[0] == name:
+                    held[1].append(rows)
+                    continue
+                if held:
+                    yield held[0], pa.concat_tables(held[1])
+                held = name, [rows]
+    if held:
+        yield held[0], pa.concat_tables(held[1])

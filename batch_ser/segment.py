@@ -1,0 +1,220 @@
+"""Segmenters: a channel's samples, block by block, to spans that cover its whole time line.
+
+A segmenter is called with each block and yields spans in the order of their starts, without
+holes: what is scored carries the samples that the network hears, everything else says why it is
+not scored. That is what closes the books (`Ledger` in `jobs/shard.py`). However a signal is cut
+into blocks, the spans are the same.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from batch_ser.audio import Samples
+from batch_ser.errors import UsageError
+
+
+class Kind(StrEnum):
+    """What became of a stretch of sound."""
+
+    SCORED = "scored"
+    NOT_SPEECH = "not_speech"
+    TOO_SHORT = "too_short"
+    NOT_ASKED = "not_asked"
+
+
+class Span(NamedTuple):
+    """A stretch [start, end) of a channel, in samples at the segmenter's rate.
+
+    `samples` is what the network hears, for scored spans; it may begin before `start` when a
+    segment is longer than the network takes. `closes` is False for every such piece but a
+    segment's last.
+    """
+
+    kind: Kind
+    start: int
+    end: int
+    samples: Samples | None = None
+    closes: bool = True
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How recordings are cut; part of a job's fingerprint and of every checkpoint."""
+
+    method: str = "speech"
+    window_s: float = 4.0
+    hop_s: float = 4.0
+    min_s: float = 0.5
+    max_s: float = 8.0
+    piece_s: float = 30.0  # what the network takes at once
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError(f"--segment {self.method}: expected one of {', '.join(METHODS)}")
+        for name in ("window_s", "hop_s", "min_s"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"--{name.replace('_', '-')} must be more than 0 seconds")
+        if self.max_s < max(1.0, 2 * self.min_s):
+            raise UsageError(
+                f"--max-s {self.max_s:g}: expected at least 1 second and twice --min-s "
+                f"({self.min_s:g}), so that a cut leaves two halves that can be scored"
+            )
+        if max(self.window_s, self.max_s) > LONGEST_S:
+            raise UsageError(
+                f"--window-s and --max-s are at most {LONGEST_S:g} seconds, because a segment is "
+                "held in memory; --segment whole takes recordings of any length"
+            )
+
+    @classmethod
+    def resolve(
+        cls, given: Mapping[str, float | str | None], checkpoint: Mapping[str, float | str]
+    ) -> "SegmentSettings":
+        """Settings from the command line before the checkpoint's before the program's.
+
+        The program's `max_s` is at most what the network takes, its hop is the window.
+        """
+        asked = {key: value for key, value in given.items() if value is not None}
+        merged = dict(asdict_of_defaults(checkpoint) | asked)
+        merged.setdefault("hop_s", merged["window_s"])
+        if "window_s" in asked and "hop_s" not in asked:
+            merged["hop_s"] = merged["window_s"]
+        return cls(**merged)  # type: ignore[arg-type]
+
+
+def asdict_of_defaults(checkpoint: Mapping[str, float | str]) -> dict[str, float | str]:
+    """The program's defaults under a checkpoint's, which must name its `piece_s`."""
+    defaults = {field.name: field.default for field in fields(SegmentSettings)}
+    piece_s = float(checkpoint["piece_s"])
+    defaults["max_s"] = min(8.0, piece_s)
+    return defaults | dict(checkpoint)  # type: ignore[return-value]
+
+
+LONGEST_S = 600.0
+
+
+class Segmenter(Protocol):
+    """Blocks of one channel to spans."""
+
+    def __call__(self, samples: Samples, last: bool) -> Iterator[Span]:
+        """Take the next samples (n,), yield the spans that they complete; `last` ends all."""
+
+
+class Track:
+    """The stretch of a channel that may still be needed, by absolute sample positions."""
+
+    def __init__(self) -> None:
+        self._samples = np.zeros(0, np.float32)
+        self.start = 0
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self._samples)
+
+    def append(self, samples: Samples) -> None:
+        self._samples = np.concatenate([self._samples, samples])
+
+    def cut(self, start: int, end: int) -> Samples:
+        """A copy of [start, end), so that what is kept of it keeps nothing else alive."""
+        return self._samples[start - self.start : end - self.start].copy()
+
+    def forget(self, before: int) -> None:
+        gone = max(0, min(before, self.end) - self.start)
+        self._samples = self._samples[gone:]
+        self.start += gone
+
+
+def in_pieces(start: int, samples: Samples, most: int) -> Iterator[Span]:
+    """A segment as pieces of at most `most` samples.
+
+    The last piece covers the segment's final `most` samples; its span is only what is new.
+    """
+    for begin in range(0, len(samples), most):
+        end = min(begin + most, len(samples))
+        heard = samples[max(0, end - most) : end]
+        yield Span(Kind.SCORED, start + begin, start + end, heard, closes=end == len(samples))
+
+
+class Whole:
+    """The whole channel is one segment; longer ones stream in pieces."""
+
+    def __init__(self, rate_hz: int, settings: SegmentSettings) -> None:
+        self._track = Track()
+        self._next = 0
+        self._most = round(settings.piece_s * rate_hz)
+        self._least = round(settings.min_s * rate_hz)
+
+    def __call__(self, samples: Samples, last: bool) -> Iterator[Span]:
+        self._track.append(samples)
+        while self._track.end > self._next + self._most:
+            end = self._next + self._most
+            yield Span(Kind.SCORED, self._next, end, self._track.cut(self._next, end), False)
+            self._track.forget(self._next)  # the last piece may begin after this
+            self._next = end
+        if last and self._track.end > self._next:
+            end = self._track.end
+            if end < self._least:
+                yield Span(Kind.TOO_SHORT, 0, end)
+            else:
+                heard = self._track.cut(max(0, end - self._most), end)
+                yield Span(Kind.SCORED, self._next, end, heard)
+
+
+class Window:
+    """Windows of equal length, `hop_s` apart; a shorter last one if it is at least `min_s` long."""
+
+    def __init__(self, rate_hz: int, settings: SegmentSettings) -> None:
+        self._track = Track()
+        self._next = self._covered = 0
+        self._length = round(settings.window_s * rate_hz)
+        self._hop = max(1, round(settings.hop_s * rate_hz))
+        self._least = round(settings.min_s * rate_hz)
+        self._most = round(settings.piece_s * rate_hz)
+
+    def __call__(self, samples: Samples, last: bool) -> Iterator[Span]:
+        self._track.append(samples)
+        while self._track.end >= self._next + self._length:
+            yield from self._window(self._next + self._length)
+        if last and self._track.end > self._covered:
+            yield from self._rest(self._track.end)
+
+    def _window(self, end: int) -> Iterator[Span]:
+        if self._next > self._covered:
+            yield Span(Kind.NOT_ASKED, self._covered, self._next)
+        yield from in_pieces(self._next, self._track.cut(self._next, end), self._most)
+        self._covered = end
+        self._next += self._hop
+        self._track.forget(self._next)
+
+    def _rest(self, end: int) -> Iterator[Span]:
+        """What no full window covers."""
+        if self._next >= end:
+            yield Span(Kind.NOT_ASKED, self._covered, end)
+        elif end - self._next >= self._least:
+            yield from self._window(end)
+        else:
+            if self._next > self._covered:
+                yield Span(Kind.NOT_ASKED, self._covered, self._next)
+            yield Span(Kind.TOO_SHORT, max(self._next, self._covered), end)
+
+
+def _speech(rate_hz: int, settings: SegmentSettings) -> Segmenter:
+    from batch_ser.speech import Speech  # loads Silero, which the other segmenters do not need
+
+    return Speech(rate_hz, settings)
+
+
+SEGMENTERS: dict[str, Callable[[int, SegmentSettings], Segmenter]] = {
+    "speech": _speech,
+    "window": Window,
+    "whole": Whole,
+}
+METHODS = tuple(SEGMENTERS)
+
+
+def as_metadata(settings: SegmentSettings) -> dict[str, float | str]:
+    """Settings as they are stored in a checkpoint, a fingerprint or a table."""
+    return asdict(settings)

@@ -1,0 +1,268 @@
+"""Speech segments: Silero's voice activity detector and what is made of its regions.
+
+Silero's sequence graph takes many frames in one call and gives the same answers as its model
+called frame by frame, three times as fast. Its own helper forgets the state between calls, so
+the state is carried here, and with it its state machine over the frames' probabilities.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch_ser.audio import Resampler, Samples
+from batch_ser.segment import Kind, SegmentSettings, Span, Track, in_pieces
+
+RATE_HZ = 16_000
+FRAME = 512  # samples: 32 ms
+CONTEXT = 64  # samples of the frame before that the graph wants to see
+FRAMES_PER_CALL = 512
+
+# get_speech_timestamps' defaults
+THRESHOLD = 0.5
+NEGATIVE_THRESHOLD = 0.35
+MIN_SPEECH = RATE_HZ // 4
+MIN_SILENCE = RATE_HZ // 10
+
+PAD = RATE_HZ // 10  # kept before and after speech: onsets and releases are quiet
+MERGE = RATE_HZ // 2  # pauses up to this stay inside a segment
+
+
+def _load_session() -> Any:
+    """Silero's ONNX session; importing the package sets torch to one thread, which is undone."""
+    import torch
+
+    threads = torch.get_num_threads()
+    import silero_vad
+
+    torch.set_num_threads(threads)
+    return silero_vad.load_silero_vad(sequence=True).session
+
+
+class Detector:
+    """Frame probabilities of one stream at 16 kHz, its state carried from block to block."""
+
+    def __init__(self) -> None:
+        self._session = _load_session()
+        self._hidden = np.zeros((1, 1, 128), np.float32)
+        self._cell = np.zeros((1, 1, 128), np.float32)
+        self._context = np.zeros(CONTEXT, np.float32)
+
+    def __call__(self, frames: Samples) -> Samples:
+        """Probabilities of speech (n,) in the next frames (n, 512)."""
+        parts = [
+            self._call(frames[first : first + FRAMES_PER_CALL])
+            for first in range(0, len(frames), FRAMES_PER_CALL)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _call(self, frames: Samples) -> Samples:
+        contexts = np.concatenate([self._context[None], frames[:-1, -CONTEXT:]])
+        self._context = frames[-1, -CONTEXT:].copy()
+        speech, self._hidden, self._cell = self._session.run(
+            ["speech_probs", "hn", "cn"],
+            {"input": np.hstack([contexts, frames]), "h": self._hidden, "c": self._cell},
+        )
+        return np.asarray(speech, np.float32).reshape(-1)
+
+
+@dataclass
+class Regions:
+    """Silero's state machine: frame probabilities to regions of speech, in samples.
+
+    Without a longest region, as `get_speech_timestamps(speech_pad_ms=0)` is by default.
+    """
+
+    now: int = 0  # samples seen
+    start: int | None = None  # of the open region
+    _silent_from: int | None = None
+    closed: list[tuple[int, int]] = field(default_factory=list)  # for the caller to take
+
+    def update(self, probabilities: Samples) -> None:
+        """Take the probabilities of the next frames."""
+        for probability in probabilities.tolist():
+            self._frame(probability)
+            self.now += FRAME
+
+    def _frame(self, probability: float) -> None:
+        if probability >= THRESHOLD:
+            self._silent_from = None
+            if self.start is None:
+                self.start = self.now
+        elif probability < NEGATIVE_THRESHOLD and self.start is not None:
+            if self._silent_from is None:
+                self._silent_from = self.now
+            if self.now - self._silent_from >= MIN_SILENCE:
+                self._close(self._silent_from)
+
+    def _close(self, end: int) -> None:
+        if self.start is not None and end - self.start > MIN_SPEECH:
+            self.closed.append((self.start, end))
+        self.start = self._silent_from = None
+
+    def finish(self, total: int) -> None:
+        """End the stream at `total` samples: an open region ends with it."""
+        self._close(total)
+
+    @property
+    def reaches(self) -> int | None:
+        """Where the open region ends at the earliest; None while it may yet be dropped."""
+        if self.start is None:
+            return None
+        end = self.now if self._silent_from is None else self._silent_from
+        return end if end - self.start > MIN_SPEECH else None
+
+
+class Speech:
+    """Utterances: regions merged over short pauses, padded, cut where they are quiet.
+
+    Longer than `max_s`: cut in the middle of the quietest 32 ms of the last half of `max_s`,
+    leaving at least `min_s`. Shorter than `min_s` after merging: too short. Positions are samples
+    at 16 kHz, on which the detector works, and become the checkpoint's rate in `_span`.
+    """
+
+    def __init__(self, rate_hz: int, settings: SegmentSettings) -> None:
+        self._to_detector = Resampler(rate_hz, RATE_HZ)
+        self._scale = rate_hz / RATE_HZ
+        self._max = round(settings.max_s * RATE_HZ)
+        self._min = round(settings.min_s * RATE_HZ)
+        self._piece = round(settings.piece_s * rate_hz)
+        self._detect = Detector()
+        self._regions = Regions()
+        self._track = Track()  # at the checkpoint's rate
+        self._pending = np.zeros(0, np.float32)  # less than a frame, at 16 kHz
+        self._loudness = Loudness()
+        self._utterance: tuple[int, int] | None = None  # closed regions, merged so far
+        self._cursor = 0  # everything before is in a span
+        self._cutting = False  # the cursor stands inside an utterance
+
+    def __call__(self, samples: Samples, last: bool) -> Iterator[Span]:
+        self._track.append(samples)
+        heard = [self._pending, self._to_detector(samples)]
+        if last:
+            heard.append(self._to_detector(np.zeros(0, np.float32), last=True))
+        waiting = np.concatenate(heard)
+        total = self._regions.now + len(waiting)
+        if last:
+            waiting = np.pad(waiting, (0, -len(waiting) % FRAME))
+        count = len(waiting) // FRAME
+        frames = waiting[: count * FRAME].reshape(count, FRAME)
+        self._pending = waiting[count * FRAME :]
+        # one call of the graph for the block, but the state machine and the spans frame by frame:
+        # what is emitted never depends on where a block ends
+        for frame, probability in zip(frames, self._detect(frames), strict=True):
+            self._loudness.append(frame)
+            self._regions.update(np.array([probability]))
+            yield from self._settle()
+        if last:
+            yield from self._finish(total)
+
+    def _settle(self) -> Iterator[Span]:
+        """Emit what later sound cannot change."""
+        regions = self._regions
+        for region in regions.closed:
+            yield from self._merge(*region)
+        regions.closed.clear()
+        reaches = regions.reaches
+        if self._utterance:
+            start, end = self._utterance
+            if (regions.start if regions.start is not None else regions.now) - end > MERGE:
+                yield from self._end_utterance(start, end, regions.now)
+        if reaches is not None and regions.start is not None:
+            start = self._utterance[0] if self._utterance else regions.start
+            if reaches - self._begin(start) >= self._max + self._min:
+                yield from self._open(start)
+                yield from self._cut_to(reaches)
+        if not self._utterance and regions.start is None and not self._cutting:
+            yield from self._skip_silence()
+
+    def _merge(self, start: int, end: int) -> Iterator[Span]:
+        if self._utterance and start - self._utterance[1] > MERGE:
+            yield from self._end_utterance(*self._utterance, start)
+        self._utterance = (self._utterance[0] if self._utterance else start, end)
+
+    def _begin(self, start: int) -> int:
+        """Where an utterance's sound begins: padded, or where the last cut was."""
+        return self._cursor if self._cutting else max(start - PAD, self._cursor)
+
+    def _open(self, start: int) -> Iterator[Span]:
+        if not self._cutting:
+            yield from self._span(Kind.NOT_SPEECH, self._begin(start))
+            self._cutting = True
+
+    def _cut_to(self, end: int) -> Iterator[Span]:
+        """Cut an utterance that goes on at least until `end`, as far as that settles."""
+        while end - self._cursor >= self._max + self._min:
+            yield from self._cut(self._cursor + self._max)
+
+    def _cut(self, latest: int) -> Iterator[Span]:
+        earliest = self._cursor + self._max // 2
+        yield from self._span(Kind.SCORED, self._loudness.quietest(earliest, latest))
+
+    def _end_utterance(self, start: int, end: int, limit: int) -> Iterator[Span]:
+        """Emit an utterance whose end is known; its padding stays before `limit`."""
+        if not self._cutting and end - start < self._min:
+            yield from self._span(Kind.NOT_SPEECH, start)
+            yield from self._span(Kind.TOO_SHORT, end)
+        else:
+            padded = min(end + PAD, limit)
+            yield from self._open(start)
+            while padded - self._cursor > self._max:
+                yield from self._cut(min(self._cursor + self._max, padded - self._min))
+            yield from self._span(Kind.SCORED, padded)
+        self._utterance, self._cutting = None, False
+
+    def _skip_silence(self) -> Iterator[Span]:
+        """Let go of long silence, so that an hour of it is not held."""
+        settled = self._regions.now - PAD - FRAME
+        if settled - self._cursor >= 10 * RATE_HZ:
+            yield from self._span(Kind.NOT_SPEECH, settled)
+
+    def _finish(self, total: int) -> Iterator[Span]:
+        self._regions.finish(total)
+        for region in self._regions.closed:
+            yield from self._merge(*region)
+        if self._utterance:
+            yield from self._end_utterance(*self._utterance, total)
+        if self._position(self._cursor) < self._track.end:
+            yield Span(Kind.NOT_SPEECH, self._position(self._cursor), self._track.end)
+
+    def _position(self, at: int) -> int:
+        return min(round(at * self._scale), self._track.end)
+
+    def _span(self, kind: Kind, end: int) -> Iterator[Span]:
+        """Everything from the cursor to `end` is of this kind."""
+        start, stop = self._position(self._cursor), self._position(end)
+        if kind is Kind.SCORED:
+            yield from in_pieces(start, self._track.cut(start, stop), self._piece)
+        elif stop > start:
+            yield Span(kind, start, stop)
+        self._cursor = end
+        self._track.forget(stop)
+        self._loudness.forget(end)
+
+
+class Loudness:
+    """Energy of each frame that may still be cut."""
+
+    def __init__(self) -> None:
+        self._energies: list[float] = []
+        self._first = 0
+
+    def append(self, frame: NDArray[np.float32]) -> None:
+        self._energies.append(float(np.dot(frame, frame)))
+
+    def quietest(self, earliest: int, latest: int) -> int:
+        """The middle of the quietest frame that lies in [earliest, latest] samples."""
+        first, last = -(-earliest // FRAME), latest // FRAME
+        energies = self._energies[first - self._first : last - self._first]
+        if not energies:
+            return latest
+        return (first + int(np.argmin(energies))) * FRAME + FRAME // 2
+
+    def forget(self, before: int) -> None:
+        gone = max(0, before // FRAME - self._first)
+        del self._energies[:gone]
+        self._first += gone

@@ -1,0 +1,209 @@
+"""The books of a file: every decoded sample is scored, or it is said why not.
+
+Positions here are frames of the source's own clock, whole numbers, so that the sums are exact.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from batch_ser.audio import MIXED, Recording, Resampler, Samples
+from batch_ser.errors import FileError, Reason
+from batch_ser.inputs import InputFile
+from batch_ser.segment import SEGMENTERS, Kind, SegmentSettings, Span
+from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row
+from models.checkpoint import Probabilities
+
+
+class SegmentScore:
+    """One segment [start, end) in source frames, and the mean of its pieces' probabilities."""
+
+    def __init__(self, start: int) -> None:
+        self.start = self.end = start
+        self._sum: NDArray[np.float64] = np.zeros(())
+        self._weight = 0
+
+    def add(self, probabilities: Probabilities, weight: int) -> None:
+        """Count a piece's probabilities (labels,) by its new samples."""
+        self._sum = self._sum + probabilities.astype(np.float64) * weight
+        self._weight += weight
+
+    @property
+    def probabilities(self) -> Probabilities:
+        mean = self._sum / self._weight
+        return np.asarray(mean / mean.sum(), np.float32)
+
+
+class ChannelBooks:
+    """One channel: its resampler and segmenter, its segments, and what became of each frame."""
+
+    def __init__(self, number: int, from_hz: int, to_hz: int, settings: SegmentSettings) -> None:
+        self.number = number
+        self.frames: Counter[Kind] = Counter()
+        self.scores: list[SegmentScore] = []
+        self.speech: list[tuple[int, int]] = []
+        self._resampler = Resampler(from_hz, to_hz)
+        self._segmenter = SEGMENTERS[settings.method](to_hz, settings)
+        self._ratio = from_hz / to_hz
+        self._decoded = self._counted = 0
+        self._held: Span | None = None
+        self._open: SegmentScore | None = None
+
+    def resample(self, samples: Samples, last: bool) -> Samples:
+        """The next samples of this channel, at the checkpoint's rate."""
+        self._decoded += len(samples)
+        out = self._resampler(samples)
+        return np.concatenate([out, self._resampler(samples[:0], last=True)]) if last else out
+
+    def spans(self, samples: Samples, last: bool) -> Iterator[tuple[Samples, int, SegmentScore]]:
+        """Cut the next samples; yield what is to be scored, and count everything.
+
+        A span is held until the next one comes: the last one ends with the recording, not where
+        rounding between two rates would put it.
+        """
+        for span in self._segmenter(samples, last):
+            if self._held:
+                yield from self._count(self._held, round(self._held.end * self._ratio))
+            self._held = span
+        if last and self._held:
+            yield from self._count(self._held, self._decoded)
+        elif last:
+            self.frames[Kind.TOO_SHORT] += self._decoded  # less than one sample at the new rate
+
+    def _count(self, span: Span, end: int) -> Iterator[tuple[Samples, int, SegmentScore]]:
+        start = round(span.start * self._ratio)
+        if start <= self._counted:  # else there is a hole, and the books will not balance
+            self.frames[span.kind] += max(0, end - self._counted)
+            self._counted = max(end, self._counted)
+        if span.kind in (Kind.SCORED, Kind.TOO_SHORT):
+            self.speech.append((start, end))
+        if span.samples is not None:
+            if self._open is None:
+                self._open = SegmentScore(start)
+                self.scores.append(self._open)
+            self._open.end = end
+            yield span.samples, span.end - span.start, self._open
+            if span.closes:
+                self._open = None
+
+
+@dataclass
+class FileBooks:
+    """One file, from its opening to its rows."""
+
+    file: InputFile
+    method: str
+    error: FileError | None = None
+    recording: Recording | None = None
+    numbers: tuple[int, ...] = ()
+    books: list[ChannelBooks] | tuple[()] = ()
+
+    def open(self, recording: Recording, numbers: list[int]) -> None:
+        """The file could be opened; these channels are scored."""
+        self.recording, self.numbers = recording, tuple(numbers)
+
+    def _totals(self) -> Counter[Kind]:
+        """Frames by kind, summed over all channels of the source."""
+        assert self.recording
+        total: Counter[Kind] = Counter()
+        for books in self.books:
+            shares = self.recording.channels if books.number == MIXED else 1
+            for kind, frames in books.frames.items():
+                total[kind] += shares * frames
+        if MIXED not in self.numbers:
+            left_out = self.recording.channels - len(self.numbers)
+            total[Kind.NOT_ASKED] += left_out * self.recording.decoded_frames
+        return total
+
+    def balance(self) -> None:
+        """Check that every decoded frame is accounted for.
+
+        Raises:
+            FileError: `internal_error` if not; a file that does not balance is not `ok`.
+        """
+        assert self.recording
+        decoded = self.recording.decoded_frames * self.recording.channels
+        counted = self._totals()
+        if decoded != counted.total():
+            raise FileError(
+                Reason.INTERNAL_ERROR,
+                f"the books do not close: {decoded} samples decoded, {counted.total()} accounted "
+                f"for ({dict(counted)}); please report this",
+            )
+
+    def row(self, labels: tuple[str, ...]) -> dict[str, Any]:
+        """The file's row in the files table."""
+        file, recording = self.file, self.recording
+        about: dict[str, Any] = {}
+        if recording:
+            about = {
+                "codec": recording.codec,
+                "sample_rate_hz": recording.rate_hz,
+                "channels": recording.channels,
+            }
+        if self.error or recording is None:
+            assert self.error
+            about |= {"reason": self.error.reason.value, "message": str(self.error)}
+            return file_row(file.file, file.size_bytes, file.modified_us, FAILED, **about)
+        scores = [score for books in self.books for score in books.scores]
+        about |= {"note": "truncated" if recording.truncated else None, "segments": len(scores)}
+        about |= self._seconds(recording) | _mean(scores, labels)
+        status = OK if scores else EMPTY
+        return file_row(file.file, file.size_bytes, file.modified_us, status, **about)
+
+    def _seconds(self, recording: Recording) -> dict[str, Any]:
+        rate_hz, total = recording.rate_hz, self._totals()
+        seconds: dict[str, Any] = {f"{kind}_s": total[kind] / rate_hz for kind in Kind}
+        seconds["duration_s"] = recording.decoded_frames / rate_hz
+        seconds["decoded_s"] = recording.decoded_frames * recording.channels / rate_hz
+        if self.method == "speech":
+            each, overlap, silence = _speech(
+                [books.speech for books in self.books], recording.decoded_frames
+            )
+            seconds["speech_s"] = [frames / rate_hz for frames in each]
+            seconds |= {"overlap_s": overlap / rate_hz, "silence_s": silence / rate_hz}
+        return seconds
+
+    def segments(self, schemas: TableSchemas) -> pa.Table:
+        """The file's rows in the segments table, by channel and segment; none if it failed."""
+        if self.error or self.recording is None:
+            return schemas.segments.empty_table()
+        rate_hz = self.recording.rate_hz
+        columns: dict[str, list[Any]] = {name: [] for name in schemas.segments.names}
+        for books in self.books:
+            for number, score in enumerate(books.scores):
+                best = int(np.argmax(score.probabilities))
+                place = (self.file.file, books.number, number, score.start / rate_hz)
+                verdict = (score.end / rate_hz, schemas.labels[best], score.probabilities[best])
+                row = (*place, *verdict, *score.probabilities, *self.file.columns)
+                for name, value in zip(columns, row, strict=True):
+                    columns[name].append(value)
+        return pa.table(columns, schema=schemas.segments)
+
+
+def _mean(scores: list[SegmentScore], labels: tuple[str, ...]) -> dict[str, float]:
+    """Mean probabilities of a file, weighted by the segments' durations."""
+    if not scores:
+        return {}
+    weights = [score.end - score.start for score in scores]
+    mean = np.average([score.probabilities for score in scores], axis=0, weights=weights)
+    return {f"p_{label}": float(p) for label, p in zip(labels, mean, strict=True)}
+
+
+def _speech(channels: list[list[tuple[int, int]]], total: int) -> tuple[list[int], int, int]:
+    """Frames of speech per channel, of more than one channel speaking, and of none."""
+    each = [sum(end - start for start, end in speech) for speech in channels]
+    steps = sorted(
+        (at, by) for speech in channels for s, e in speech for at, by in ((s, 1), (e, -1))
+    )
+    overlap = silence = speaking = before = 0
+    for at, by in [*steps, (total, 0)]:
+        overlap += (at - before) * (speaking > 1)
+        silence += (at - before) * (speaking == 0)
+        speaking, before = speaking + by, at
+    return each, overlap, silence

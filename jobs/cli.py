@@ -1,0 +1,257 @@
+"""The command line: a thin caller of the library. `--help` loads neither torch nor Ray."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batch_ser import __version__
+from batch_ser.errors import AlreadyRunning, Incomplete, UsageError
+
+NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Speech emotion recognition over large audio archives.",
+)
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Errors to one line on standard error and the exit status that the README promises."""
+    try:
+        yield
+    except UsageError as error:
+        _fail(str(error), USAGE)
+    except (AlreadyRunning, Incomplete) as error:
+        _fail(str(error), NOT_COMPLETE)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on from here", INTERRUPTED)
+    except BaseException as error:
+        if type(error).__name__ != "Stopped":
+            raise
+        _fail("stopped; the same command goes on from here", TERMINATED)
+
+
+def _fail(message: str, status: int) -> None:
+    typer.echo(f"batch-ser: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batch-ser {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Speech emotion recognition over large audio archives."""
+
+
+Input = Annotated[
+    list[str],
+    typer.Option(
+        "--input", "-i", help="Folder, file, glob in quotes, or CSV manifest; repeatable."
+    ),
+]
+Out = Annotated[
+    str, typer.Option("--out", "-o", help="FILE.parquet, or a folder for tables in several files.")
+]
+Model = Annotated[
+    str, typer.Option(help="A shipped checkpoint (see `batch-ser models`) or FILE.safetensors.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+SegmentBy = Annotated[
+    str | None, typer.Option("--segment", help="speech (default), window or whole.")
+]
+MinS = Annotated[float | None, typer.Option("--min-s", help="Shorter segments are not scored.")]
+MaxS = Annotated[float | None, typer.Option("--max-s", help="Longer speech is cut where quiet.")]
+WindowS = Annotated[float | None, typer.Option("--window-s", help="Length of a window.")]
+HopS = Annotated[
+    float | None, typer.Option("--hop-s", help="Window to window; default: its length.")
+]
+Channels = Annotated[
+    str, typer.Option(help="split: each channel; mix: all as one; or numbers such as 0 or 0,1.")
+]
+
+
+@app.command()
+def run(
+    input: Input,
+    out: Out,
+    model: Model = "accurate",
+    device: Device = "auto",
+    segment: SegmentBy = None,
+    window_s: WindowS = None,
+    hop_s: HopS = None,
+    min_s: MinS = None,
+    max_s: MaxS = None,
+    channels: Channels = "split",
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only names like GLOB; '*' takes every file.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No names like GLOB.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="Names in the tables start here, and stay below it.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N inputs.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: cores.")] = None,
+    cpus_per_worker: Annotated[float, typer.Option(help="Ray's CPUs for each worker.")] = 1.0,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="Ray's GPUs for each worker; default: an equal share.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto or its address.")
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(help="ray, or inline: in this process, where a decoder's crash ends the job."),
+    ] = "ray",
+    batch_s: Annotated[float, typer.Option(help="Seconds of audio in a batch.")] = 64.0,
+    file_timeout: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 3600.0,
+    max_failed: Annotated[
+        str, typer.Option(help="Failed files (N or P%) that still give exit status 0.")
+    ] = "0",
+    restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Score an archive: one row per segment, with every probability, to Parquet.
+
+    The same command goes on where a stopped job ended.
+    """
+    with _exit_codes():
+        from batch_ser.inputs import Selection
+        from jobs.driver import RunConfig
+        from jobs.driver import run as run_job
+
+        report = run_job(
+            RunConfig(
+                inputs=tuple(input),
+                out=out,
+                model=model,
+                device=device,
+                segment=_segment(segment, window_s, hop_s, min_s, max_s),
+                channels=channels,
+                selection=Selection(tuple(include or ()), tuple(exclude or ()), root),
+                limit=limit,
+                workers=workers,
+                cpus_per_worker=cpus_per_worker,
+                gpus_per_worker=gpus_per_worker,
+                address=address,
+                engine=engine,
+                batch_s=batch_s,
+                file_timeout_s=file_timeout,
+                max_failed=max_failed,
+                restart=restart,
+            )
+        )
+        typer.echo(json.dumps(report.record, indent=1) if as_json else report.as_text())
+        raise typer.Exit(report.exit_code)
+
+
+def _segment(
+    method: str | None,
+    window_s: float | None,
+    hop_s: float | None,
+    min_s: float | None,
+    max_s: float | None,
+) -> dict[str, float | str | None]:
+    return {
+        "method": method,
+        "window_s": window_s,
+        "hop_s": hop_s,
+        "min_s": min_s,
+        "max_s": max_s,
+    }
+
+
+@app.command()
+def predict(
+    files: Annotated[list[str], typer.Argument(help="Recordings.")],
+    model: Model = "accurate",
+    device: Device = "cpu",
+    segment: SegmentBy = None,
+    channels: Channels = "mix",
+    segments: Annotated[
+        bool, typer.Option("--segments", help="Also every segment's probabilities.")
+    ] = False,
+) -> None:
+    """Score a few files: a JSON line each, on standard output."""
+    with _exit_codes():
+        from jobs.predict import predict as predict_files
+
+        failed = 0
+        for answer in predict_files(files, model, device, {"method": segment}, channels, segments):
+            failed += "error" in answer
+            typer.echo(json.dumps(answer, ensure_ascii=False))
+        raise typer.Exit(FAILED_FILES if failed else 0)
+
+
+@app.command()
+def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
+    """Recount an output from its tables alone; exit status 1 if anything does not hold."""
+    with _exit_codes():
+        from batch_ser.output import Output
+        from batch_ser.verify import verify as recount
+
+        verdict = recount(Output(Path(out)))
+        for fault in verdict.faults:
+            typer.echo(fault)
+        counts = verdict.counts.as_record()
+        state = f"{verdict.faults_in_all} faults" if verdict.faults else "everything holds"
+        typer.echo(f"{counts['files_in']:,} files, {counts['segments']:,} segments: {state}")
+        raise typer.Exit(NOT_COMPLETE if verdict.faults else 0)
+
+
+@app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """The architectures with their parameter counts, and the shipped checkpoints."""
+    with _exit_codes():
+        from models.listing import as_text, listing
+
+        found = listing()
+        typer.echo(json.dumps(found, indent=1) if as_json else as_text(found))
+
+
+@app.command()
+def train(
+    data: Annotated[list[str], typer.Option(help="KIND:PATH, such as ravdess:FOLDER.")],
+    recipe: Annotated[str, typer.Option(help="The recipe: whisper-frozen.")],
+    out: Annotated[str | None, typer.Option("--out", "-o", help="The checkpoint to write.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Pretrained weights; default: those of BATCH_SER_SHARED.")
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(help="emobox:FILE (all folds), emobox:FILE:FOLD (from 1), or none."),
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn at random.")] = 0,
+    cache: Annotated[str | None, typer.Option(help="Folder for features; default: none.")] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print what would be trained on, and stop.")
+    ] = False,
+) -> None:
+    """Train a checkpoint on all the data, with held-out figures from the split's folds."""
+    with _exit_codes():
+        from train.run import TrainConfig
+        from train.run import train as train_checkpoint
+
+        config = TrainConfig(tuple(data), recipe, out, init, split, seed, cache)
+        typer.echo(config.overview() if show else train_checkpoint(config))
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,50 @@
+"""Inputs to shards of about equal work, estimated from the listing: no file is opened to plan."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from batch_ser.inputs import InputFile
+
+LOOK_AHEAD = 10_000  # files that are listed before the longest of them is given out
+SHARD_S = 20.0  # estimated work: short enough to balance and to lose little, long enough to batch
+FIRST_SHARD_S = 2.0  # the first results, and the first mistakes, show soon
+WORK_PER_AUDIO_S = 0.015  # a core's seconds per second of audio with the `accurate` checkpoint
+BYTES_PER_AUDIO_S = {  # of what archives usually hold: one channel at 8 or 16 kHz
+    ".wav": 16_000,
+    ".flac": 12_000,
+    ".mp3": 4_000,
+    ".opus": 3_000,
+    ".ogg": 4_000,
+    ".gsm": 1_650,
+}
+OTHER_BYTES_PER_AUDIO_S = 8_000
+
+Shard = list[InputFile]
+
+
+def work_s(file: InputFile) -> float:
+    """Estimated seconds of one core's work."""
+    suffix = file.path[file.path.rfind(".") :].lower()
+    audio_s = file.size_bytes / BYTES_PER_AUDIO_S.get(suffix, OTHER_BYTES_PER_AUDIO_S)
+    return 0.002 + audio_s * WORK_PER_AUDIO_S
+
+
+def plan(files: Iterable[InputFile], workers: int) -> Iterator[Shard]:
+    """Shards of about 20 s of work each, the first two for each worker of 2 s, longest files
+    first within a look-ahead of 10,000.
+    """
+    files = iter(files)
+    made = 0
+    while window := sorted(islice(files, LOOK_AHEAD), key=work_s, reverse=True):
+        shard: Shard = []
+        planned_s = 0.0
+        for file in window:
+            shard.append(file)
+            planned_s += work_s(file)
+            if planned_s >= (FIRST_SHARD_S if made < 2 * workers else SHARD_S):
+                yield shard
+                made += 1
+                shard, planned_s = [], 0.0
+        if shard:
+            yield shard
+            made += 1

@@ -1,0 +1,6 @@
+"""The networks, one file per architecture, and the checkpoints that hold their weights."""
+
+from models.architectures import ARCHITECTURES, parameter_count
+from models.checkpoint import Checkpoint, CheckpointInfo, load_checkpoint
+
+__all__ = ["ARCHITECTURES", "Checkpoint", "CheckpointInfo", "load_checkpoint", "parameter_count"]

@@ -1,0 +1,50 @@
+"""What there is to choose from: architectures and shipped checkpoints."""
+
+from typing import Any
+
+from models.architectures import ARCHITECTURES, parameter_count
+from models.checkpoint import SHIPPED, read_info, shipped_checkpoints
+
+
+def listing() -> dict[str, Any]:
+    """Architectures with parameter counts, and what each shipped checkpoint says of itself."""
+    checkpoints = []
+    for name in shipped_checkpoints():
+        path = SHIPPED / f"{name}.safetensors"
+        info = read_info(path)
+        checkpoints.append(
+            {
+                "name": name,
+                "architecture": info.architecture,
+                "labels": list(info.labels),
+                "size_bytes": path.stat().st_size,
+                "licence": info.licence,
+                "metrics": info.metrics,
+            }
+        )
+    counts = {name: parameter_count(name) for name in ARCHITECTURES}
+    return {"architectures": counts, "checkpoints": checkpoints}
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The listing for a terminal."""
+    lines = ["architectures"]
+    lines += [
+        f"  {name:<12} {count:,} parameters" for name, count in found["architectures"].items()
+    ]
+    lines.append("checkpoints")
+    for each in found["checkpoints"]:
+        lines.append(
+            f"  {each['name']:<12} {each['architecture']}, {each['size_bytes'] / 1e6:.1f} MB: "
+            + ", ".join(each["labels"])
+        )
+        lines += [f"    {line}" for line in _figures(each["metrics"])]
+        lines.append(f"    {each['licence']}")
+    return "\n".join(lines)
+
+
+def _figures(metrics: dict[str, Any]) -> list[str]:
+    return [
+        f"{where}: " + ", ".join(f"{name} {100 * value:.1f} %" for name, value in figures.items())
+        for where, figures in metrics.items()
+    ]

@@ -1,0 +1,1 @@
+"""Corpora, splits, recipes, fitting and metrics: how checkpoints are made."""
