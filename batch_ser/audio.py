@@ -69,20 +69,27 @@ class Recording:
         size = max(1, BLOCK_VALUES // self.channels)
         with self._file:
             while True:
-                block = np.empty((size, self.channels), np.float32)
-                try:
-                    block = self._file.read(out=block)
-                except soundfile.LibsndfileError as error:
-                    self._stopped_by = error  # what came before stays: the readable part is scored
+                block = self._read(size)
+                if len(block):
+                    self.decoded_frames += len(block)
+                    yield _finite(block)
+                if not len(block) or self._stopped_by:
                     break
-                if not len(block):
-                    break
-                self.decoded_frames += len(block)
-                yield _finite(block)
             self._claimed_frames = _claimed_frames(self._file)
         if not self.decoded_frames:
             cause = f": {self._stopped_by.error_string}" if self._stopped_by else ""
             raise FileError(Reason.NO_AUDIO, f"no sample could be decoded ({self.codec}{cause})")
+
+    def _read(self, size: int) -> Samples:
+        """The next frames; at damage those before it, which soundfile does not count for us."""
+        block = np.full((size, self.channels), np.nan, np.float32)
+        try:
+            read: Samples = self._file.read(out=block)
+        except soundfile.LibsndfileError as error:
+            self._stopped_by = error
+            written = np.flatnonzero(~np.isnan(block).all(axis=1))
+            read = block[: written[-1] + 1 if len(written) else 0]
+        return read
 
     @property
     def truncated(self) -> bool:

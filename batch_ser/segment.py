@@ -1,8 +1,8 @@
 """Segmenters: a channel's samples, block by block, to spans that cover its whole time line.
 
-A segmenter is called with each block and yields spans in the order of their starts, without
-holes: what is scored carries the samples that the network hears, everything else says why it is
-not scored. That is what closes the books (`Ledger` in `jobs/shard.py`). However a signal is cut
+A segmenter is called with each block and yields spans in order and without holes: what is scored
+carries the samples that the network hears, everything else says why it is not scored. That is
+what closes the books (`jobs/books.py`). However a signal is cut
 into blocks, the spans are the same.
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch_ser import __version__
+from batch_ser import SCORES_VERSION, __version__
 from batch_ser.audio import parse_channels
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.finalise import finalise
@@ -32,7 +32,6 @@ from jobs.report import RunReport, budget
 from jobs.shard import ShardResult, ShardSettings, failed, work
 from models import Checkpoint, load_checkpoint
 
-SCORES_VERSION = 1  # raised when code changes scores
 COMMIT_EVERY_S = 30.0
 COMMIT_BYTES = 128_000_000
 ENGINES = ("ray", "inline")

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from batch_ser import audio
+from batch_ser import SCORES_VERSION, audio
 from batch_ser.features import FRONT_ENDS
 from models.whisper import WhisperClassifier
 from train.corpora import Utterance
@@ -83,4 +83,4 @@ def _key(weights: str, utterances: Sequence[Utterance], speed: float) -> str:
     """Everything that an embedding depends on: a cache must not forget its settings."""
     files = [(str(each.path.resolve()), each.path.stat()) for each in utterances]
     listed = [(path, found.st_size, found.st_mtime_ns) for path, found in files]
-    return hashlib.sha256(repr((weights, speed, listed)).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((SCORES_VERSION, weights, speed, listed)).encode()).hexdigest()[:32]

@@ -1,0 +1,31 @@
+# `make demo` and `make test` do all the set-up on a machine with Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench evaluate clean
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: .venv/installed ## score the example calls and show the table
+	$(BIN)/batch-ser run --input examples/calls --out .demo/results.parquet --restart
+	@$(BIN)/python examples/show.py .demo/results.parquet
+
+check: .venv/installed ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check ## lint, types, all tests
+	$(BIN)/pytest
+
+bench: .venv/installed ## the figures of docs/results.md that take long or depend on the machine
+	$(BIN)/python benchmarks/measure.py
+
+evaluate: .venv/installed ## the accuracy figures, recomputed from the recordings
+	$(BIN)/python benchmarks/accuracy.py
+
+clean:
+	rm -rf .venv .demo
