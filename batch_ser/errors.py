@@ -7,6 +7,7 @@
     ├── AlreadyRunning        another driver works on this output (exit status 1)
     ├── Incomplete            the job stopped before its end and can be resumed (exit status 1)
     └── FileError             one recording cannot be used: it gets a `failed` row, the job goes on
+    Stopped                   a signal asked the job to stop (exit status 128 + its number)
 
 Errors of libraries are translated where they are called (`audio.py`, `inputs.py`, `checkpoint.py`),
 with the cause kept.
@@ -59,6 +60,14 @@ class AlreadyRunning(BatchSerError):
 
 class Incomplete(BatchSerError):
     """The job could not finish; what is done is committed, the same command goes on from there."""
+
+
+class Stopped(BaseException):
+    """A signal asked the job to stop; what is done is committed. No error, so nobody catches it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 class FileError(BatchSerError):

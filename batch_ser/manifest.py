@@ -29,8 +29,8 @@ class Manifest:
         """
         header = next(_rows(path), None)
         if header is None or "file" not in header[1]:
-            found = ", ".join(header[1]) if header else "nothing"
-            raise UsageError(f"{path}: found the columns {found}; expected one named file")
+            found = f"the columns {', '.join(header[1])}" if header else "nothing"
+            raise UsageError(f"{path}: found {found}; expected a column named file")
         columns = header[1]
         repeated = {name for name in columns if columns.count(name) > 1}
         if repeated:

@@ -6,6 +6,7 @@ the state is carried here, and with it its state machine over the frames' probab
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,12 @@ MIN_SPEECH = RATE_HZ // 4
 MIN_SILENCE = RATE_HZ // 10
 
 
-def _load_session() -> Any:
-    """Silero's ONNX session; importing the package sets torch to one thread, which is undone."""
+@cache
+def _session() -> Any:
+    """Silero's ONNX session, which holds no state: one for all streams of a process.
+
+    Importing the package sets torch to one thread, which is undone.
+    """
     import torch
 
     threads = torch.get_num_threads()
@@ -39,7 +44,7 @@ class Detector:
     """Frame probabilities of one stream at 16 kHz, its state carried from block to block."""
 
     def __init__(self) -> None:
-        self._session = _load_session()
+        self._session = _session()
         self._hidden = np.zeros((1, 1, 128), np.float32)
         self._cell = np.zeros((1, 1, 128), np.float32)
         self._context = np.zeros(CONTEXT, np.float32)

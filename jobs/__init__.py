@@ -7,7 +7,8 @@ report = run(RunConfig(inputs=("calls",), out="results.parquet"))
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobs.driver import RunConfig, run
+    from jobs.driver import run
+    from jobs.job import RunConfig
     from jobs.report import RunReport
 
 __all__ = ["RunConfig", "RunReport", "run"]

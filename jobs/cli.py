@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from batch_ser import __version__
-from batch_ser.errors import AlreadyRunning, Incomplete, UsageError
+from batch_ser.errors import AlreadyRunning, Incomplete, Stopped, UsageError
+from jobs.options import Channels, Device, HopS, Input, MaxS, MinS, Model, Out, SegmentBy, WindowS
 
-NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     add_completion=False,
@@ -31,12 +32,10 @@ def _exit_codes() -> Iterator[None]:
         _fail(str(error), USAGE)
     except (AlreadyRunning, Incomplete) as error:
         _fail(str(error), NOT_COMPLETE)
+    except Stopped as stop:
+        _fail("stopped by a signal; the same command goes on from here", stop.exit_code)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on from here", INTERRUPTED)
-    except BaseException as error:
-        if type(error).__name__ != "Stopped":
-            raise
-        _fail("stopped; the same command goes on from here", TERMINATED)
+        _fail("interrupted", INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> None:
@@ -57,33 +56,6 @@ def main(
     ] = False,
 ) -> None:
     """Speech emotion recognition over large audio archives."""
-
-
-Input = Annotated[
-    list[str],
-    typer.Option(
-        "--input", "-i", help="Folder, file, glob in quotes, or CSV manifest; repeatable."
-    ),
-]
-Out = Annotated[
-    str, typer.Option("--out", "-o", help="FILE.parquet, or a folder for tables in several files.")
-]
-Model = Annotated[
-    str, typer.Option(help="A shipped checkpoint (see `batch-ser models`) or FILE.safetensors.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-SegmentBy = Annotated[
-    str | None, typer.Option("--segment", help="speech (default), window or whole.")
-]
-MinS = Annotated[float | None, typer.Option("--min-s", help="Shorter segments are not scored.")]
-MaxS = Annotated[float | None, typer.Option("--max-s", help="Longer speech is cut where quiet.")]
-WindowS = Annotated[float | None, typer.Option("--window-s", help="Length of a window.")]
-HopS = Annotated[
-    float | None, typer.Option("--hop-s", help="Window to window; default: its length.")
-]
-Channels = Annotated[
-    str, typer.Option(help="split: each channel; mix: all as one; or numbers such as 0 or 0,1.")
-]
 
 
 @app.command()
@@ -132,8 +104,8 @@ def run(
     """
     with _exit_codes():
         from batch_ser.inputs import Selection
-        from jobs.driver import RunConfig
         from jobs.driver import run as run_job
+        from jobs.job import RunConfig
 
         report = run_job(
             RunConfig(

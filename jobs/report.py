@@ -71,7 +71,7 @@ def _time(record: dict[str, Any]) -> Lines:
         speed = last["audio_s"] / max(last["wall_s"], 1e-9)
         done = f"{last['audio_s'] / 3600:.3f} h in {duration(last['wall_s'])}"
         memory = f"{last['peak_worker_bytes'] / 1e6:.0f} MB at most in a worker"
-        lines.append(("this run", f"{done}, {speed:.0f} x real time, {memory}"))
+        lines.append(("last run", f"{done}, {speed:.0f} x real time, {memory}"))
     return lines
 
 

@@ -1,0 +1,45 @@
+"""Results on their way into committed parts; only the driver does this."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+
+from batch_ser.parts import commit
+from jobs.shard import ShardResult
+
+COMMIT_EVERY_S = 30.0
+COMMIT_BYTES = 128_000_000
+
+
+class Committer:
+    """Collects results and commits them: the first at once, then every 30 s or 128 MB."""
+
+    def __init__(self, work: Path) -> None:
+        self.stage_s: Counter[str] = Counter()
+        self.peak_bytes = 0
+        self._work = work
+        self._segments: list[pa.Table] = []
+        self._files: list[pa.Table] = []
+        self._bytes = 0
+        self._committed = float("-inf")
+
+    def add(self, result: ShardResult) -> None:
+        self.stage_s.update(result.stage_s)
+        self.peak_bytes = max(self.peak_bytes, result.peak_bytes)
+        self._segments.append(result.segments)
+        self._files.append(result.files)
+        self._bytes += result.segments.nbytes + result.files.nbytes
+        if time.monotonic() - self._committed >= COMMIT_EVERY_S or self._bytes >= COMMIT_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what has been collected."""
+        if not self._files:
+            return
+        segments = pa.concat_tables(self._segments).unify_dictionaries()
+        files = pa.concat_tables(self._files)
+        commit(self._work, segments, files)
+        self._segments, self._files, self._bytes = [], [], 0
+        self._committed = time.monotonic()

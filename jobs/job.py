@@ -1,0 +1,148 @@
+"""One job: its configuration, everything that it names looked up, and its fingerprint."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batch_ser import SCORES_VERSION, __version__
+from batch_ser.audio import parse_channels
+from batch_ser.errors import MismatchError, UsageError
+from batch_ser.inputs import Selection, Walk
+from batch_ser.output import Output
+from batch_ser.segment import SegmentSettings, as_metadata
+from batch_ser.tables import TableSchemas
+from jobs.report import budget
+from jobs.shard import ShardSettings
+from models import Checkpoint, load_checkpoint
+
+ENGINES = ("ray", "inline")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One job, as the command line gives it."""
+
+    inputs: tuple[str, ...]
+    out: str
+    model: str = "accurate"
+    device: str = "auto"
+    segment: Mapping[str, float | str | None] = field(default_factory=dict)
+    channels: str = "split"
+    selection: Selection = field(default_factory=Selection)
+    limit: int | None = None
+    engine: str = "ray"
+    workers: int | None = None
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float | None = None
+    address: str | None = None
+    batch_s: float = 64.0
+    file_timeout_s: float = 3600.0
+    max_failed: str = "0"
+    restart: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise UsageError("--input: expected at least one folder, file, glob or manifest")
+        if self.engine not in ENGINES:
+            raise UsageError(f"--engine {self.engine}: expected ray or inline")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device {self.device}: expected auto, cpu or cuda")
+        if self.channels not in ("split", "mix"):
+            parse_channels(self.channels)
+        for name in ("limit", "workers", "cpus_per_worker", "batch_s", "file_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                option = name.removesuffix("_s").replace("_", "-")
+                raise UsageError(f"--{option} {value:g}: expected more than 0")
+        budget(self.max_failed, 0)
+
+    @property
+    def crew_size(self) -> int:
+        """Workers: as asked for, or one per core that this process may use."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration with everything that it names looked up."""
+
+    config: RunConfig
+    output: Output
+    walk: Walk
+    checkpoint: Checkpoint
+    settings: ShardSettings
+    device: str
+    fingerprint: dict[str, Any]
+
+
+def prepare(config: RunConfig) -> Job:
+    output = Output(Path(config.out))
+    selection = Selection(**(asdict(config.selection) | {"never": output.own_paths}))
+    walk = Walk(config.inputs, selection)
+    device = usable_device(config.device)
+    checkpoint = load_checkpoint(config.model, device)
+    defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
+    segment = SegmentSettings.resolve(config.segment, defaults)
+    fingerprint = {
+        "input": [os.path.abspath(each) for each in config.inputs],
+        "root": config.selection.root and os.path.abspath(config.selection.root),
+        "checkpoint": checkpoint.digest,
+        "segment": as_metadata(segment),
+        "channels": config.channels,
+        "resampler": "soxr HQ",
+        "runtime": f"torch float32 {device}",
+        "manifest_columns": list(walk.manifest_columns),
+        "scores_version": SCORES_VERSION,
+    }
+    metadata = {
+        "labels": json.dumps(checkpoint.info.labels),
+        "checkpoint": checkpoint.info.name,
+        "checkpoint_sha256": checkpoint.digest,
+        "licence": checkpoint.info.licence,
+        "settings": json.dumps(fingerprint),
+        "program": f"batch-ser {__version__}",
+    }
+    schemas = TableSchemas(checkpoint.info.labels, walk.manifest_columns, metadata)
+    settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
+    return Job(config, output, walk, checkpoint, settings, device, fingerprint)
+
+
+def usable_device(choice: str) -> str:
+    """The device that all workers use; chosen once, by the driver."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if choice == "cuda" and not available:
+        raise UsageError("--device cuda: torch finds no usable GPU here; give --device cpu")
+    return "cuda" if choice != "cpu" and available else "cpu"
+
+
+def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
+    """Refuse to mix results of different settings.
+
+    Raises:
+        MismatchError: the output was made with others; the differences are named.
+    """
+    output.check_ours()
+    earlier = output.earlier_settings()
+    if earlier is None:
+        return
+    old, new = _flat(earlier), _flat(fingerprint)
+    changed = [
+        f"{name} was {old.get(name)}, is {new.get(name)}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if changed:
+        raise MismatchError(
+            f"--out {output.out} holds results of other settings: {'; '.join(changed)}. "
+            "Give the same settings, another --out, or --restart to begin again"
+        )
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    segment = {f"segment.{name}": value for name, value in settings.get("segment", {}).items()}
+    return {name: value for name, value in settings.items() if name != "segment"} | segment

@@ -1,0 +1,31 @@
+"""Options that several commands share, or that say much."""
+
+from typing import Annotated
+
+import typer
+
+Input = Annotated[
+    list[str],
+    typer.Option(
+        "--input", "-i", help="Folder, file, glob in quotes, or CSV manifest; repeatable."
+    ),
+]
+Out = Annotated[
+    str, typer.Option("--out", "-o", help="FILE.parquet, or a folder for tables in several files.")
+]
+Model = Annotated[
+    str, typer.Option(help="A shipped checkpoint (see `batch-ser models`) or FILE.safetensors.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+SegmentBy = Annotated[
+    str | None, typer.Option("--segment", help="speech (default), window or whole.")
+]
+MinS = Annotated[float | None, typer.Option("--min-s", help="Shorter segments are not scored.")]
+MaxS = Annotated[float | None, typer.Option("--max-s", help="Longer speech is cut where quiet.")]
+WindowS = Annotated[float | None, typer.Option("--window-s", help="Length of a window.")]
+HopS = Annotated[
+    float | None, typer.Option("--hop-s", help="Window to window; default: its length.")
+]
+Channels = Annotated[
+    str, typer.Option(help="split: each channel; mix: all as one; or numbers such as 0 or 0,1.")
+]

@@ -1,0 +1,153 @@
+"""What a job takes for its inputs, and by which names."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_ser.errors import Reason, UsageError
+from batch_ser.inputs import InputFile, Selection, Walk
+from jobs.plan import FIRST_SHARD_S, SHARD_S, plan, work_s
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def names(*inputs: Path | str, **selection: object) -> list[str]:
+    walk = Walk(tuple(map(str, inputs)), Selection(**selection))  # type: ignore[arg-type]
+    return [found.file for found in walk]
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "b/2.wav", "b/1.FLAC", "a.mp3", "notes.txt", ".hidden.wav", ".git/x.wav")
+    walk = Walk((str(tmp_path),))
+    found = list(walk)
+    assert [each.file for each in found] == ["a.mp3", "b/1.FLAC", "b/2.wav"]
+    assert walk.ignored == 1
+    assert found[0].path == str(tmp_path / "a.mp3")
+    assert found[0].size_bytes == 1
+    assert found[0].modified_us == (tmp_path / "a.mp3").stat().st_mtime_ns // 1000
+
+
+def test_include_and_exclude(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "b.dat", "old/c.wav")
+    assert names(tmp_path, include=("*",)) == ["a.wav", "b.dat", "old/c.wav"]
+    assert names(tmp_path, exclude=("old/*",)) == ["a.wav"]
+    assert names(tmp_path, include=("*.dat",)) == ["b.dat"]
+
+
+def test_the_job_s_own_output_is_no_input(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "out/segments/b.wav")
+    assert names(tmp_path, never=(str(tmp_path / "out"),)) == ["a.wav"]
+
+
+def test_files_globs_and_several_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "day1/a.wav", "day1/b.dat", "day2/a.wav")
+    assert names(tmp_path / "day1" / "b.dat") == ["b.dat"]  # a single file is always an input
+    assert names(str(tmp_path / "day*" / "*.wav")) == ["day1/a.wav", "day2/a.wav"]
+    assert names(str(tmp_path / "*" / "*.dat")) == ["day1/b.dat"]
+    assert names(str(tmp_path / "**")) == ["day1/a.wav", "day2/a.wav"]
+    monkeypatch.chdir(tmp_path)
+    assert names("day1", "day2") == ["day1/a.wav", "day2/a.wav"]
+    assert names("day1", "day1/a.wav") == ["day1/a.wav"]  # listed twice, one row
+    assert names(tmp_path / "day1", root=str(tmp_path)) == ["day1/a.wav"]
+
+
+def test_what_stands_in_the_way_gets_a_row(tmp_path: Path) -> None:
+    touch(tmp_path, "folder.wav/inside.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found = {each.file: each.error and each.error.reason for each in Walk((str(tmp_path),))}
+    assert found == {
+        "folder.wav": Reason.NOT_A_FILE,
+        "folder.wav/inside.wav": None,
+        "pipe.wav": Reason.NOT_A_FILE,
+        "gone.wav": Reason.NOT_FOUND,
+    }
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    with open(path, "wb"):
+        pass
+    (found,) = Walk((str(tmp_path),))
+    assert found.file == "caf%E9.wav"
+    assert os.path.exists(found.path)
+
+
+def test_inputs_that_do_not_exist(tmp_path: Path) -> None:
+    for wrong, says in (
+        (str(tmp_path / "no"), "no such file"),
+        (str(tmp_path / "*.wav"), "nothing matches"),
+        ("s3://bucket/calls", "local files only"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            Walk((wrong,))
+
+
+def manifest(folder: Path, text: str) -> Path:
+    (folder / "list.csv").write_text(text)
+    return folder / "list.csv"
+
+
+def test_a_manifest(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "b.odd")
+    walk = Walk((str(manifest(tmp_path, "\ufeffagent,file\nAnna,a.wav\nBen,b.odd\nCleo,c.wav\n")),))
+    found = list(walk)
+    assert walk.manifest_columns == ("agent",)
+    assert [(each.file, each.columns) for each in found] == [
+        ("a.wav", ("Anna",)),
+        ("b.odd", ("Ben",)),  # a line is always an input, whatever its name
+        ("c.wav", ("Cleo",)),
+    ]
+    assert found[2].error
+    assert found[2].error.reason is Reason.NOT_FOUND
+
+
+def test_a_manifest_stays_inside(tmp_path: Path) -> None:
+    touch(tmp_path, "outside.wav", "in/a.wav")
+    inside = manifest(tmp_path / "in", f"file\n../outside.wav\n{tmp_path}/in/a.wav\n/etc/passwd\n")
+    found = list(Walk((str(inside),)))
+    assert [each.error and each.error.reason for each in found] == [
+        Reason.OUTSIDE_ROOT,
+        None,
+        Reason.OUTSIDE_ROOT,
+    ]
+    wider = Walk((str(inside),), Selection(root=str(tmp_path)))
+    assert [each.error and each.error.reason for each in wider][1:] == [None, Reason.OUTSIDE_ROOT]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("path,agent\na.wav,Anna\n", "found the columns path, agent"),
+        ("", "found nothing"),
+        ("file,a,a\nx,1,2\n", "stands twice"),
+        ("file,a\nx.wav\n,1\nx.wav,1\nx.wav,2\n", "line 2: found 1 values"),
+        ("file,a\n,1\n", "line 2: the file column is empty"),
+        ("file,a\nx.wav,1\nx.wav,2\n", "line 3: x.wav stands in line 2"),
+    ],
+)
+def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Walk((str(manifest(tmp_path, text)),))
+
+
+@given(sizes=st.lists(st.integers(0, 50_000_000), max_size=200), workers=st.integers(1, 8))
+def test_every_file_is_in_one_shard(sizes: list[int], workers: int) -> None:
+    files = [InputFile(f"{n}.wav", f"/{n}.wav", size) for n, size in enumerate(sizes)]
+    shards = list(plan(files, workers))
+    assert sorted(file.file for shard in shards for file in shard) == sorted(
+        file.file for file in files
+    )
+    for number, shard in enumerate(shards):
+        planned = [work_s(file) for file in shard]
+        assert planned == sorted(planned, reverse=True)
+        limit = FIRST_SHARD_S if number < 2 * workers else SHARD_S
+        assert sum(planned[:-1]) < limit  # no larger than it needs to be
