@@ -1,17 +1,13 @@
 """The driver: walk, plan, execute, commit, finalise. It alone writes."""
 
 import os
-import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from batch_ser import __version__
-from batch_ser.errors import Stopped
 from batch_ser.finalise import finalise
 from batch_ser.inputs import InputFile
 from batch_ser.output import write_json
@@ -23,6 +19,7 @@ from jobs.plan import Shard, plan
 from jobs.progress import Progress
 from jobs.report import RunReport
 from jobs.shard import ShardResult, failed, work
+from jobs.stop import OrderlyStop
 
 
 def run(config: RunConfig) -> RunReport:
@@ -40,22 +37,22 @@ def run(config: RunConfig) -> RunReport:
         output.check_ours()
     else:
         check_fingerprint(output, job.fingerprint)
-    with _orderly_stop(), Heartbeat(output.work) as heartbeat:
+    with OrderlyStop().installed() as stop, Heartbeat(output.work) as heartbeat:
         if config.restart:
             output.remove(keep=heartbeat.path)
         output.publish()  # of a driver that ended while publishing
         if not output.run_json.exists():
             write_json(output.settings_json, job.fingerprint)
-        return _drive(job, heartbeat)
+        return _drive(job, heartbeat, stop)
 
 
-def _drive(job: Job, heartbeat: Heartbeat) -> RunReport:
+def _drive(job: Job, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
     """Do what is not done yet, and finish the tables if anything was."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     progress = Progress()
     committer = Committer(job.output.work)
     try:
-        for result in _results(job, progress):
+        for result in _results(job, progress, stop):
             committer.add(result)
             progress.done(result)
     finally:
@@ -76,7 +73,7 @@ def _drive(job: Job, heartbeat: Heartbeat) -> RunReport:
     return RunReport(record, job.config.max_failed)
 
 
-def _results(job: Job, progress: Progress) -> Iterator[ShardResult]:
+def _results(job: Job, progress: Progress, stop: OrderlyStop) -> Iterator[ShardResult]:
     """Results of everything that is not done yet: first of what needs no worker."""
     done = {name: win.version for name, win in winners(committed_parts(job.output)).items()}
     unreadable: list[ShardResult] = []
@@ -88,7 +85,7 @@ def _results(job: Job, progress: Progress) -> Iterator[ShardResult]:
             else:
                 yield file
 
-    for result in _execute(job, plan(todo(), job.config.crew_size)):
+    for result in _execute(job, plan(todo(), job.config.crew_size), stop):
         yield from unreadable
         unreadable.clear()
         yield result
@@ -101,7 +98,7 @@ def _new(job: Job, done: dict[str, tuple[int, int]]) -> Iterator[InputFile]:
             yield file
 
 
-def _execute(job: Job, shards: Iterator[Shard]) -> Iterator[ShardResult]:
+def _execute(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[ShardResult]:
     """Run shards on the chosen engine; nothing is started when there are none."""
     first = next(shards, None)
     if first is None:
@@ -133,8 +130,8 @@ def _execute(job: Job, shards: Iterator[Shard]) -> Iterator[ShardResult]:
         cpus_per_worker=config.cpus_per_worker,
         gpus_per_worker=gpus,
     )
-    with on_ray.cluster(crew):
-        yield from on_ray.execute(all_shards(), crew)
+    with on_ray.cluster(crew, stop):
+        yield from on_ray.execute(all_shards(), crew, stop)
 
 
 def _record(job: Job, last_run: dict[str, Any]) -> dict[str, Any]:
@@ -154,31 +151,3 @@ def _record(job: Job, last_run: dict[str, Any]) -> dict[str, Any]:
         "listing": {"ignored": job.walk.ignored, "repeated": job.walk.repeated},
         "last_run": last_run,
     }
-
-
-@contextmanager
-def _orderly_stop() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Stopped`, so that what is done is committed before the end.
-
-    An exception that a handler raises inside compiled code can come out as another one (Ray gives
-    a SystemError): whatever comes after a signal is its consequence.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers: list[int] = []
-
-    def stop(number: int, _: object) -> None:
-        numbers.append(number)
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    except BaseException as error:
-        if numbers and not isinstance(error, Stopped):
-            raise Stopped(numbers[0]) from error
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,7 +11,6 @@ reports usage.
 import contextlib
 import logging
 import os
-import signal
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from batch_ser.errors import FileError, Incomplete, Reason
 from jobs.plan import Shard
 from jobs.shard import ShardResult, ShardSettings, failed, work
+from jobs.stop import OrderlyStop
 
 CONVICTED_AFTER = 2
 START_S = 600.0
@@ -69,18 +69,16 @@ class Worker:
 
 
 @contextlib.contextmanager
-def cluster(crew: Crew) -> Iterator[None]:
-    """A local Ray, or a connection to a running one."""
+def cluster(crew: Crew, stop: OrderlyStop) -> Iterator[None]:
+    """A local Ray, or a connection to a running one; inside, signals wait for `stop.check`."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     local: dict[str, Any] = {
         "num_cpus": crew.workers * crew.cpus_per_worker,
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
     }
-    terminated = False
-    try:
+    with stop.deferred():
         try:
             with contextlib.chdir(Path(__file__).parent.parent):  # ours first on the import path
                 ray.init(
@@ -89,15 +87,11 @@ def cluster(crew: Crew) -> Iterator[None]:
                     log_to_driver=False,
                     **({} if crew.address else local),
                 )
-        except SystemExit:  # SIGTERM, answered by the handler that Ray has just put there
-            terminated = True
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if terminated:
-            signal.raise_signal(signal.SIGTERM)
-        yield
-    finally:
-        ray.shutdown()
+            stop.install()
+            yield
+        finally:
+            ray.shutdown()
+            stop.install()
 
 
 @dataclass
@@ -112,9 +106,10 @@ class _Call:
 class _Executor:
     """Keeps every worker busy with one shard, and replaces workers that die."""
 
-    def __init__(self, shards: Iterator[Shard], crew: Crew) -> None:
+    def __init__(self, shards: Iterator[Shard], crew: Crew, stop: OrderlyStop) -> None:
         self._shards = shards
         self._crew = crew
+        self._stop = stop
         self._alone: deque[Shard] = deque()  # files whose worker died, to be done one by one
         self._deaths: Counter[str] = Counter()
         self._calls: dict[Any, _Call] = {}
@@ -133,14 +128,21 @@ class _Executor:
             self._await(worker)
             self._give(worker)
         while self._calls:
+            self._stop.check()
             done, _ = ray.wait(list(self._calls), num_returns=1, timeout=1.0)
             for reference in done:
                 yield from self._finished(reference, self._calls.pop(reference))
             yield from self._overdue()
 
     def _await(self, worker: Any) -> None:
+        """Wait until a worker has loaded its checkpoint."""
+        ready, until = worker.ready.remote(), time.monotonic() + START_S
         try:
-            ray.get(worker.ready.remote(), timeout=START_S)
+            while not ray.wait([ready], timeout=1.0)[0]:
+                self._stop.check()
+                if time.monotonic() > until:
+                    raise Incomplete(f"a worker has not started after {START_S:g} s")
+            ray.get(ready)
         except RayTaskError as error:
             raise error.as_instanceof_cause() from error
         except RayError as error:
@@ -198,6 +200,6 @@ def _told(error: RayError) -> str:
     return str(error).strip().splitlines()[-1]
 
 
-def execute(shards: Iterator[Shard], crew: Crew) -> Iterator[ShardResult]:
+def execute(shards: Iterator[Shard], crew: Crew, stop: OrderlyStop) -> Iterator[ShardResult]:
     """Results in the order in which they are done."""
-    yield from _Executor(shards, crew)
+    yield from _Executor(shards, crew, stop)

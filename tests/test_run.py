@@ -153,42 +153,52 @@ def test_a_budget_of_failures(archive: Path, checkpoint_path: Path, tmp_path: Pa
         assert again.exit_code == status
 
 
-@pytest.mark.parametrize("engine", ["inline", "ray"])
-def test_a_killed_job_resumes(
-    calm: Path, archive: Path, checkpoint_path: Path, tmp_path: Path, batch_ser: Runner, engine: str
-) -> None:
-    """SIGKILL after the first commit: the same command ends with the tables of a calm run."""
-    command = ["run", "--input", archive, "--out", "out.parquet", "--model", checkpoint_path]
-    command += ["--engine", engine, "--workers", 1]
-    job = subprocess.Popen([PROGRAM, *map(str, command)], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    parts = tmp_path / "out.work" / "parts"
-    while not list(parts.glob("*.files.parquet")):
-        assert job.poll() is None, "it ended before it could be killed"
-        time.sleep(0.005)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    assert not (tmp_path / "out.run.json").exists()
-    done = batch_ser(*command)
-    assert done.returncode == 0, done.stderr
-    assert_same_tables(tmp_path / "out.parquet", calm)
-    assert_holds(tmp_path / "out.parquet")
+@pytest.fixture(scope="session")
+def long_archive(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
+    """Twenty files of 50 s, more than the first shards hold: a job that can be stopped half way."""
+    root = tmp_path_factory.mktemp("long")
+    for number in range(20):
+        samples = np.roll(np.tile(speech, 2), number * 4_321)[: 50 * 16_000]
+        soundfile.write(root / f"call{number:02}.wav", samples, 16_000)
+    return root
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_a_job_in_order(
-    archive: Path, checkpoint_path: Path, tmp_path: Path, number: int, status: int
-) -> None:
-    """What is done is committed, the exit status says why, and nobody holds the output."""
-    command = ["run", "--input", archive, "--out", "out.parquet", "--model", checkpoint_path]
+def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
+    """A job that has committed its first files, and not yet the last."""
     job = subprocess.Popen([PROGRAM, *map(str, command)], cwd=tmp_path, stderr=subprocess.PIPE)
-    while not (tmp_path / "out.work" / "driver.json").exists():
-        assert job.poll() is None
-        time.sleep(0.01)
+    while not list((tmp_path / "out.work" / "parts").glob("*.files.parquet")):
+        assert job.poll() is None, "it ended before it could be stopped"
+        time.sleep(0.005)
+    return job
+
+
+@pytest.mark.parametrize("engine", ["inline", "ray"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_job_resumes(
+    long_archive: Path,
+    checkpoint_path: Path,
+    tmp_path: Path,
+    batch_ser: Runner,
+    engine: str,
+    number: signal.Signals,
+) -> None:
+    """Stopped after the first commit: the same command ends with the tables of a calm run."""
+    command = ["run", "--input", long_archive, "--out", "out.parquet", "--model", checkpoint_path]
+    command += ["--engine", engine, "--workers", 1]
+    job = started_job(tmp_path, *command)
     job.send_signal(number)
     _, said = job.communicate(timeout=60)
-    assert job.returncode == status, said
-    assert b"the same command goes on from here" in said
-    assert not (tmp_path / "out.work" / "driver.json").exists()
+    assert not (tmp_path / "out.run.json").exists()
+    assert 0 < sum(len(pq.read_table(p)) for p in tmp_path.glob("out.work/parts/*.files.*")) < 20
+    if number != signal.SIGKILL:
+        assert job.returncode == 128 + number, said
+        assert b"the same command goes on from here" in said
+        assert not (tmp_path / "out.work" / "driver.json").exists()
+    done = batch_ser(*command)
+    assert done.returncode == 0, done.stderr
+    score(long_archive, tmp_path / "calm.parquet", checkpoint_path)
+    assert_same_tables(tmp_path / "out.parquet", tmp_path / "calm.parquet")
+    assert_holds(tmp_path / "out.parquet")
 
 
 def test_a_finished_job_has_nothing_to_do(

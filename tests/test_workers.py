@@ -16,6 +16,7 @@ from jobs import on_ray
 from jobs.on_ray import Crew, cluster, execute
 from jobs.plan import Shard
 from jobs.shard import ShardResult, ShardSettings
+from jobs.stop import OrderlyStop
 from models.checkpoint import read_info
 
 
@@ -49,8 +50,9 @@ def test_a_crashing_file_fails_alone(
     monkeypatch.setattr(on_ray, "Worker", wild_worker(tmp_path / "witness"))
     files = list(Walk((str(archive),)))
     shards = [files[:9], files[9:]]
-    with cluster(chosen := crew(checkpoint_path, 2, file_timeout_s=8.0)):
-        results = list(execute(iter(shards), chosen))
+    stop = OrderlyStop()
+    with cluster(chosen := crew(checkpoint_path, 2, file_timeout_s=8.0), stop):
+        results = list(execute(iter(shards), chosen, stop))
     rows = [row for result in results for row in result.files.to_pylist()]
     assert sorted(row["file"] for row in rows) == sorted(file.file for file in files)
     failed = {Path(r["file"]).stem: r["reason"] for r in rows if r["status"] == "failed"}
@@ -66,8 +68,9 @@ def test_a_broken_checkpoint_convicts_no_file(
     damaged.write_bytes(checkpoint_path.read_bytes()[:-100])
     chosen = crew(checkpoint_path, 1)
     broken = Crew(1, str(damaged), "cpu", chosen.settings, 60.0)
-    with cluster(broken), pytest.raises(Incomplete, match="cannot start"):
-        list(execute(iter([list(Walk((str(archive),)))]), broken))
+    stop = OrderlyStop()
+    with cluster(broken, stop), pytest.raises(Incomplete, match="cannot start"):
+        list(execute(iter([list(Walk((str(archive),)))]), broken, stop))
 
 
 def test_an_unforeseen_error_fails_its_file(
