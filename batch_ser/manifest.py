@@ -5,10 +5,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from batch_ser.errors import FileError, Reason, UsageError
 
 MOST_SHOWN = 10  # faults listed in one message
+NO_ADDRESSES = "an address, expected a path: this version reads local files only"
 Line = tuple[str, str, tuple[str, ...], FileError | None]
 
 
@@ -46,8 +48,11 @@ class Manifest:
         at = columns.index("file")
         for _, values in rows:
             name = values[at]
-            path = os.path.abspath(self.root / name)
             further = tuple(values[:at] + values[at + 1 :])
+            if "://" in name:
+                yield *_address(name), further, FileError(Reason.UNSUPPORTED, NO_ADDRESSES)
+                continue
+            path = os.path.abspath(self.root / name)
             inside = os.path.commonpath([path, self.root]) == str(self.root)
             error = None if inside else self._outside(name)
             yield (os.path.relpath(path, self.root) if inside else name), path, further, error
@@ -57,6 +62,13 @@ class Manifest:
             Reason.OUTSIDE_ROOT,
             f"{name} lies outside {self.root}; give --root with a folder above it to allow it",
         )
+
+
+def _address(uri: str) -> tuple[str, str]:
+    """A uri's name, twice: without user information and query, which may hold secrets."""
+    parts = urlsplit(uri)
+    name = f"{parts.scheme}://{parts.hostname}{parts.path}"
+    return name, name
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

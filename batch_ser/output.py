@@ -7,6 +7,7 @@ the working folder; publishing moves whole files and can be taken up again after
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,9 @@ class Output:
     out: Path
 
     def __post_init__(self) -> None:
-        if "://" in str(self.out):
-            raise UsageError(f"--out {self.out}: this version writes local files only")
+        scheme = re.match(r"(\w+):/", str(self.out))  # a Path folds the second slash
+        if scheme:
+            raise UsageError(f"--out {scheme[1]}://...: this version writes local files only")
         if self.single_file and self.out.is_dir():
             raise MismatchError(f"--out {self.out} is a folder; expected a file, or no .parquet")
 

@@ -7,7 +7,7 @@ into blocks, the spans are the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -15,6 +15,8 @@ import numpy as np
 
 from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
+
+LONGEST_S = 600.0  # of a segment that is held in memory: 38 MB
 
 
 class Kind(StrEnum):
@@ -75,25 +77,15 @@ class SegmentSettings:
     ) -> "SegmentSettings":
         """Settings from the command line before the checkpoint's before the program's.
 
-        The program's `max_s` is at most what the network takes, its hop is the window.
+        The program's `max_s` is at most what the network takes. The hop is the window unless it
+        is asked for.
         """
         asked = {key: value for key, value in given.items() if value is not None}
-        merged = dict(asdict_of_defaults(checkpoint) | asked)
-        merged.setdefault("hop_s", merged["window_s"])
-        if "window_s" in asked and "hop_s" not in asked:
+        program = asdict(cls()) | {"max_s": min(8.0, float(checkpoint["piece_s"]))}
+        merged = program | dict(checkpoint) | asked
+        if "hop_s" not in asked:
             merged["hop_s"] = merged["window_s"]
-        return cls(**merged)  # type: ignore[arg-type]
-
-
-def asdict_of_defaults(checkpoint: Mapping[str, float | str]) -> dict[str, float | str]:
-    """The program's defaults under a checkpoint's, which must name its `piece_s`."""
-    defaults = {field.name: field.default for field in fields(SegmentSettings)}
-    piece_s = float(checkpoint["piece_s"])
-    defaults["max_s"] = min(8.0, piece_s)
-    return defaults | dict(checkpoint)  # type: ignore[return-value]
-
-
-LONGEST_S = 600.0
+        return cls(**merged)
 
 
 class Segmenter(Protocol):

@@ -21,7 +21,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from batch_ser.errors import FileError, Incomplete, Reason
+from batch_ser.errors import FileError, Incomplete, Reason, UsageError
 from jobs.plan import Shard
 from jobs.shard import ShardResult, ShardSettings, failed, work
 from jobs.stop import OrderlyStop
@@ -80,18 +80,26 @@ def cluster(crew: Crew, stop: OrderlyStop) -> Iterator[None]:
     }
     with stop.deferred():
         try:
-            with contextlib.chdir(Path(__file__).parent.parent):  # ours first on the import path
-                ray.init(
-                    address=crew.address,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                    **({} if crew.address else local),
-                )
+            _connect(crew, local)
             stop.install()
             yield
         finally:
             ray.shutdown()
             stop.install()
+
+
+def _connect(crew: Crew, local: dict[str, Any]) -> None:
+    """Start or join Ray from our own folder: Ray puts the current one first on the import path."""
+    try:
+        with contextlib.chdir(Path(__file__).parent.parent):
+            ray.init(
+                address=crew.address,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **({} if crew.address else local),
+            )
+    except ConnectionError as error:
+        raise UsageError(f"--address {crew.address}: no Ray cluster answers there") from error
 
 
 @dataclass

@@ -66,7 +66,7 @@ class Progress:
         )
         if self._failed:
             line += f", {self._failed:,} failed"
-        if self._all_listed and self._work_s:
+        if self._all_listed and self._work_s and self._files < self._listed:
             left_s = self.wall_s * (self._listed_s - self._work_s) / self._work_s
             line += f", {duration(left_s)} left"
         self._stream.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")

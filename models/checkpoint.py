@@ -72,6 +72,8 @@ class Checkpoint:
         self.digest = digest
         self._device = torch.device(device)
         self._network = network.to(self._device).eval()
+        if self._device.type == "cuda":  # TF32 would move scores by more than 1e-4
+            torch.backends.cudnn.allow_tf32 = False
         self._front_end = FRONT_ENDS[info.front_end]
 
     def score_batch(self, segments: Sequence[Samples]) -> Probabilities:

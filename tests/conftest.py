@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from batch_ser.audio import Samples, load
+from jobs import RunConfig, run
 from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.whisper import WhisperClassifier
 
@@ -91,3 +92,11 @@ def batch_ser(tmp_path: Path) -> Runner:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory: pytest.TempPathFactory, archive: Path, checkpoint_path: Path) -> Path:
+    """The tables of a calm run over the archive, segments of speech."""
+    out = tmp_path_factory.mktemp("calm") / "results.parquet"
+    run(RunConfig((str(archive),), str(out), str(checkpoint_path), engine="inline"))
+    return out

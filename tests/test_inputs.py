@@ -123,6 +123,15 @@ def test_a_manifest_stays_inside(tmp_path: Path) -> None:
     assert [each.error and each.error.reason for each in wider][1:] == [None, Reason.OUTSIDE_ROOT]
 
 
+def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
+    text = "file\nhttps://me:word@host/a.wav?signature=secret\n"
+    (found,) = Walk((str(manifest(tmp_path, text)),))
+    assert found.file == "https://host/a.wav"
+    assert found.error
+    assert found.error.reason is Reason.UNSUPPORTED
+    assert not any(word in repr(found) for word in ("secret", "word@", "me:"))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

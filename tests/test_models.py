@@ -152,6 +152,8 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_the_shipped_checkpoints_are_what_their_cards_say() -> None:
+    from train.card import card as written
+
     assert "accurate" in shipped_checkpoints()
     for name in shipped_checkpoints():
         info = read_info(SHIPPED / f"{name}.safetensors")
@@ -159,6 +161,7 @@ def test_the_shipped_checkpoints_are_what_their_cards_say() -> None:
         card = (SHIPPED / f"{name}.md").read_text()
         assert f"{100 * info.metrics['mean']['UAR']:.1f} %" in card
         assert info.licence in card
+        assert card == written(info, all_seen=True)
         assert all(each["licence"] in card for each in info.corpora)
 
 

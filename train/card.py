@@ -9,29 +9,24 @@ it. In the European Union, inferring the emotions of employees at work is prohib
 2024/1689, article 5)."""
 
 
-def card(info: CheckpointInfo, all_seen: bool) -> str:
-    """The card as Markdown."""
-    corpora = "\n".join(
-        f"- {each['name']}: {each['recordings']} recordings of {each['speakers']} speakers, "
-        f"{each['licence']} ({each['source']})"
-        for each in info.corpora
-    )
-    seen = (
-        "This file was trained on all the recordings below. The figures are those of the same "
-        "recipe on speakers that its training had not heard: expect them of new speakers "
-        "recorded in the same way. Other recording conditions and languages do worse."
-        if all_seen
-        else "This file was trained without the test side of the fold below."
-    )
-    return f"""# {info.name}
+SEEN = """\
+This file was trained on all the recordings below. The figures are those of the same
+recipe on speakers that its training had not heard: expect them of new speakers recorded
+in the same way. Other recording conditions and languages do worse."""
 
-Labels: {", ".join(info.labels)}.
-Architecture: {info.architecture}, {info.settings}; front end {info.front_end} at
-{info.rate_hz} Hz, at most {info.max_input_s:g} s at once.
+NOT_SEEN = "This file was trained without the test side of the fold below."
+
+CARD = """\
+# {name}
+
+- labels: {labels}
+- architecture: {architecture}; {settings}
+- front end: {front_end} at {rate_hz} Hz, at most {max_input_s:g} s at once
+- recipe: {recipe}; made with {made_with}
 
 ## What it is for, and what not
 
-{NOT_FOR}
+{not_for}
 
 "calm" is a class of RAVDESS alone, close to neutral; elsewhere read it together with neutral.
 
@@ -39,19 +34,45 @@ Architecture: {info.architecture}, {info.settings}; front end {info.front_end} a
 
 {seen}
 
-{_table(info)}
+{table}
 
 UAR: unweighted average recall, the mean over the labels. Confidence is calibrated by one
-temperature ({info.temperature:.3f}), fitted on speakers held out of the training data.
+temperature ({temperature:.3f}), fitted on speakers held out of the training data.
 
 ## Training data and licence
 
 {corpora}
 
-Licence of these weights: {info.licence}. The encoder is that of OpenAI's Whisper tiny.en (MIT).
-For commercial use, train on your own recordings with the same recipe: `batch-ser train --recipe
-{info.recipe.get("name", "NAME")}`.
+Licence of these weights: {licence}.
+The encoder is that of OpenAI's Whisper tiny.en (MIT). For commercial use, train on your own
+recordings with the same recipe: `batch-ser train --recipe {recipe}`.
 """
+
+
+def card(info: CheckpointInfo, all_seen: bool) -> str:
+    """The card as Markdown; `all_seen`: it was trained on the folds' test sides too."""
+    corpora = [
+        f"- {each['name']}: {each['recordings']} recordings of {each['speakers']} speakers, "
+        f"{each['licence']} ({each['source']})"
+        for each in info.corpora
+    ]
+    return CARD.format(
+        name=info.name,
+        labels=", ".join(info.labels),
+        architecture=info.architecture,
+        settings=", ".join(f"{name} {value}" for name, value in info.settings.items()),
+        front_end=info.front_end,
+        rate_hz=info.rate_hz,
+        max_input_s=info.max_input_s,
+        recipe=info.recipe.get("name"),
+        made_with=", ".join(f"{name} {version}" for name, version in info.made_with.items()),
+        not_for=NOT_FOR,
+        seen=SEEN if all_seen else NOT_SEEN,
+        table=_table(info),
+        temperature=info.temperature,
+        corpora="\n".join(corpora),
+        licence=info.licence,
+    )
 
 
 def _table(info: CheckpointInfo) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 
@@ -26,10 +25,3 @@ def as_line(name: str, figures: dict[str, float]) -> str:
     return f"{name:<8} " + "  ".join(
         f"{key} {100 * value:5.1f} %" for key, value in figures.items()
     )
-
-
-def per_class_recall(
-    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
-) -> NDArray[np.float64]:
-    """Recall of each label, in the labels' order."""
-    return np.asarray(recall_score(truth, predicted, labels=list(labels), average=None))

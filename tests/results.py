@@ -1,0 +1,35 @@
+"""What tests do with a job and its tables."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from conftest import LABELS
+
+from batch_ser.output import Output
+from batch_ser.verify import verify
+from jobs import RunConfig, RunReport, run
+
+SCORES = [f"p_{label}" for label in LABELS]
+
+
+def score(inputs: Path, out: Path, checkpoint: Path, **options: Any) -> RunReport:
+    settings: dict[str, Any] = {"engine": "inline"} | options
+    return run(RunConfig((str(inputs),), str(out), str(checkpoint), **settings))
+
+
+def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return pd.read_parquet(out), pd.read_parquet(out.with_suffix(".files.parquet"))
+
+
+def assert_same_tables(left: Path, right: Path) -> None:
+    for one, other in zip(tables(left), tables(right), strict=True):
+        exact = [name for name in one.columns if one[name].dtype != np.float32]
+        pd.testing.assert_frame_equal(one[exact], other[exact])
+        pd.testing.assert_frame_equal(one, other, atol=1e-4, rtol=0)
+
+
+def assert_holds(out: Path) -> None:
+    verdict = verify(Output(out))
+    assert not verdict.faults, verdict.faults
