@@ -22,6 +22,7 @@ BLOCK_VALUES = 1 << 18  # values per block over all channels: 1 MB, 16 s of 16 k
 MIN_RATE_HZ = 4_000
 MAX_RATE_HZ = 384_000
 MAX_VALUE = 32_768.0  # float files scaled like 16-bit integers pass; 1e30 would overflow the STFT
+GUESSED_SHARE = 0.9  # of a guessed length, less than which is a cut file
 UNKNOWN_LENGTHS = (0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF, 0x80000000)  # written by streaming encoders
 
 
@@ -143,6 +144,8 @@ def _claimed_frames(file: soundfile.SoundFile) -> int:
         if promised in UNKNOWN_LENGTHS or not present:
             return 0
         return int(file.frames * promised / present)
+    if file.format == "MP3":  # without a Xing header libsndfile guesses from the bit rate
+        return int(file.frames * GUESSED_SHARE)
     return int(file.frames) if file.frames < 2**62 else 0
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from batch_ser.audio import MIXED, Recording, Resampler, Samples
 from batch_ser.errors import FileError, Reason
 from batch_ser.inputs import InputFile
-from batch_ser.segment import SEGMENTERS, Kind, SegmentSettings, Span
+from batch_ser.segment import Kind, SegmentSettings, Span
+from batch_ser.segmenters import SEGMENTERS
 from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row
 from models.checkpoint import Probabilities
 

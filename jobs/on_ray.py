@@ -10,6 +10,7 @@ reports usage.
 
 import contextlib
 import logging
+import math
 import os
 import time
 from collections import Counter, deque
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from batch_ser.errors import FileError, Incomplete, Reason, UsageError
 from jobs.plan import Shard
@@ -74,7 +75,7 @@ def cluster(crew: Crew, stop: OrderlyStop) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     local: dict[str, Any] = {
-        "num_cpus": crew.workers * crew.cpus_per_worker,
+        "num_cpus": math.ceil(crew.workers * crew.cpus_per_worker),
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
     }
@@ -165,14 +166,11 @@ class _Executor:
     def _finished(self, reference: Any, call: _Call) -> Iterator[ShardResult]:
         try:
             result: ShardResult = ray.get(reference)
-        except RayActorError:
-            error = FileError(
-                Reason.DECODER_CRASH, f"decoding ended its process, {CONVICTED_AFTER} times"
-            )
-            yield from self._suspect(call, error)
-        except RayTaskError as task_error:
-            cause = str(task_error.cause or task_error).splitlines()[0]
-            yield from self._suspect(call, FileError(Reason.INTERNAL_ERROR, cause))
+        except RayTaskError as error:
+            yield from self._suspect(call, FileError(Reason.INTERNAL_ERROR, repr(error.cause)))
+        except RayError:  # the process is gone
+            message = f"decoding ended its process, {CONVICTED_AFTER} times"
+            yield from self._suspect(call, FileError(Reason.DECODER_CRASH, message))
         else:
             yield result
             self._give(call.worker)

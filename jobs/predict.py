@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from batch_ser.inputs import InputFile
+from batch_ser.inputs import InputFile, printable
 from batch_ser.segment import SegmentSettings
 from batch_ser.tables import FAILED, TableSchemas
 from jobs.shard import ShardSettings, work
@@ -33,7 +33,7 @@ def predict(
         SegmentSettings.resolve(segment, defaults), TableSchemas(labels), channels
     )
     for path in paths:
-        result = work([InputFile(path, os.path.abspath(path))], checkpoint, settings)
+        result = work([InputFile(printable(path), os.path.abspath(path))], checkpoint, settings)
         answer = _answer(result.files.to_pylist()[0], labels)
         if with_segments and "error" not in answer:
             rows = result.segments.to_pylist()

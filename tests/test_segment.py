@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
-from batch_ser.segment import SEGMENTERS, Kind, SegmentSettings, Span, in_pieces
+from batch_ser.segment import METHODS, Kind, SegmentSettings, Span, in_pieces
+from batch_ser.segmenters import SEGMENTERS
 from batch_ser.silero import FRAME, Detector, Regions
 
 RATE_HZ = 16_000
@@ -68,6 +69,10 @@ def test_windows_and_wholes(
             assert span.samples[-1] == span.end - 1  # what is heard ends where the span ends
         elif span.kind is Kind.TOO_SHORT:
             assert span.end - span.start < least
+
+
+def test_every_method_has_its_segmenter() -> None:
+    assert tuple(SEGMENTERS) == METHODS
 
 
 def test_windows_as_a_user_expects() -> None:
