@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+.DEFAULT_GOAL := demo
 .PHONY: demo test check bench evaluate clean
 
 .venv/installed: pyproject.toml

@@ -99,8 +99,10 @@ def _connect(crew: Crew, local: dict[str, Any]) -> None:
                 log_to_driver=False,
                 **({} if crew.address else local),
             )
-    except ConnectionError as error:
-        raise UsageError(f"--address {crew.address}: no Ray cluster answers there") from error
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        if crew.address is None:
+            raise Incomplete(f"Ray does not start: {_told(error)}") from error
+        raise UsageError(f"--address {crew.address}: no cluster: {_told(error)}") from error
 
 
 @dataclass
@@ -172,8 +174,8 @@ class _Executor:
             message = f"decoding ended its process, {CONVICTED_AFTER} times"
             yield from self._suspect(call, FileError(Reason.DECODER_CRASH, message))
         else:
+            self._give(call.worker)  # before the driver commits, so that nobody waits for it
             yield result
-            self._give(call.worker)
 
     def _overdue(self) -> Iterator[ShardResult]:
         """End the workers of calls that take too long."""
@@ -201,7 +203,7 @@ class _Executor:
         self._give(worker)
 
 
-def _told(error: RayError) -> str:
+def _told(error: Exception) -> str:
     """The last line of what Ray says: the error itself, below its trace and colours."""
     return str(error).strip().splitlines()[-1]
 
