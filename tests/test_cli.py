@@ -48,6 +48,17 @@ def test_wrong_usage_is_status_2(batch_ser: Runner, arguments: tuple[str, ...]) 
     assert "signature" not in done.stderr
 
 
+def test_a_folder_without_recordings_is_told(
+    batch_ser: Runner, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("no audio")
+    done = batch_ser("run", "--input", "in", "--out", "o.parquet", "--model", checkpoint_path)
+    assert done.returncode == 0
+    assert "no recordings found; 1 files were passed over" in done.stderr
+    assert batch_ser("verify", "o.parquet").returncode == 0
+
+
 def test_predict(batch_ser: Runner, calls: Path, checkpoint_path: Path, tmp_path: Path) -> None:
     (tmp_path / "no.mp3").write_text("a letter")
     done = batch_ser(
