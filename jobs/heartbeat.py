@@ -78,8 +78,9 @@ class Heartbeat:
 
     def _keep(self) -> None:
         while not self._stop.wait(BEAT_S):
-            if self.path.parent.exists() and self._is_mine():
-                self._beat()
+            with contextlib.suppress(OSError):  # the folder goes when tables are published
+                if self._is_mine():
+                    self._beat()
 
 
 def _alive(other: dict[str, Any]) -> bool:
