@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch_ser.errors import FileError, Reason, UsageError
-from batch_ser.manifest import Manifest
+from batch_ser.manifest import Manifest, printable
 
 AUDIO_SUFFIXES = frozenset(
     [
@@ -63,7 +63,7 @@ class Selection:
     include: tuple[str, ...] = ()  # patterns of names or relative paths; empty: known suffixes
     exclude: tuple[str, ...] = ()
     root: str | None = None  # what names in the tables are relative to
-    never: tuple[str, ...] = ()  # paths of the job's own output
+    never: tuple[str, ...] = ()  # real paths of the job's own output
 
 
 @dataclass
@@ -90,6 +90,7 @@ class Walk:
         for each in self.inputs:
             if each not in self._manifests:
                 _check_exists(each)
+                self._named(each)  # inside the root, or refused before anything is written
         columns = {manifest.further_columns for manifest in self._manifests.values()}
         if len(columns) > 1 or (columns and len(self._manifests) < len(self.inputs)):
             raise UsageError(
@@ -144,7 +145,7 @@ class Walk:
             if os.path.isdir(path):
                 if "**" not in parts:  # `**` lists what is inside by itself
                     yield from self._folder(path, name, ())
-            elif self._wanted(os.path.basename(path), name, path, explicit):
+            elif self._wanted(os.path.basename(path), name, os.path.realpath(path), explicit):
                 yield _input(name, os.path.abspath(path))
 
     def _folder(self, folder: str, name: str, above: tuple[str, ...]) -> Iterator[InputFile]:
@@ -164,9 +165,9 @@ class Walk:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                if not self._is_ours(entry.path):
+                if os.path.join(real, entry.name) not in self.selection.never:
                     yield from self._folder_entry(entry.path, path, (*above, real))
-            elif self._wanted(entry.name, path, entry.path):
+            elif self._wanted(entry.name, path, os.path.join(real, entry.name)):
                 yield _input(path, os.path.abspath(entry.path))
 
     def _folder_entry(self, folder: str, name: str, above: tuple[str, ...]) -> Iterator[InputFile]:
@@ -175,11 +176,8 @@ class Walk:
             yield _input(name, os.path.abspath(folder))
         yield from self._folder(folder, name, above)
 
-    def _is_ours(self, path: str) -> bool:
-        return os.path.abspath(path) in self.selection.never
-
-    def _wanted(self, base: str, name: str, path: str, explicit: bool = False) -> bool:
-        if self._is_ours(path) or _matches(self.selection.exclude, base, name):
+    def _wanted(self, base: str, name: str, real: str, explicit: bool = False) -> bool:
+        if real in self.selection.never or _matches(self.selection.exclude, base, name):
             return False
         include = self.selection.include
         wanted = (
@@ -191,14 +189,6 @@ class Walk:
         return wanted
 
 
-def printable(name: str) -> str:
-    """A name as valid Unicode: bytes that are not UTF-8 as %XX."""
-    raw = os.fsencode(name)
-    return raw.decode("utf-8", errors="surrogateescape").translate(
-        {code: f"%{code - 0xDC00:02X}" for code in range(0xDC80, 0xDD00)}
-    )
-
-
 def _input(
     name: str, path: str, columns: tuple[str, ...] = (), error: FileError | None = None
 ) -> InputFile:
@@ -207,8 +197,8 @@ def _input(
         return InputFile(name, path, columns=columns, error=error)
     try:
         found = os.stat(path)
-    except OSError as problem:
-        reason, message = Reason.FETCH_FAILED, f"the file cannot be reached: {problem.strerror}"
+    except (OSError, ValueError) as problem:  # ValueError: a name with a NUL in it
+        reason, message = Reason.FETCH_FAILED, f"the file cannot be reached: {problem}"
         if isinstance(problem, FileNotFoundError | NotADirectoryError):
             reason, message = Reason.NOT_FOUND, f"there is no such file: {printable(path)}"
         elif isinstance(problem, PermissionError):

@@ -33,7 +33,7 @@ class Manifest:
         if header is None or "file" not in header[1]:
             found = f"the columns {', '.join(header[1])}" if header else "nothing"
             raise UsageError(f"{path}: found {found}; expected a column named file")
-        columns = header[1]
+        columns = [printable(name) for name in header[1]]
         repeated = {name for name in columns if columns.count(name) > 1}
         if repeated:
             raise UsageError(f"{path}: the column {sorted(repeated)[0]} stands twice in the header")
@@ -44,11 +44,10 @@ class Manifest:
     def lines(self) -> Iterator[Line]:
         """Each line's name in the tables, path, further values and error, if it has one."""
         rows = _rows(self.path)
-        columns = next(rows)[1]
-        at = columns.index("file")
+        at = next(rows)[1].index("file")
         for _, values in rows:
             name = values[at]
-            further = tuple(values[:at] + values[at + 1 :])
+            further = tuple(printable(value) for value in values[:at] + values[at + 1 :])
             if "://" in name:
                 yield *_address(name), further, FileError(Reason.UNSUPPORTED, NO_ADDRESSES)
                 continue
@@ -60,15 +59,26 @@ class Manifest:
     def _outside(self, name: str) -> FileError:
         return FileError(
             Reason.OUTSIDE_ROOT,
-            f"{name} lies outside {self.root}; give --root with a folder above it to allow it",
+            f"{printable(name)} lies outside {self.root}; --root with a folder above it allows it",
         )
 
 
 def _address(uri: str) -> tuple[str, str]:
     """A uri's name, twice: without user information and query, which may hold secrets."""
-    parts = urlsplit(uri)
-    name = f"{parts.scheme}://{parts.hostname}{parts.path}"
+    try:
+        parts = urlsplit(uri)
+        name = printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+    except ValueError:
+        name = f"{printable(uri.partition('://')[0])}://(unreadable)"
     return name, name
+
+
+def printable(name: str) -> str:
+    """A name as valid Unicode: bytes that are not UTF-8 as %XX."""
+    raw = os.fsencode(name)
+    return raw.decode("utf-8", errors="surrogateescape").translate(
+        {code: f"%{code - 0xDC00:02X}" for code in range(0xDC80, 0xDD00)}
+    )
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -98,9 +108,12 @@ def _check_lines(path: Path, columns: list[str]) -> None:
         elif not values[at].strip():
             faults.append(f"line {line}: the file column is empty")
         else:
-            first, same = seen.setdefault(values[at], (line, hash(tuple(values))))
-            if same != hash(tuple(values)):
-                faults.append(f"line {line}: {values[at]} stands in line {first} with other values")
+            name = os.path.normpath(values[at])
+            further = hash(tuple(values[:at] + values[at + 1 :]))
+            first, same = seen.setdefault(name, (line, further))
+            if same != further:
+                told = printable(values[at])
+                faults.append(f"line {line}: {told} stands in line {first} with other values")
     if faults:
         shown = "\n  ".join(faults[:MOST_SHOWN])
         more = f"\n  and {len(faults) - MOST_SHOWN} more" if len(faults) > MOST_SHOWN else ""

@@ -7,6 +7,7 @@ the working folder; publishing moves whole files and can be taken up again after
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Output:
             raise UsageError(f"--out {scheme[1]}://...: this version writes local files only")
         if self.single_file and self.out.is_dir():
             raise MismatchError(f"--out {self.out} is a folder; expected a file, or no .parquet")
+        if not self.single_file and self.out.is_file():
+            raise MismatchError(f"--out {self.out} is a file; expected NAME.parquet, or a folder")
 
     @property
     def single_file(self) -> bool:
@@ -67,7 +70,7 @@ class Output:
         places = [self.table("segments"), self.table("files"), self.run_json, self.work]
         if not self.single_file:
             places.append(self.out)
-        return tuple(str(place.absolute()) for place in places)
+        return tuple(os.path.realpath(place) for place in places)
 
     def table_files(self, name: str) -> list[Path]:
         """The Parquet files of a final table, in order; none while there is no such table."""
@@ -118,10 +121,31 @@ class Output:
         number = len(list(self.work.glob(f"old-{name}-*")))
         return self.work / f"old-{name}-{number}"
 
+    def check_tables(self) -> None:
+        """Make sure that the published tables are there, whole by their sizes.
+
+        Raises:
+            MismatchError: one is missing or has another size than its record says.
+        """
+        record = self.run_record() or {}
+        below = self.out.parent if self.single_file else self.out
+        for name, about in record.get("tables", {}).items():
+            place = below / name
+            if not place.is_file() or place.stat().st_size != about["size_bytes"]:
+                raise MismatchError(
+                    f"{place} is missing or not the table that {self.run_json} describes; "
+                    "put it back, or give --restart to begin again"
+                )
+
     def earlier_settings(self) -> dict[str, Any] | None:
         """The fingerprint of what lies here, complete or not; None if nothing does."""
         record = self.run_record()
-        return record["fingerprint"] if record else read_json(self.settings_json)
+        if record is None:
+            return read_json(self.settings_json)
+        if not isinstance(record.get("fingerprint"), dict):
+            raise MismatchError(f"{self.run_json} is not a record of batch-ser")
+        fingerprint: dict[str, Any] = record["fingerprint"]
+        return fingerprint
 
     def remove(self, keep: Path) -> None:
         """Delete an output of ours (`--restart`), but the driver's own file; the record last."""

@@ -7,6 +7,7 @@ driver writes, each object in one go.
 
 import hashlib
 import io
+import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -73,23 +74,34 @@ def _as_parquet(table: pa.Table) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
 
 
 def committed_parts(output: Output) -> list[Part]:
     """The published tables, if any, and then every committed part in order.
 
-    A part whose segments are missing or damaged does not count: its files are done again.
+    A part that is missing or damaged does not count: its files are done again.
+
+    Raises:
+        MismatchError: a published table is gone.
     """
     parts = []
     for path in (output.work / "parts").glob(f"*{FILES_ENDING}"):
         segments = path.with_name(path.name.removesuffix(FILES_ENDING) + SEGMENTS_ENDING)
-        metadata = pq.read_schema(path).metadata or {}
-        if segments.exists() and metadata[b"segments_sha256"].decode() == _sha256(segments):
+        try:
+            metadata = pq.read_schema(path).metadata or {}
+            whole = metadata[b"segments_sha256"].decode() == _sha256(segments)
+        except (pa.ArrowInvalid, OSError, KeyError):  # torn, by a machine that lost power
+            continue
+        if whole:
             parts.append(Part((segments,), (path,), float(metadata[b"committed"])))
     parts.sort(key=lambda part: part.committed)
     if output.run_json.exists():
+        output.check_tables()
         tables = [tuple(output.table_files(name)) for name in ("segments", "files")]
         parts.insert(0, Part(tables[0], tables[1], 0.0))
     return parts
@@ -101,8 +113,8 @@ def _sha256(path: Path) -> str:
 
 
 def winners(parts: Iterable[Part]) -> dict[str, Winner]:
-    """For each file the newest version, of equals a good one before a failed one, then the
-    earliest commit.
+    """For each file the version that was seen last, of equals a good one before a failed one,
+    then the earliest commit.
     """
     best: dict[str, Winner] = {}
     for number, part in enumerate(parts):
@@ -121,9 +133,8 @@ def winners(parts: Iterable[Part]) -> dict[str, Winner]:
 
 
 def _beats(new: Winner, old: Winner) -> bool:
-    if new.version != old.version:
-        return (new.version[1], new.part) > (old.version[1], old.part)
-    return old.failed and not new.failed
+    """Whether a row replaces one that was committed before it."""
+    return new.version != old.version or (old.failed and not new.failed)
 
 
 def merged(parts: list[Part], wins: dict[str, Winner], table: str) -> Iterator[pa.Table]:

@@ -1,4 +1,7 @@
-"""The command line: a thin caller of the library. `--help` loads neither torch nor Ray."""
+"""The command line: a thin caller of the library. `--help` loads neither torch nor Ray.
+
+`run` is the one long function: its signature is the list of its options.
+"""
 
 import json
 import sys

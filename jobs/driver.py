@@ -11,7 +11,7 @@ from batch_ser import __version__
 from batch_ser.finalise import finalise
 from batch_ser.inputs import InputFile
 from batch_ser.output import write_json
-from batch_ser.parts import committed_parts, winners
+from batch_ser.parts import Winner, committed_parts, winners
 from jobs.commit import Committer
 from jobs.heartbeat import Heartbeat
 from jobs.job import Job, RunConfig, check_fingerprint, prepare
@@ -75,7 +75,7 @@ def _drive(job: Job, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
 
 def _results(job: Job, progress: Progress, stop: OrderlyStop) -> Iterator[ShardResult]:
     """Results of everything that is not done yet: first of what needs no worker."""
-    done = {name: win.version for name, win in winners(committed_parts(job.output)).items()}
+    done = winners(committed_parts(job.output))
     unreadable: list[ShardResult] = []
 
     def todo() -> Iterator[InputFile]:
@@ -92,9 +92,13 @@ def _results(job: Job, progress: Progress, stop: OrderlyStop) -> Iterator[ShardR
     yield from unreadable
 
 
-def _new(job: Job, done: dict[str, tuple[int, int]]) -> Iterator[InputFile]:
+def _new(job: Job, done: dict[str, Winner]) -> Iterator[InputFile]:
+    """Inputs without rows for their present version; one that is gone keeps its good rows."""
     for file in islice(job.walk, job.config.limit):
-        if done.get(file.file) != (file.size_bytes, file.modified_us):
+        win = done.get(file.file)
+        same = win is not None and win.version == (file.size_bytes, file.modified_us)
+        kept = win is not None and file.error is not None and not win.failed
+        if not same and not kept:
             yield file
 
 

@@ -1,6 +1,7 @@
 """One job: its configuration, everything that it names looked up, and its fingerprint."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -54,7 +55,7 @@ class RunConfig:
             parse_channels(self.channels)
         for name in ("limit", "workers", "cpus_per_worker", "batch_s", "file_timeout_s"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 option = name.removesuffix("_s").replace("_", "-")
                 raise UsageError(f"--{option} {value:g}: expected more than 0")
         budget(self.max_failed, 0)

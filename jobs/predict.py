@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from batch_ser.inputs import InputFile, printable
+from batch_ser.inputs import InputFile
+from batch_ser.manifest import printable
 from batch_ser.segment import SegmentSettings
 from batch_ser.tables import FAILED, TableSchemas
 from jobs.shard import ShardSettings, work

@@ -40,10 +40,13 @@ def budget(max_failed: str, files: int) -> float:
     Raises:
         UsageError: neither.
     """
-    number = max_failed.removesuffix("%")
-    if not number.replace(".", "", 1).isdigit():
+    try:
+        number = float(max_failed.removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
         raise UsageError(f"--max-failed {max_failed}: expected a number, or one with %, such as 2%")
-    return files * float(number) / 100 if max_failed.endswith("%") else float(number)
+    return files * number / 100 if max_failed.endswith("%") else number
 
 
 Lines = list[tuple[str, str]]

@@ -32,6 +32,8 @@ def test_verify_finds_what_was_changed(calm: Path, tmp_path: Path, batch_ser: Ru
         ("--input", ".", "--out", "o.parquet", "--segment", "words"),
         ("--input", ".", "--out", "o.parquet", "--channels", "left"),
         ("--input", ".", "--out", "o.parquet", "--max-failed", "few"),
+        ("--input", ".", "--out", "o.parquet", "--max-failed", "²"),
+        ("--input", ".", "--out", "o.parquet", "--batch-s", "nan"),
         ("--input", ".", "--out", "o.parquet", "--workers", "0"),
         ("--input", ".", "--out", "o.parquet", "--engine", "spark"),
         ("--input", "."),

@@ -123,6 +123,41 @@ def test_a_manifest_stays_inside(tmp_path: Path) -> None:
     assert [each.error and each.error.reason for each in wider][1:] == [None, Reason.OUTSIDE_ROOT]
 
 
+def test_a_manifest_that_is_not_utf8_or_worse(tmp_path: Path) -> None:
+    """Excel's cp1252, a NUL, an address that is none: each line is still an input with a row."""
+    lines = [
+        b"file,n\xe4me",
+        b"a.wav,Ren\xe9",
+        b"b\0.wav,x",
+        b"https://[x/a.wav,y",
+        b"../\xe9.wav,z",
+    ]
+    listed = tmp_path / "list.csv"
+    listed.write_bytes(b"\n".join(lines))
+    walk = Walk((str(listed),))
+    found = list(walk)
+    assert walk.manifest_columns == ("n%E4me",)
+    assert found[0].columns == ("Ren%E9",)
+    reasons = [each.error.reason.value for each in found if each.error]
+    assert reasons == ["not_found", "fetch_failed", "unsupported", "outside_root"]
+    for each in found:
+        str((each.file, each.columns, each.error)).encode()
+
+
+def test_an_input_outside_the_root_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "root").mkdir()
+    with pytest.raises(UsageError, match="outside --root"):
+        Walk((str(tmp_path / "in"),), Selection(root=str(tmp_path / "root")))
+
+
+def test_own_output_behind_a_link_is_no_input(tmp_path: Path) -> None:
+    touch(tmp_path, "real/a.wav", "real/results.parquet")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    never = (str(tmp_path / "real" / "results.parquet"),)
+    assert names(tmp_path / "link", include=("*",), never=never) == ["a.wav"]
+
+
 def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
     text = "file\nhttps://me:word@host/a.wav?signature=secret\n"
     (found,) = Walk((str(manifest(tmp_path, text)),))
@@ -141,6 +176,7 @@ def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
         ("file,a\nx.wav\n,1\nx.wav,1\nx.wav,2\n", "line 2: found 1 values"),
         ("file,a\n,1\n", "line 2: the file column is empty"),
         ("file,a\nx.wav,1\nx.wav,2\n", "line 3: x.wav stands in line 2"),
+        ("file,a\nx.wav,1\n./x.wav,2\n", "line 3: ./x.wav stands in line 2"),
     ],
 )
 def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, says: str) -> None:

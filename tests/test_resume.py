@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from conftest import PROGRAM, Runner
-from results import assert_holds, assert_same_tables, score, tables
+from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio import Samples
 from batch_ser.errors import AlreadyRunning, MismatchError
@@ -103,6 +103,63 @@ def test_new_and_changed_files_are_added(
     assert_holds(out)
 
 
+def test_an_older_version_replaces_a_newer_one(
+    archive: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    """A file put back from a backup keeps its old time: it is new to us, and scored once."""
+    folder, out = tmp_path / "in", tmp_path / "out.parquet"
+    shutil.copytree(archive, folder)
+    score(folder, out, checkpoint_path)
+    shutil.copy(folder / "day0" / "call18.wav", folder / "day0" / "call12.wav")
+    os.utime(folder / "day0" / "call12.wav", ns=(0, 10**18))
+    score(folder, out, checkpoint_path)
+    files = tables(out)[1].set_index("file")
+    for column in ("duration_s", "segments", *SCORES):
+        put_back, source = files.loc[["day0/call12.wav", "day0/call18.wav"], column]
+        assert put_back == pytest.approx(source, abs=1e-4)
+    before = out.stat().st_mtime_ns
+    score(folder, out, checkpoint_path)
+    assert out.stat().st_mtime_ns == before
+    assert_holds(out)
+
+
+def test_a_file_that_is_gone_keeps_its_rows(
+    archive: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(archive, tmp_path / "in")
+    listed, out = tmp_path / "in" / "list.csv", tmp_path / "out.parquet"
+    listed.write_text("file\nday0/call12.wav\nday0/call18.wav\n")
+    score(listed, out, checkpoint_path)
+    (tmp_path / "in" / "day0" / "call12.wav").unlink()
+    before = out.stat().st_mtime_ns
+    assert score(listed, out, checkpoint_path).exit_code == 0
+    assert out.stat().st_mtime_ns == before
+
+
+def test_a_lost_table_is_noticed(archive: Path, checkpoint_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    score(archive, out, checkpoint_path, limit=3)
+    out.unlink()
+    with pytest.raises(MismatchError, match="is missing or not the table"):
+        score(archive, out, checkpoint_path)
+    score(archive, out, checkpoint_path, restart=True)
+    assert_holds(out)
+
+
+def test_a_torn_part_does_not_count(
+    calm: Path, archive: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    """Left by a machine that lost power between two runs of the same command."""
+    out = tmp_path / "out.parquet"
+    score(archive, out, checkpoint_path)
+    parts = tmp_path / "out.work" / "parts"
+    parts.mkdir(parents=True)
+    (parts / "1.segments.parquet").write_bytes(b"")
+    (parts / "1.files.parquet").write_bytes(b"PAR1")
+    score(archive, out, checkpoint_path)
+    assert_same_tables(out, calm)
+
+
 def test_other_settings_are_refused(archive: Path, checkpoint_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     score(archive, out, checkpoint_path, limit=2)
@@ -131,6 +188,8 @@ def test_what_is_not_ours_is_left_alone(
     for out, restart in ((theirs, False), (theirs, True), (tmp_path / "folder", True)):
         with pytest.raises(MismatchError, match="not an output of batch-ser"):
             score(archive, out, checkpoint_path, restart=restart)
+    with pytest.raises(MismatchError, match="is a file"):
+        score(archive, tmp_path / "folder" / "thesis.txt", checkpoint_path)
     assert theirs.read_text() == "somebody's"
     assert (tmp_path / "folder" / "thesis.txt").exists()
 
