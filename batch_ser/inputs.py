@@ -198,7 +198,7 @@ def _input(
     try:
         found = os.stat(path)
     except (OSError, ValueError) as problem:  # ValueError: a name with a NUL in it
-        reason, message = Reason.FETCH_FAILED, f"the file cannot be reached: {problem}"
+        reason, message = Reason.FETCH_FAILED, printable(f"the file cannot be reached: {problem}")
         if isinstance(problem, FileNotFoundError | NotADirectoryError):
             reason, message = Reason.NOT_FOUND, f"there is no such file: {printable(path)}"
         elif isinstance(problem, PermissionError):
