@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check bench evaluate clean
+.PHONY: demo test check bench evaluate study clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -28,5 +28,8 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 evaluate: .venv/installed ## the accuracy figures, recomputed from the recordings
 	$(BIN)/python benchmarks/accuracy.py
 
+study: .venv/installed ## every architecture, trained and judged; hours, and goes on where it was stopped
+	$(BIN)/python benchmarks/architectures.py
+
 clean:
-	rm -rf .venv .demo
+	rm -rf .venv .demo .study

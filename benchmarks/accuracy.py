@@ -29,7 +29,8 @@ def main() -> None:
         sys.exit(f"no corpora at {SHARED}: set BATCH_SER_SHARED")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "whisper-frozen.safetensors"
-        train(TrainConfig((f"ravdess:{data}",), "whisper-frozen", str(out)))
+        folds = f"emobox:{SHARED / 'benchmarks' / 'emobox_folds.json'}"
+        train(TrainConfig((f"ravdess:{data}",), "whisper-frozen", str(out), split=folds))
         figures = read_info(out).metrics
     names = list(figures["mean"])
     lines = [f"| fold | {' | '.join(names)} |", "|---|" + "---|" * len(names)]

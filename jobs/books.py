@@ -18,7 +18,7 @@ from batch_ser.inputs import InputFile
 from batch_ser.segment import Kind, SegmentSettings, Span
 from batch_ser.segmenters import SEGMENTERS
 from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row
-from models.checkpoint import Probabilities
+from models.scoring import Probabilities
 
 
 class SegmentScore:

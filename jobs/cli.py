@@ -5,18 +5,26 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from batch_ser import __version__
-from batch_ser.errors import AlreadyRunning, Incomplete, Stopped, UsageError
-from jobs.options import Channels, Device, HopS, Input, MaxS, MinS, Model, Out, SegmentBy, WindowS
-
-NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED = 1, 2, 3, 130
+from jobs.exits import FAILED_FILES, NOT_COMPLETE, exit_codes
+from jobs.options import (
+    Channels,
+    Device,
+    HopS,
+    Input,
+    MaxS,
+    MinS,
+    Model,
+    Out,
+    SegmentBy,
+    WindowS,
+)  # fmt: skip
+from jobs.training import evaluate, train
 
 app = typer.Typer(
     add_completion=False,
@@ -24,26 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Speech emotion recognition over large audio archives.",
 )
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Errors to one line on standard error and the exit status that the README promises."""
-    try:
-        yield
-    except UsageError as error:
-        _fail(str(error), USAGE)
-    except (AlreadyRunning, Incomplete) as error:
-        _fail(str(error), NOT_COMPLETE)
-    except Stopped as stop:
-        _fail("stopped by a signal; the same command goes on from here", stop.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
-
-
-def _fail(message: str, status: int) -> None:
-    typer.echo(f"batch-ser: {message}", err=True)
-    raise typer.Exit(status)
 
 
 def _version(wanted: bool) -> None:
@@ -105,7 +93,7 @@ def run(
 
     The same command goes on where a stopped job ended.
     """
-    with _exit_codes():
+    with exit_codes():
         from batch_ser.inputs import Selection
         from jobs.driver import run as run_job
         from jobs.job import RunConfig
@@ -170,7 +158,7 @@ def predict(
     ] = False,
 ) -> None:
     """Score a few files: a JSON line each, on standard output."""
-    with _exit_codes():
+    with exit_codes():
         from jobs.predict import predict as predict_files
 
         failed = 0
@@ -183,7 +171,7 @@ def predict(
 @app.command()
 def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
     """Recount an output from its tables alone; exit status 1 if anything does not hold."""
-    with _exit_codes():
+    with exit_codes():
         from batch_ser.output import Output
         from batch_ser.verify import verify as recount
 
@@ -201,38 +189,15 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """The architectures with their parameter counts, and the shipped checkpoints."""
-    with _exit_codes():
+    with exit_codes():
         from models.listing import as_text, listing
 
         found = listing()
         typer.echo(json.dumps(found, indent=1) if as_json else as_text(found))
 
 
-@app.command()
-def train(
-    data: Annotated[list[str], typer.Option(help="KIND:PATH, such as ravdess:FOLDER.")],
-    recipe: Annotated[str, typer.Option(help="The recipe: whisper-frozen.")],
-    out: Annotated[str | None, typer.Option("--out", "-o", help="The checkpoint to write.")] = None,
-    init: Annotated[
-        str | None, typer.Option(help="Pretrained weights; default: those of BATCH_SER_SHARED.")
-    ] = None,
-    split: Annotated[
-        str,
-        typer.Option(help="emobox:FILE (all folds), emobox:FILE:FOLD (from 1), or none."),
-    ] = "",
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn at random.")] = 0,
-    cache: Annotated[str | None, typer.Option(help="Folder for features; default: none.")] = None,
-    show: Annotated[
-        bool, typer.Option("--show", help="Print what would be trained on, and stop.")
-    ] = False,
-) -> None:
-    """Train a checkpoint on all the data, with held-out figures from the split's folds."""
-    with _exit_codes():
-        from train.run import TrainConfig
-        from train.run import train as train_checkpoint
-
-        config = TrainConfig(tuple(data), recipe, out, init, split, seed, cache)
-        typer.echo(config.overview() if show else train_checkpoint(config))
+app.command()(train)
+app.command()(evaluate)
 
 
 if __name__ == "__main__":

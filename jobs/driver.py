@@ -1,6 +1,5 @@
 """The driver: walk, plan, execute, commit, finalise. It alone writes."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from jobs.progress import Progress
 from jobs.report import RunReport
 from jobs.shard import ShardResult, failed, work
 from jobs.stop import OrderlyStop
+from models.loading import resolve
 
 
 def run(config: RunConfig) -> RunReport:
@@ -124,9 +124,7 @@ def _execute(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[S
         gpus = 1 / config.crew_size if job.device == "cuda" else 0.0
     crew = on_ray.Crew(
         workers=config.crew_size,
-        model=os.path.abspath(config.model)
-        if config.model.endswith(".safetensors")
-        else config.model,
+        model=resolve(config.model),
         device=job.device,
         settings=job.settings,
         file_timeout_s=config.file_timeout_s,

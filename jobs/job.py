@@ -18,6 +18,7 @@ from batch_ser.tables import TableSchemas
 from jobs.report import budget
 from jobs.shard import ShardSettings
 from models import Checkpoint, load_checkpoint
+from models.device import usable_device
 
 ENGINES = ("ray", "inline")
 
@@ -109,16 +110,6 @@ def prepare(config: RunConfig) -> Job:
     schemas = TableSchemas(checkpoint.info.labels, walk.manifest_columns, metadata)
     settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
     return Job(config, output, walk, checkpoint, settings, device, fingerprint)
-
-
-def usable_device(choice: str) -> str:
-    """The device that all workers use; chosen once, by the driver."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if choice == "cuda" and not available:
-        raise UsageError("--device cuda: torch finds no usable GPU here; give --device cpu")
-    return "cuda" if choice != "cpu" and available else "cpu"
 
 
 def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:

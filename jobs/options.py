@@ -14,7 +14,10 @@ Out = Annotated[
     str, typer.Option("--out", "-o", help="FILE.parquet, or a folder for tables in several files.")
 ]
 Model = Annotated[
-    str, typer.Option(help="A shipped checkpoint (see `batch-ser models`) or FILE.safetensors.")
+    str,
+    typer.Option(
+        help="A shipped checkpoint (see `batch-ser models`), FILE.safetensors, or hf:DIR."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 SegmentBy = Annotated[
@@ -28,4 +31,18 @@ HopS = Annotated[
 ]
 Channels = Annotated[
     str, typer.Option(help="split: each channel; mix: all as one; or numbers such as 0 or 0,1.")
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="KIND:PATH with KIND ravdess, crema-d, tess, savee, emo-db, ased, turev, folder or "
+        "manifest; repeatable."
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="Labels to pick or merge: happy,sad | positive=happy,... | six | three."),
+]
+AllowDuplicates = Annotated[
+    bool, typer.Option("--allow-duplicates", help="Keep copies of the same recording.")
 ]

@@ -22,7 +22,7 @@ from batch_ser.inputs import InputFile
 from batch_ser.segment import SegmentSettings
 from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
 from jobs.books import ChannelBooks, FileBooks, SegmentScore
-from models.checkpoint import Checkpoint
+from models.scoring import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,54 @@
 """The architectures by name. To add one: `models/<name>.py` and a line here."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from torch import Tensor, nn
+import torch
 
-from batch_ser.features import Features
+from batch_ser.errors import CheckpointError
+from models.acnt import ACNT
+from models.ast import AST
+from models.directory import in_short
+from models.gap_cnn import GAPNet
+from models.hf import HFNet
+from models.mfcc_cnn import MFCCNet
+from models.network import Network
+from models.vgg import VGG
 from models.whisper import WhisperClassifier
 
-
-class Architecture(Protocol):
-    """What a network must tell about itself; called with features it gives logits."""
-
-    front_end: str  # a name in `batch_ser.features.FRONT_ENDS`
-    rate_hz: int
-    max_input_s: float
-
-    def __call__(self, features: Features) -> Tensor: ...
-
-
-ARCHITECTURES: dict[str, type[nn.Module]] = {
+ARCHITECTURES: dict[str, type[Network]] = {
+    "ast": AST,
+    "vgg": VGG,
+    "mfcc_cnn": MFCCNet,
+    "acnt": ACNT,
+    "gap_cnn": GAPNet,
     "whisper": WhisperClassifier,
+    "hf": HFNet,
 }
 
 
-def parameter_count(architecture: str, labels: int = 8) -> int:
-    """Parameters of an architecture with its default settings."""
-    network = ARCHITECTURES[architecture](labels)
+def build(architecture: str, labels: int, settings: Mapping[str, Any]) -> Network:
+    """A network with random weights.
+
+    Raises:
+        CheckpointError: no such architecture, or settings that it does not have or cannot take.
+    """
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise CheckpointError(f"architecture {architecture!r}: this version has {known}")
+    try:
+        return ARCHITECTURES[architecture](labels, **settings)
+    except CheckpointError:  # transformers is missing
+        raise
+    except Exception as error:  # torch and transformers have errors of many kinds
+        told = in_short(error).replace(".__init__() got", ":")
+        raise CheckpointError(f"settings do not fit {architecture}: {told}") from error
+
+
+def parameter_count(architecture: str, labels: int = 8) -> int | None:
+    """Parameters of an architecture with its default settings; None where a directory decides."""
+    if architecture == "hf":
+        return None
+    with torch.device("meta"):  # sizes only, no memory
+        network = build(architecture, labels, {})
     return sum(parameter.numel() for parameter in network.parameters())

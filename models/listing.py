@@ -3,7 +3,8 @@
 from typing import Any
 
 from models.architectures import ARCHITECTURES, parameter_count
-from models.checkpoint import SHIPPED, read_info, shipped_checkpoints
+from models.checkpoint import read_info
+from models.loading import SHIPPED, shipped_checkpoints
 
 
 def listing() -> dict[str, Any]:
@@ -30,7 +31,8 @@ def as_text(found: dict[str, Any]) -> str:
     """The listing for a terminal."""
     lines = ["architectures"]
     lines += [
-        f"  {name:<12} {count:,} parameters" for name, count in found["architectures"].items()
+        f"  {name:<12} {'those of its directory' if count is None else f'{count:,} parameters'}"
+        for name, count in found["architectures"].items()
     ]
     lines.append("checkpoints")
     for each in found["checkpoints"]:

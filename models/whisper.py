@@ -9,6 +9,7 @@ Source: Radford et al. 2022, github.com/openai/whisper (model.py); weight names 
 Hugging Face's `WhisperEncoder`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,23 +17,42 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from batch_ser.features import Features
+from models.network import Network
+from models.pooling import Attention, mask_of, statistics_pooling
+
+POOLINGS = ("statistics", "attentive")
 
 
 @dataclass(frozen=True)
 class WhisperSettings:
-    """Sizes of the network; the defaults are Whisper tiny's encoder."""
+    """Sizes of the network and what becomes of its layers; the sizes are Whisper tiny's."""
 
     taps: tuple[int, ...] = (2, 3, 4)  # layers that are pooled: 0 is the input of the first block
     layers: int = 4
     d_model: int = 384
     heads: int = 6
     mels: int = 80
-    max_positions: int = 1500  # of 20 ms: 30 s
+    max_positions: int = 1500  # 50 a second: 30 s
+    frozen_layers: int | None = None  # convolutions and so many blocks; -1: nothing; None: all
+    layer_weights: bool = False  # one learned mixture of the taps instead of their concatenation
+    pooling: str = "statistics"
+    dropout: float = 0.0  # before the head
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "taps", tuple(self.taps))  # JSON gives a list
-        if not self.taps or not all(0 <= tap <= self.layers for tap in self.taps):
-            raise ValueError(f"taps {self.taps}: expected layers from 0 to {self.layers}")
+        if not self.taps or len(set(self.taps) & set(range(self.layers + 1))) < len(self.taps):
+            raise ValueError(f"taps {self.taps}: expected different layers, 0 to {self.layers}")
+        if self.heads < 1 or self.d_model % self.heads:
+            raise ValueError(f"d_model {self.d_model}: expected a multiple of heads ({self.heads})")
+        if not -1 <= self.depth <= self.layers:
+            raise ValueError(f"frozen_layers {self.frozen_layers}: expected -1 to {self.layers}")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling {self.pooling}: expected one of {', '.join(POOLINGS)}")
+
+    @property
+    def depth(self) -> int:
+        """How many blocks are frozen, -1 where not even the convolutions are."""
+        return self.layers if self.frozen_layers is None else self.frozen_layers
 
 
 class SelfAttention(nn.Module):
@@ -48,10 +68,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
         """`x` (batch, time, d); `attend` (batch, 1, 1, time), True where there is sound."""
-        q, k, v = (
-            projection(x)
-            .unflatten(2, (self.heads, -1))
-            .transpose(1, 2)  # (batch, heads, time, d/h)
+        q, k, v = (  # each (batch, heads, time, d/h)
+            projection(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
@@ -88,61 +106,115 @@ class WhisperEncoder(nn.Module):
         self.layers = nn.ModuleList(Block(width, settings.heads) for _ in range(settings.layers))
         self.layer_norm = nn.LayerNorm(width)
 
+    def listen(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Convolutions and positions: the first block's input (batch, time of 20 ms, d), its mask.
+
+        The mask (batch, time) is True before each segment's own end.
+        """
+        x = F.gelu(self.conv1(features.values))
+        x = x * mask_of(features.frames, x.shape[2])[:, None]
+        x = F.gelu(self.conv2(x)).transpose(1, 2)
+        mask = mask_of((features.frames + 1) // 2, x.shape[1])
+        return x + self.embed_positions.weight[: x.shape[1]], mask
+
+    def blocks(self, x: Tensor, mask: Tensor, first: int, last: int) -> tuple[list[Tensor], Tensor]:
+        """Blocks `first` + 1 to `last`: the tapped states among them, and the state after them."""
+        attend = None if bool(mask.all()) else mask[:, None, None]
+        states = []
+        for number in range(first + 1, last + 1):
+            x = self.layers[number - 1](x, attend)
+            if number in self.taps:
+                states.append(self.layer_norm(x) if number == len(self.layers) else x)
+        return states, x
+
     def forward(self, features: Features) -> tuple[list[Tensor], Tensor]:
         """The tapped states, each (batch, time of 20 ms, d), and the mask (batch, time)."""
-        x = F.gelu(self.conv1(features.values))
-        x = x * _mask(features.frames, x.shape[2])[:, None]
-        x = F.gelu(self.conv2(x)).transpose(1, 2)
-        mask = _mask((features.frames + 1) // 2, x.shape[1])
-        x = x + self.embed_positions.weight[: x.shape[1]]
-        attend = None if bool(mask.all()) else mask[:, None, None]
-        states = [x] if 0 in self.taps else []
-        for number, block in enumerate(self.layers, start=1):
-            x = block(x, attend)
-            if number in self.taps:
-                last = number == len(self.layers)
-                states.append(self.layer_norm(x) if last else x)
-        return states, mask
+        x, mask = self.listen(features)
+        states, _ = self.blocks(x, mask, 0, len(self.layers))
+        return ([x] if 0 in self.taps else []) + states, mask
 
 
-def _mask(frames: Tensor, length: int) -> Tensor:
-    """(batch, length), True before each segment's own end."""
-    return torch.arange(length, device=frames.device) < frames[:, None]
-
-
-def statistics_pooling(states: list[Tensor], mask: Tensor) -> Tensor:
-    """Mean and standard deviation over the time of each state: (batch, states * 2 * d)."""
-    weights = mask[:, :, None] / mask.sum(1)[:, None, None]  # (batch, time, 1)
-    pooled = []
-    for state in states:
-        mean = (state * weights).sum(1)
-        variance = ((state - mean[:, None]) ** 2 * weights).sum(1)
-        pooled += [mean, (variance + 1e-8).sqrt()]
-    return torch.cat(pooled, dim=1)
-
-
-class WhisperClassifier(nn.Module):
-    """Encoder, statistics pooling, standardisation, linear head."""
+class WhisperClassifier(Network):
+    """Encoder, pooling, standardisation, linear head."""
 
     shift: Tensor
     scale: Tensor
     front_end = "whisper_log_mel"
+    pretrained = "encoder"
     rate_hz = 16_000
-    max_input_s = 30.0
 
     def __init__(self, labels: int, **settings: object) -> None:
         super().__init__()
-        self.settings = WhisperSettings(**settings)  # type: ignore[arg-type]
-        self.encoder = WhisperEncoder(self.settings)
-        width = 2 * self.settings.d_model * len(self.settings.taps)
+        self.settings = chosen = WhisperSettings(**settings)  # type: ignore[arg-type]
+        self.max_input_s = chosen.max_positions / 50
+        self.encoder = WhisperEncoder(chosen)
+        states = 1 if chosen.layer_weights else len(chosen.taps)
+        width = 2 * chosen.d_model * states
+        if chosen.layer_weights:
+            self.mixture = nn.Parameter(torch.zeros(len(chosen.taps)))
+        if chosen.pooling == "attentive":
+            self.attention = Attention(chosen.d_model)
         self.register_buffer("shift", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
+        self.dropout = nn.Dropout(chosen.dropout)
         self.head = nn.Linear(width, labels)
+        for parameter in self._frozen():
+            parameter.requires_grad_(False)
+
+    def _frozen(self) -> Iterable[nn.Parameter]:
+        depth, encoder = self.settings.depth, self.encoder
+        if depth < 0:
+            return []
+        parts = [encoder.conv1, encoder.conv2, encoder.embed_positions, *encoder.layers[:depth]]
+        if depth == self.settings.layers:
+            parts.append(encoder.layer_norm)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def lower(self, features: Features) -> Features:
+        """The frozen blocks: the tapped states so far and the last one, one over the other."""
+        depth = self.settings.depth
+        if depth < 0:
+            return features
+        x, mask = self.encoder.listen(features)
+        states = [x] if 0 in self.settings.taps else []
+        tapped, x = self.encoder.blocks(x, mask, 0, depth)
+        states += tapped
+        if depth < self.settings.layers:
+            states.append(x)
+        values = torch.cat(states, dim=2) * mask[:, :, None]
+        return Features(values.transpose(1, 2), mask.sum(1))
 
     def embed(self, features: Features) -> Tensor:
-        """Pooled statistics of the tapped layers (batch, width), not standardised."""
-        return statistics_pooling(*self.encoder(features))
+        """Pooled statistics (batch, width), not standardised."""
+        return self.pool(self.lower(features))
 
-    def forward(self, features: Features) -> Tensor:
-        """Logits (batch, labels)."""
-        return self.head((self.embed(features) - self.shift) * self.scale)  # type: ignore
+    def pool(self, features: Features) -> Tensor:
+        """Pooled statistics (batch, width) of what `lower` gave, not standardised."""
+        states, mask = self._states(features)
+        if self.settings.layer_weights:
+            shares = self.mixture.softmax(0)
+            normal = [F.layer_norm(state, state.shape[2:]) for state in states]
+            states = [sum(share * one for share, one in zip(shares, normal, strict=True))]
+        attentive = self.settings.pooling == "attentive"
+        return statistics_pooling(states, self.attention(states[-1], mask) if attentive else mask)
+
+    def _states(self, features: Features) -> tuple[list[Tensor], Tensor]:
+        """The tapped states, from what `lower` gave, and their mask."""
+        depth, layers = self.settings.depth, self.settings.layers
+        if depth < 0:
+            return self.encoder(features)  # type: ignore[no-any-return]
+        mask = mask_of(features.frames, features.values.shape[2])
+        states = list(torch.split(features.values.transpose(1, 2), self.settings.d_model, dim=2))
+        if depth < layers:
+            states += self.encoder.blocks(states.pop(), mask, depth, layers)[0]
+        return states, mask
+
+    def upper(self, features: Features) -> Tensor:
+        embedding = (self.pool(features) - self.shift) * self.scale
+        return self.head(self.dropout(embedding))  # type: ignore[no-any-return]
+
+    def fit_statistics(self, batches: Iterable[Features]) -> None:
+        """Take shift and scale from the embeddings of a training set, given as `lower` gives it."""
+        rows = torch.cat([self.pool(features) for features in batches])
+        self.shift.copy_(rows.mean(0))
+        self.scale.copy_(1 / (rows.std(0) + 1e-6))

@@ -8,7 +8,7 @@ from conftest import REPOSITORY, Runner
 
 from batch_ser.errors import Reason, Stopped
 from batch_ser.tables import FILE_COLUMNS, SEGMENT_COLUMNS
-from jobs import cli
+from jobs import exits
 
 README = (REPOSITORY / "README.md").read_text()
 PACKAGES = ("batch_ser", "models", "train", "jobs")
@@ -45,13 +45,13 @@ def test_every_column_and_reason_is_in_the_readme() -> None:
 
 def test_exit_codes_are_in_the_readme() -> None:
     table = README[README.index("## Exit status") :]
-    for status in (0, cli.NOT_COMPLETE, cli.USAGE, cli.FAILED_FILES):
+    for status in (0, exits.NOT_COMPLETE, exits.USAGE, exits.FAILED_FILES):
         assert f"\n| {status} |" in table
     signals = [Stopped(number).exit_code for number in (signal.SIGINT, signal.SIGTERM)]
     assert f"| {signals[0]}, {signals[1]} |" in table
 
 
-@pytest.mark.parametrize("command", ["run", "predict", "verify", "models", "train"])
+@pytest.mark.parametrize("command", ["run", "predict", "verify", "models", "train", "evaluate"])
 def test_the_commands_and_options_of_the_readme_exist(command: str, batch_ser: Runner) -> None:
     usage = re.sub(r"\s+", " ", batch_ser(command, "--help").stdout)
     code = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")

@@ -7,15 +7,17 @@ import librosa
 import numpy as np
 import pytest
 import torch
-from conftest import LABELS, SMALL, Runner
+from conftest import LABELS, SMALL, Runner, cuts
 from safetensors.torch import load_file, save_file
 
 from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError
 from batch_ser.features import Features, whisper_log_mel
 from models import ARCHITECTURES, Checkpoint, load_checkpoint, parameter_count
-from models.checkpoint import KEY, SHIPPED, read_info, shipped_checkpoints
-from models.whisper import WhisperClassifier, statistics_pooling
+from models.checkpoint import KEY, read_info, save_checkpoint
+from models.loading import SHIPPED, shipped_checkpoints
+from models.pooling import statistics_pooling
+from models.whisper import WhisperClassifier
 
 CPU = torch.device("cpu")
 
@@ -23,13 +25,6 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="session")
 def accurate() -> Checkpoint:
     return load_checkpoint("accurate")
-
-
-def cuts(speech: Samples) -> list[Samples]:
-    """Real speech in lengths from 0.02 to 8 s."""
-    starts = [30_000, 64_000, 70_000, 100_000, 160_000, 270_000, 300_000]
-    lengths_s = [0.02, 0.5, 1.3, 2.0, 4.01, 8.0, 3.0]
-    return [speech[s : s + round(t * 16_000)] for s, t in zip(starts, lengths_s, strict=True)]
 
 
 def test_mel_filters_are_librosa_s() -> None:
@@ -107,8 +102,6 @@ def test_checkpoints_survive_being_saved(checkpoint_path: Path, speech: Samples)
     checkpoint = load_checkpoint(checkpoint_path)
     assert checkpoint.info.labels == LABELS
     again = checkpoint_path.with_name("again.safetensors")
-    from models.checkpoint import save_checkpoint
-
     save_checkpoint(again, checkpoint.info, checkpoint._network)
     assert again.read_bytes() == checkpoint_path.read_bytes()
     scores = load_checkpoint(again).score_batch(cuts(speech))
@@ -118,7 +111,7 @@ def test_checkpoints_survive_being_saved(checkpoint_path: Path, speech: Samples)
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"architecture": "oracle"}, "this version has whisper"),
+        ({"architecture": "oracle"}, "this version has ast, vgg"),
         ({"front_end": "ears"}, "this version has"),
         ({"labels": ["happy"]}, "two or more"),
         ({"labels": ["a", "b", "c", "d", "e"]}, "do not fit"),
@@ -146,6 +139,7 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
         (str(other), "without batch-ser's metadata"),
         (str(tmp_path / "none.safetensors"), "no such file"),
         ("best", "expected accurate"),
+        (str(tmp_path), "hf:"),
     ):
         with pytest.raises(CheckpointError, match=says):
             load_checkpoint(model)

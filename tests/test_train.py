@@ -1,181 +1,165 @@
-"""Training: the corpus, its folds, the head, and that a checkpoint is what was fitted."""
+"""Training as the command line does it: every recipe, the run's folder, folds, wrong usage."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-import soundfile
-import torch
 from conftest import Runner
-from hypothesis import given
-from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file
+from trainings import SETS, training
 
-from batch_ser.audio import Samples, load
+from batch_ser.audio import load
 from batch_ser.errors import UsageError
 from models import load_checkpoint
-from models.whisper import WhisperClassifier
+from models.checkpoint import read_info
 from train import metrics
-from train.corpora import parse_ravdess, read_corpus
-from train.fit import fit_head, set_head
+from train.corpora import read_data
 from train.recipes import RECIPES
-from train.run import TrainConfig, train
-from train.splits import read_folds
+from train.run import NOT_INDEPENDENT, train
+
+PICTURES = {"confusion.png", "curves.png", "examples.png", "reliability.png"}
+TABLES = {"history.csv", "split.json", "config.json", "metrics.json", "report.txt",
+          "figures.json", "predictions.parquet"}  # fmt: skip
+CHECKPOINT = {"checkpoint.safetensors", "checkpoint.md"}
 
 
-def test_ravdess_names() -> None:
-    found = parse_ravdess(Path("Actor_12/03-01-06-02-01-02-12.wav"))
-    assert found
-    assert (found.label, found.speaker, found.sex) == ("fearful", "ravdess-12", "female")
-    assert (found.language, found.intensity) == ("en", "strong")
-    for other in ("03-02-06-02-01-02-12.wav", "03-01-09-01-01-01-01.wav", "notes.wav"):
-        assert parse_ravdess(Path(other)) is None  # song, no such emotion, not of the corpus
+@pytest.mark.parametrize("recipe", SETS)
+def test_every_recipe_trains_and_writes_its_folder(
+    recipe: str, finished: Callable[[str], Path]
+) -> None:
+    out = finished(recipe)
+    linear = RECIPES[recipe].fit == "linear"
+    expected = PICTURES | TABLES | CHECKPOINT
+    assert {path.name for path in out.iterdir()} == (
+        expected - {"history.csv", "curves.png"} if linear else expected
+    )
+    assert all(
+        (out / name).read_bytes()[1:4] == b"PNG" for name in PICTURES if (out / name).exists()
+    )
+    if not linear:
+        history = pd.read_csv(out / "history.csv")
+        assert history.train_loss.min() < history.train_loss[0]  # it learns
+    info = read_info(out / "checkpoint.safetensors")
+    assert (info.name, info.architecture) == (recipe, RECIPES[recipe].architecture)
+    assert info.labels == ("neutral", "happy", "angry")
+    assert info.recipe["name"] == recipe
+    assert "CC BY-NC-SA" in info.licence
+    config = json.loads((out / "config.json").read_text())
+    assert config["recipe"] == json.loads(json.dumps(info.recipe))
+    assert config["training"]["split"] == "random:60/20/20"
+    assert config["versions"]["torch"]
+    card = (out / "checkpoint.md").read_text()
+    assert "without the test side" in card
+    assert NOT_INDEPENDENT in card
 
 
-@pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
-    """A tree named like RAVDESS: four actors, three emotions, real speech at three pitches."""
-    root = tmp_path_factory.mktemp("ravdess")
-    for actor in range(1, 5):
-        (root / f"Actor_{actor:02}").mkdir()
-        for number, emotion in enumerate((1, 3, 5)):
-            for take in (1, 2):
-                start = (actor * 3 + take) * 16_000
-                samples = speech[start : start + 16_000] * (0.1 + 0.4 * number)
-                name = f"03-01-{emotion:02}-01-01-{take:02}-{actor:02}.wav"
-                path = root / f"Actor_{actor:02}" / name
-                soundfile.write(path, samples, 8_000 + 4_000 * number)
-    return root
+@pytest.mark.parametrize("recipe", ["vgg", "mfcc-cnn", "acnt", "gap-cnn"])
+def test_statistics_of_the_training_set_travel_in_the_checkpoint(
+    recipe: str, finished: Callable[[str], Path]
+) -> None:
+    tensors = load_file(finished(recipe) / "checkpoint.safetensors")
+    assert tensors["scaling.mean"].abs().max() > 1
+    assert tensors["scaling.deviation"].min() > 0
+    assert not (tensors["scaling.deviation"] == 1).all()
 
 
-@pytest.fixture(scope="session")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An encoder with random weights of the true size, so that the recipe runs as it is."""
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
-    save_file(WhisperClassifier(8).encoder.state_dict(), path)
-    return path
-
-
-@pytest.fixture
-def folds(tmp_path: Path) -> Path:
-    entries = [{"test_actors": [1, 2]}, {"test_actors": [3, 4]}]
-    (tmp_path / "folds.json").write_text(json.dumps({"ravdess": {"folds": entries}}))
-    return tmp_path / "folds.json"
+def test_figures_are_those_of_the_held_out_side(
+    tree: Path, finished: Callable[[str], Path]
+) -> None:
+    out = finished("gap-cnn")
+    split = json.loads((out / "split.json").read_text())["folds"][0]
+    rows = pd.read_parquet(out / "predictions.parquet")
+    assert set(rows.file) == set(split["test"])
+    assert not set(rows.file) & set(split["train"] + split["valid"])
+    checkpoint = load_checkpoint(out / "checkpoint.safetensors")
+    paths = [str(tree / name.removeprefix("ravdess:")) for name in rows.file]
+    scores = np.stack([checkpoint.score(load(path, 22_050), 22_050) for path in paths])
+    assert np.allclose(scores, rows[["p_neutral", "p_happy", "p_angry"]], atol=1e-4)
+    figures = json.loads((out / "figures.json").read_text())["random"]
+    assert figures == metrics.scores(list(rows.label), list(rows.predicted))
+    assert checkpoint.info.metrics == {"random": figures}
 
 
 def test_a_training_from_folder_to_scores(
-    tree: Path, encoder: Path, folds: Path, tmp_path: Path, batch_ser: Runner
+    tree: Path, encoder: Path, tmp_path: Path, batch_ser: Runner
 ) -> None:
-    """The command as the README gives it; the checkpoint then scores as it was fitted to."""
+    """The command as the README gives it: two folds, and a checkpoint on everything."""
+    entries = [{"test_actors": [1, 2]}, {"test_actors": [3, 4]}]
+    (tmp_path / "folds.json").write_text(json.dumps({"ravdess": {"folds": entries}}))
     out = tmp_path / "mine.safetensors"
-    done = batch_ser(
-        *("train", "--recipe", "whisper-frozen", "--data", f"ravdess:{tree}"),
-        *("--init", encoder, "--split", f"emobox:{folds}", "--out", out),
+    command = (
+        *("train", "--recipe", "whisper-frozen", "--data", f"ravdess:{tree}", "--init", encoder),
+        *("--split", f"emobox:{tmp_path / 'folds.json'}", "--out", out),
+        *(part for each in SETS["whisper-frozen"] for part in ("--set", each)),
     )
+    done = batch_ser(*command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("UAR") == 3  # two folds and their mean
     assert all(word in done.stdout for word in ("WA", "macro F1", "fold 2", "mean"))
+    assert NOT_INDEPENDENT not in done.stdout
     checkpoint = load_checkpoint(out)
     assert checkpoint.info.labels == ("neutral", "happy", "angry")
     assert checkpoint.info.temperature > 0
-    assert "CC BY-NC-SA" in checkpoint.info.licence
-    assert "what to expect" in out.with_suffix(".md").read_text().lower()
-    _, utterances = read_corpus(f"ravdess:{tree}")
+    assert set(checkpoint.info.metrics) == {"fold 1", "fold 2", "mean"}
+    card = out.with_suffix(".md").read_text()
+    assert "trained on all the recordings" in card
+    run = out.with_suffix(".run")
+    assert {path.name for path in run.iterdir() if path.is_dir()} == {"fold-1", "fold-2"}
+    utterances = read_data([f"ravdess:{tree}"])
     scores = [checkpoint.score(load(str(each.path), 16_000), 16_000) for each in utterances]
     best = [checkpoint.info.labels[int(score.argmax())] for score in scores]
     assert metrics.scores([each.label for each in utterances], best)["UAR"] > 0.8
+    again = batch_ser(*command)
+    assert again.stdout == done.stdout
+    assert "features" not in again.stderr  # nothing is left to train
+    assert (run / "checkpoint.safetensors").read_bytes() == out.read_bytes()
 
 
-def test_features_are_cached_by_all_that_they_depend_on(
-    tree: Path, encoder: Path, folds: Path, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    config = TrainConfig(
-        (f"ravdess:{tree}",), "whisper-frozen", str(tmp_path / "a.safetensors"),
-        str(encoder), f"emobox:{folds}:1", cache=str(cache),
-    )  # fmt: skip
-    first = train(config)
-    kept = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-    assert len(kept) == len(RECIPES["whisper-frozen"].speeds)
-    assert train(config) == first
-    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == kept
-
-
-def test_folds(folds: Path, shared: Path) -> None:
-    _, utterances = read_corpus(f"ravdess:{shared / 'data' / 'ravdess'}")
-    published = read_folds(
-        f"emobox:{shared / 'benchmarks' / 'emobox_folds.json'}", "ravdess", utterances
-    )
-    assert len(utterances) == 1440
-    assert np.array_equal(sum(fold.test.astype(int) for fold in published), np.ones(1440))
-    for fold in published:  # no speaker on both sides
-        sides = [{u.speaker for u, t in zip(utterances, fold.test, strict=True) if t is side}
-                 for side in (np.True_, np.False_)]  # fmt: skip
-        assert not sides[0] & sides[1]
-    assert [fold.name for fold in read_folds(f"emobox:{folds}:2", "ravdess", utterances)] == [
-        "fold 2"
-    ]
-    assert read_folds("none", "ravdess", utterances) == []
+def test_several_folds_for_their_figures_only(tree: Path, tmp_path: Path) -> None:
+    config = training(tree, tmp_path / "run", "gap-cnn", "epochs=1", split="speakers:2",
+                      figures_only=True)  # fmt: skip
+    train(config)
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+    for fold in ("fold-1", "fold-2"):
+        folder = tmp_path / "run" / fold
+        assert PICTURES - {path.name for path in folder.iterdir()} == {
+            "confusion.png", "reliability.png"
+        }  # fmt: skip
+    rows = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert len(rows) == rows.file.nunique() == 24  # each is held out once
+    assert rows.groupby("fold").speaker.nunique().tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"data": ("ravdess:nowhere",)}, "there is no folder"),
-        ({"data": ("tapes:.",)}, "expected KIND:PATH with KIND one of ravdess"),
-        ({"recipe": "magic"}, "expected one of whisper-frozen"),
-        ({"out": None}, "ending in .safetensors"),
-        ({"split": "random"}, "expected emobox:FILE"),
-        ({"split": "emobox:none.json"}, "cannot be read"),
-        ({"split": "FOLDS:9"}, "expected 1 to 2"),
-        ({"init": "none.safetensors"}, "there are no weights"),
+        ({"data": ()}, "expected KIND:PATH with KIND one of ravdess"),
+        ({"recipe": "magic"}, "expected one of ast, vgg"),
+        ({"recipe": ""}, "expected one of ast, vgg"),
+        ({"out": None}, "expected a folder for the run"),
+        ({"split": "emobox:none.json"}, r"none\.json cannot be read"),
+        ({"recipe": "whisper", "init": "none.safetensors"}, "there are no weights"),
+        ({"init": "none.safetensors"}, "starts from random weights"),
+        ({"recipe": "hf"}, "expected --init DIR"),
+        ({"recipe": "hf", "init": "nowhere"}, "there is no such folder"),
+        ({"device": "tpu"}, "expected auto, cpu or cuda"),
+        ({"overrides": ("fit=linear",)}, "need the architecture whisper"),
+        ({"overrides": ("settings.wings=2",)}, "settings do not fit gap_cnn: .*wings"),
+        ({"labels": "happy,bored"}, "found 8 recordings with the labels happy"),
     ],
 )
 def test_trainings_that_cannot_start(
-    tree: Path, encoder: Path, folds: Path, change: dict[str, object], says: str
+    tree: Path, tmp_path: Path, change: dict[str, Any], says: str
 ) -> None:
-    settings: dict[str, object] = {
-        "data": (f"ravdess:{tree}",),
-        "recipe": "whisper-frozen",
-        "out": "x.safetensors",
-        "init": str(encoder),
-        "split": f"emobox:{folds}",
-    }
-    settings |= {k: v.replace("FOLDS", f"emobox:{folds}") if isinstance(v, str) else v
-                 for k, v in change.items()}  # fmt: skip
+    config = replace(training(tree, tmp_path / "run"), overrides=())
     with pytest.raises(UsageError, match=says):
-        train(TrainConfig(**settings))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("labels", [2, 3])
-def test_the_network_s_head_is_the_one_that_was_fitted(labels: int) -> None:
-    rng = np.random.default_rng(0)
-    network = WhisperClassifier(labels)
-    width = len(network.shift)
-    truth = np.arange(30) % labels
-    embeddings = rng.standard_normal((1, 30, width)).astype(np.float32)
-    embeddings += truth[:, None]
-    head = fit_head(embeddings, truth, RECIPES["whisper-frozen"])
-    set_head(network, head)
-    with torch.inference_mode():
-        rows = torch.from_numpy(embeddings[0])
-        found = network.head((rows - network.shift) * network.scale).numpy()
-    assert np.allclose(found, head.logits(embeddings[0]), atol=1e-4)
-    assert (found.argmax(1) == truth).all()
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1))
-def test_uar_is_the_mean_recall_of_the_labels_that_occur(pairs: list[tuple[str, str]]) -> None:
-    truth, predicted = zip(*pairs, strict=True)
-    recalls = [
-        np.mean([p == label for t, p in pairs if t == label]) for label in sorted(set(truth))
-    ]
-    found = metrics.scores(truth, [p if p in truth else truth[0] for p in predicted])
-    if set(predicted) <= set(truth):
-        assert found["UAR"] == pytest.approx(np.mean(recalls))
-        assert found["WA"] == pytest.approx(np.mean([t == p for t, p in pairs]))
+        train(replace(config, **change))
 
 
 def test_show_prints_the_corpus(tree: Path, batch_ser: Runner) -> None:

@@ -3,18 +3,27 @@
 from models.checkpoint import CheckpointInfo
 
 NOT_FOR = """\
-It was trained on acted speech in a studio. It hears how an emotion is expressed, not whether it
+{acted}It hears how an emotion is expressed, not whether it
 is felt. Its figures are means over many segments: do not decide anything about a single person by
 it. In the European Union, inferring the emotions of employees at work is prohibited (Regulation
 2024/1689, article 5)."""
 
 
+ACTED = "It was trained on acted speech in a studio. "
+
 SEEN = """\
 This file was trained on all the recordings below. The figures are those of the same
-recipe on speakers that its training had not heard: expect them of new speakers recorded
+recipe on {whom} that its training had not heard: expect them of new {whom} recorded
 in the same way. Other recording conditions and languages do worse."""
 
 NOT_SEEN = "This file was trained without the test side of the fold below."
+
+CALM = """\
+"calm" is a class of RAVDESS alone, close to neutral; elsewhere read it together with neutral.
+
+"""
+
+ORIGINS = {"whisper": "The encoder is that of OpenAI's Whisper tiny.en (MIT). "}
 
 CARD = """\
 # {name}
@@ -28,34 +37,37 @@ CARD = """\
 
 {not_for}
 
-"calm" is a class of RAVDESS alone, close to neutral; elsewhere read it together with neutral.
-
-## What to expect
+{calm}## What to expect
 
 {seen}
 
 {table}
 
 UAR: unweighted average recall, the mean over the labels. Confidence is calibrated by one
-temperature ({temperature:.3f}), fitted on speakers held out of the training data.
+temperature ({temperature:.3f}), fitted on {whom} held out of the training data.
 
 ## Training data and licence
 
 {corpora}
 
 Licence of these weights: {licence}.
-The encoder is that of OpenAI's Whisper tiny.en (MIT). For commercial use, train on your own
+{origin}For commercial use, train on your own
 recordings with the same recipe: `batch-ser train --recipe {recipe}`.
 """
 
 
-def card(info: CheckpointInfo, all_seen: bool) -> str:
-    """The card as Markdown; `all_seen`: it was trained on the folds' test sides too."""
+def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
+    """The card as Markdown; `all_seen`: it was trained on the folds' test sides too.
+
+    `note` stands beside the figures: what they promise, or do not.
+    """
     corpora = [
         f"- {each['name']}: {each['recordings']} recordings of {each['speakers']} speakers, "
         f"{each['licence']} ({each['source']})"
         for each in info.corpora
     ]
+    acted = all(each["source"] != "the user" for each in info.corpora)
+    whom = "recordings" if note else "speakers"
     return CARD.format(
         name=info.name,
         labels=", ".join(info.labels),
@@ -66,12 +78,15 @@ def card(info: CheckpointInfo, all_seen: bool) -> str:
         max_input_s=info.max_input_s,
         recipe=info.recipe.get("name"),
         made_with=", ".join(f"{name} {version}" for name, version in info.made_with.items()),
-        not_for=NOT_FOR,
-        seen=SEEN if all_seen else NOT_SEEN,
-        table=_table(info),
+        not_for=NOT_FOR.format(acted=ACTED if acted else ""),
+        whom=whom,
+        calm=CALM if "calm" in info.labels and len(info.corpora) == 1 else "",
+        seen=SEEN.format(whom=whom) if all_seen else NOT_SEEN,
+        table=_table(info) + (f"\n\nNote: {note}." if note else ""),
         temperature=info.temperature,
         corpora="\n".join(corpora),
         licence=info.licence,
+        origin=ORIGINS.get(info.architecture, ""),
     )
 
 

@@ -1,35 +1,29 @@
-"""Labelled corpora: file names to labels, speakers, sex and language.
+"""Labelled data: corpora whose file names say everything, folders and manifests.
 
-To add one: a parser from a file's path to an `Utterance`, or None for a file that is not part of
-the corpus, and a line in `CORPORA`.
+To add a corpus: a parser in `train/parsers.py`, and a line in `CORPORA`.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-import soundfile
 
-from batch_ser.errors import UsageError
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".opus", ".mp3", ".ogg")
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One labelled recording; `key` is its name in a benchmark's list of folds."""
-
-    path: Path
-    label: str
-    speaker: str
-    sex: str
-    language: str
-    intensity: str = "normal"
-
-    @property
-    def key(self) -> str:
-        return self.path.stem
+from batch_ser.errors import FileError, UsageError
+from train.manifest import read_folder, read_manifest
+from train.parsers import (
+    crema_d_sexes,
+    parse_ased,
+    parse_crema_d,
+    parse_emo_db,
+    parse_ravdess,
+    parse_savee,
+    parse_tess,
+    parse_turev,
+)
+from train.utterances import Utterance, length_s, listed, recordings
 
 
 @dataclass(frozen=True)
@@ -41,85 +35,175 @@ class Corpus:
     licence: str
     source: str
     parse: Callable[[Path], Utterance | None]
-
-
-RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-
-
-def parse_ravdess(path: Path) -> Utterance | None:
-    """modality-channel-emotion-intensity-statement-repetition-actor; odd actors are male.
-
-    Only speech (vocal channel 01). Source: Livingstone and Russo 2018.
-    """
-    fields = path.stem.split("-")
-    if len(fields) != 7 or not all(field.isdigit() for field in fields) or fields[1] != "01":
-        return None
-    emotion, actor = int(fields[2]), int(fields[6])
-    if not 1 <= emotion <= len(RAVDESS_EMOTIONS):
-        return None
-    return Utterance(
-        path,
-        RAVDESS_EMOTIONS[emotion - 1],
-        f"ravdess-{actor:02}",
-        "male" if actor % 2 else "female",
-        "en",
-        "strong" if fields[3] == "02" else "normal",
-    )
+    sexes: Callable[[Path], dict[str, str]] | None = None  # of speakers, where a table tells them
 
 
 CORPORA: dict[str, Corpus] = {
-    "ravdess": Corpus(
-        "ravdess",
-        "RAVDESS, speech",
-        "CC BY-NC-SA 4.0",
-        "zenodo.org/records/1188976; Livingstone and Russo 2018",
-        parse_ravdess,
-    ),
+    corpus.name: corpus
+    for corpus in (
+        Corpus(
+            "ravdess",
+            "RAVDESS",
+            "CC BY-NC-SA 4.0",
+            "zenodo.org/records/1188976; Livingstone and Russo 2018",
+            parse_ravdess,
+        ),
+        Corpus(
+            "crema-d",
+            "CREMA-D",
+            "ODbL 1.0",
+            "github.com/CheyneyComputerScience/CREMA-D; Cao et al. 2014",
+            parse_crema_d,
+            crema_d_sexes,
+        ),
+        Corpus(
+            "tess",
+            "TESS",
+            "CC BY-NC-ND 4.0",
+            "doi.org/10.5683/SP2/E8H2MF; Dupuis and Pichora-Fuller 2010",
+            parse_tess,
+        ),
+        Corpus(
+            "savee",
+            "SAVEE",
+            "research use, on registration with its authors",
+            "kahlan.eps.surrey.ac.uk/savee; Haq and Jackson 2010",
+            parse_savee,
+        ),
+        Corpus(
+            "emo-db",
+            "EMO-DB",
+            "no licence stated by its authors",
+            "emodb.bilderbar.info; Burkhardt et al. 2005",
+            parse_emo_db,
+        ),
+        Corpus(
+            "ased",
+            "ASED v1",
+            "no licence stated by its authors, research use",
+            "github.com/Ethio2021/ASED_V1; Retta et al. 2023",
+            parse_ased,
+        ),
+        Corpus(
+            "turev",
+            "TurEV-DB",
+            "CC BY-NC-ND 4.0",
+            "github.com/Xeonen/TurEV-DB; Canpolat et al. 2020",
+            parse_turev,
+        ),
+    )
 }
+KINDS = (*CORPORA, "folder", "manifest")
 
 
-def read_corpus(data: str) -> tuple[Corpus, list[Utterance]]:
-    """The utterances of `KIND:PATH`, by path.
+def read_data(data: Sequence[str], own_labels: Collection[str] = ()) -> list[Utterance]:
+    """The utterances of several `KIND:PATH`, in the order given and then by path.
+
+    `own_labels` are labels of the user's own, which folders and manifests may hold.
 
     Raises:
-        UsageError: an unknown kind, no such folder, or nothing of that corpus in it.
+        UsageError: an unknown kind, no such folder, nothing of that corpus in it, data given
+            twice, or a folder or manifest that cannot be used as it is.
     """
-    kind, separator, folder = data.partition(":")
-    if not separator or kind not in CORPORA:
-        known = ", ".join(CORPORA)
-        raise UsageError(f"--data {data}: expected KIND:PATH with KIND one of {known}")
-    if not Path(folder).is_dir():
-        raise UsageError(f"--data {data}: there is no folder {folder}")
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix in AUDIO_SUFFIXES)
-    corpus = CORPORA[kind]
-    utterances = [found for path in paths if (found := corpus.parse(path))]
-    if not utterances:
+    seen: dict[str, str] = {}
+    utterances: list[Utterance] = []
+    for each in data:
+        kind, path = _kind_and_path(each)
+        real = os.path.realpath(path)
+        if real in seen:
+            raise UsageError(f"--data {each}: the same data as --data {seen[real]}; give it once")
+        seen[real] = each
+        if kind == "manifest":
+            utterances += read_manifest(path, own_labels)
+        elif kind == "folder":
+            utterances += read_folder(path, own_labels)
+        else:
+            utterances += _read_folder_of(CORPORA[kind], path)
+    return utterances
+
+
+def _kind_and_path(data: str) -> tuple[str, Path]:
+    kind, separator, path = data.partition(":")
+    if not separator or not path or kind not in KINDS:
+        raise UsageError(f"--data {data}: expected KIND:PATH with KIND one of {' '.join(KINDS)}")
+    if kind != "manifest" and not Path(path).is_dir():
+        raise UsageError(f"--data {data}: there is no folder {path}")
+    return kind, Path(path)
+
+
+def _read_folder_of(corpus: Corpus, folder: Path) -> list[Utterance]:
+    """The recordings of a folder that are named as in a corpus."""
+    paths = recordings(folder)
+    found = [utterance for path in paths if (utterance := corpus.parse(path))]
+    if not found:
         raise UsageError(
-            f"--data {data}: none of {len(paths)} recordings there is named as in {corpus.title} "
-            f"({corpus.source})"
+            f"--data {corpus.name}:{folder}: none of {len(paths)} recordings there is named as in "
+            f"{corpus.title} ({corpus.source})"
         )
-    return corpus, utterances
+    if len(found) < len(paths):
+        known = {each.path for each in found}
+        stranger = next(path for path in paths if path not in known)
+        print(
+            f"{corpus.name}:{folder}: {len(paths) - len(found):,} of {len(paths):,} recordings are "
+            f"not named as in {corpus.title} and are left out, such as {stranger.name}",
+            file=sys.stderr,
+        )
+    sexes = corpus.sexes(folder) if corpus.sexes else {}
+    return [replace(each, root=folder, sex=sexes.get(each.speaker, each.sex)) for each in found]
 
 
 def overview(utterances: Iterable[Utterance]) -> str:
-    """Counts by label, sex, speaker and language, and lengths, as a table for people."""
-    rows = [
-        {
-            "label": each.label,
-            "sex": each.sex,
-            "speaker": each.speaker,
-            "language": each.language,
-            "seconds": soundfile.info(each.path).duration,
-        }
-        for each in utterances
-    ]
-    table = pd.DataFrame(rows)
-    lengths = table["seconds"]
+    """Lengths, and counts by label, sex, language, speaker and more, as a table for people.
+
+    Raises:
+        UsageError: recordings that cannot be opened, all listed.
+    """
+    table = pd.DataFrame(_described(utterances))
+    lengths, speakers = table["seconds"], table["speaker"]
+    known = speakers[speakers != "unknown"].nunique()
     lines = [
-        f"{len(table)} recordings, {lengths.sum() / 3600:.2f} h, {table['speaker'].nunique()} "
-        f"speakers; {lengths.min():.2f} to {lengths.max():.2f} s, median {lengths.median():.2f} s"
+        f"{len(table)} recordings, {lengths.sum() / 3600:.2f} h, {known or 'unknown'} speakers; "
+        f"{lengths.min():.2f} to {lengths.max():.2f} s, median {lengths.median():.2f} s"
     ]
-    for column in ("label", "sex", "language", "speaker"):
+    for column in ("corpus", "style", "split"):
+        if table[column].nunique() == 1:
+            table = table.drop(columns=column)
+    for column in table.columns.drop("seconds"):
         counts = table[column].value_counts().sort_index()
         lines.append(f"{column}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+    if "corpus" in table:
+        lines += ["", pd.crosstab(table["label"], table["corpus"]).to_string()]
     return "\n".join(lines)
+
+
+def _described(utterances: Iterable[Utterance]) -> list[dict[str, str | float]]:
+    """A row for each utterance; the columns are the overview's lines, in their order."""
+    rows: list[dict[str, str | float]] = []
+    faults = []
+    for each in utterances:
+        named = {
+            "label": each.label,
+            "sex": each.sex,
+            "language": each.language,
+            "intensity": each.intensity,
+            "style": each.style,
+            "split": each.side,
+            "corpus": each.corpus,
+            "speaker": each.speaker,
+        }
+        try:
+            seconds = _seconds(each)
+        except FileError as error:
+            faults.append(f"{each.path}: {error}")
+            continue
+        rows.append({name: value or "unknown" for name, value in named.items()})
+        rows[-1]["seconds"] = seconds
+    if faults:
+        raise listed("these recordings cannot be opened; mend them or take them out", faults)
+    return rows
+
+
+def _seconds(utterance: Utterance) -> float:
+    if utterance.start_s is None or utterance.end_s is None:
+        return length_s(utterance.path)
+    return utterance.end_s - utterance.start_s

@@ -1,46 +1,47 @@
 """Embeddings of a corpus by a frozen network, at several speeds, cached on request."""
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from batch_ser import SCORES_VERSION, audio
+from batch_ser import SCORES_VERSION
+from batch_ser.audio import Samples
 from batch_ser.features import FRONT_ENDS
 from models.whisper import WhisperClassifier
-from train.corpora import Utterance
+from train.augment import played
+from train.progress import every_s
+from train.store import load_utterance
+from train.utterances import Utterance
 
 Embeddings = NDArray[np.float32]
 BATCH = 8
+AFTER_POOLING = ("shift", "scale", "head.")  # embeddings do not depend on these
 
 
 def embed(
     network: WhisperClassifier,
     utterances: Sequence[Utterance],
+    contents: Sequence[str],
     speeds: Sequence[float],
-    cache: Path | None,
+    cache: Path,
 ) -> Embeddings:
-    """Embeddings (speeds, recordings, width); each recording is heard alone, as in a job."""
+    """Embeddings (speeds, recordings, width), kept in `cache` by all that they depend on."""
     weights = _digest(network)
     each = []
     for speed in speeds:
-        kept = cache / f"{_key(weights, utterances, speed)}.npy" if cache else None
-        if kept and kept.exists():
-            each.append(np.load(kept))
-            continue
-        found = _embed_at(network, utterances, speed)
-        each.append(found)
-        if kept:
+        what = repr((SCORES_VERSION, weights, speed, list(contents)))
+        kept = cache / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npy"
+        if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             with kept.with_suffix(".partial").open("wb") as file:
-                np.save(file, found)
+                np.save(file, _embed_at(network, utterances, speed))
             kept.with_suffix(".partial").replace(kept)
+        each.append(np.load(kept))
     return np.stack(each)
 
 
@@ -51,11 +52,14 @@ def _embed_at(
     front_end = FRONT_ENDS[network.front_end]
     order = sorted(range(len(utterances)), key=lambda i: utterances[i].path.stat().st_size)
     found: dict[int, Embeddings] = {}
-    every_s = 0.5 if sys.stderr.isatty() else 60.0
-    with tqdm(total=len(order), desc=f"features x{speed:g}", mininterval=every_s) as bar:
+
+    def heard(utterance: Utterance) -> Samples:
+        return played(load_utterance(utterance, network.rate_hz), network.rate_hz, speed)
+
+    with tqdm(total=len(order), desc=f"features x{speed:g}", mininterval=every_s()) as bar:
         for first in range(0, len(order), BATCH):
             chosen = order[first : first + BATCH]
-            sounds = [_played(utterances[i].path, network.rate_hz, speed) for i in chosen]
+            sounds = [heard(utterances[i]) for i in chosen]
             with torch.inference_mode():
                 rows = network.embed(front_end(sounds, torch.device("cpu"))).numpy()
             found |= dict(zip(chosen, rows, strict=True))
@@ -63,24 +67,9 @@ def _embed_at(
     return np.stack([found[i] for i in range(len(order))])
 
 
-def _played(path: Path, rate_hz: int, speed: float) -> audio.Samples:
-    """A recording at a rate, played at a speed (pitch and tempo together)."""
-    samples = audio.load(str(path), rate_hz)
-    if speed == 1.0:
-        return samples
-    played: audio.Samples = soxr.resample(samples, rate_hz * speed, rate_hz)
-    return played
-
-
 def _digest(network: WhisperClassifier) -> str:
     digest = hashlib.sha256(repr(network.settings).encode())
-    for tensor in network.encoder.state_dict().values():
-        digest.update(tensor.numpy().tobytes())
+    for name, tensor in network.state_dict().items():
+        if not name.startswith(AFTER_POOLING):
+            digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _key(weights: str, utterances: Sequence[Utterance], speed: float) -> str:
-    """Everything that an embedding depends on: a cache must not forget its settings."""
-    files = [(str(each.path.resolve()), each.path.stat()) for each in utterances]
-    listed = [(path, found.st_size, found.st_mtime_ns) for path, found in files]
-    return hashlib.sha256(repr((SCORES_VERSION, weights, speed, listed)).encode()).hexdigest()[:32]

@@ -1,17 +1,27 @@
-"""How good predictions are: UAR, WA and macro F1."""
+"""How good predictions are: UAR, accuracy, macro F1, calibration, and how sure one can be of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score, recall_score
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, recall_score
+
+BINS = 15  # of the expected calibration error
+DRAWS = 1_000  # of the bootstrap
+Array = NDArray[np.float64]
 
 
 def scores(truth: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
-    """Unweighted average recall, weighted accuracy and macro F1, from 0 to 1."""
+    """Unweighted average recall, weighted accuracy and macro F1, from 0 to 1.
+
+    The means are over the labels that occur in `truth`.
+    """
+    present = sorted(set(truth))
     return {
-        "UAR": float(recall_score(truth, predicted, average="macro")),
+        "UAR": float(recall_score(truth, predicted, labels=present, average="macro")),
         "WA": float(accuracy_score(truth, predicted)),
-        "macro F1": float(f1_score(truth, predicted, average="macro")),
+        "macro F1": float(f1_score(truth, predicted, labels=present, average="macro")),
     }
 
 
@@ -25,3 +35,100 @@ def as_line(name: str, figures: dict[str, float]) -> str:
     return f"{name:<8} " + "  ".join(
         f"{key} {100 * value:5.1f} %" for key, value in figures.items()
     )
+
+
+def by_label(
+    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support of each label."""
+    found = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0.0)
+    names = ("precision", "recall", "f1", "support")
+    return {
+        label: dict(zip(names, map(float, figures), strict=True))
+        for label, *figures in zip(labels, *found, strict=True)
+    }
+
+
+def by_group(
+    truth: Sequence[str], predicted: Sequence[str], groups: Sequence[str], name: str
+) -> dict[str, float]:
+    """One figure of `scores` for each group of recordings whose group is known."""
+    rows: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        rows.setdefault(group, []).append(row)
+    return {
+        group: scores([truth[row] for row in mine], [predicted[row] for row in mine])[name]
+        for group, mine in sorted(rows.items())
+        if group
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Lowest, highest, mean and standard deviation."""
+    return {
+        "lowest": float(np.min(values)),
+        "highest": float(np.max(values)),
+        "mean": float(np.mean(values)),
+        "deviation": float(np.std(values)),
+    }
+
+
+def calibration_bins(confidence: Array, right: NDArray[np.bool_]) -> Array:
+    """Per bin of confidence (bins, 3): recordings, summed confidence, right ones."""
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    columns = (np.ones(len(bins)), confidence, right.astype(float))
+    return np.stack([np.bincount(bins, column, BINS) for column in columns], axis=1)
+
+
+def calibration_error(bins: Array) -> Array:
+    """Expected calibration error of bins (..., bins, 3): how far confidence is from accuracy.
+
+    Source: Guo et al. 2017; 15 bins of equal width.
+    """
+    total = bins[..., 0].sum(-1)
+    return np.asarray(np.abs(bins[..., 1] - bins[..., 2]).sum(-1) / np.maximum(total, 1))
+
+
+def headline(
+    truth: NDArray[np.int64], probabilities: Array, units: Sequence[str], seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """UAR, accuracy, macro F1 and calibration error, each with its bootstrap 95 % interval.
+
+    `truth` (n,) and `probabilities` (n, labels); `units` (n,) are drawn with replacement, all the
+    recordings of one together: speakers. With a single one there is no interval.
+    """
+    predicted, labels = probabilities.argmax(1), probabilities.shape[1]
+    names, unit = np.unique(np.array(units), return_inverse=True)
+    confusion = np.zeros((len(names), labels, labels))
+    np.add.at(confusion, (unit, truth, predicted), 1)
+    sure, right = probabilities.max(1), predicted == truth
+    bins = np.stack(
+        [calibration_bins(sure[unit == i], right[unit == i]) for i in range(len(names))]
+    )
+    whole = _figures(confusion.sum(0)[None], bins.sum(0)[None])
+    found = {name: {"value": float(values[0])} for name, values in whole.items()}
+    if len(names) < 2:
+        return {name: each | {"low": None, "high": None} for name, each in found.items()}
+    draw = np.random.default_rng(seed)
+    times = draw.multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS).astype(float)
+    drawn = _figures(np.tensordot(times, confusion, 1), np.tensordot(times, bins, 1))
+    for name, values in drawn.items():
+        low, high = np.nanpercentile(values, [2.5, 97.5])
+        found[name] |= {"low": float(low), "high": float(high)}
+    return found
+
+
+def _figures(confusion: Array, bins: Array) -> dict[str, Array]:
+    """Figures of confusion matrices (draws, true, predicted), means over labels that occur."""
+    hits = np.diagonal(confusion, axis1=1, axis2=2)
+    support, claimed = confusion.sum(2), confusion.sum(1)
+    occurs = support > 0
+    recall = np.where(occurs, hits / np.maximum(support, 1), 0.0)
+    f1 = np.where(occurs, 2 * hits / np.maximum(support + claimed, 1), 0.0)
+    counted = np.maximum(occurs.sum(1), 1)
+    return {
+        "uar": recall.sum(1) / counted,
+        "accuracy": hits.sum(1) / np.maximum(confusion.sum((1, 2)), 1),
+        "macro_f1": f1.sum(1) / counted,
+        "calibration_error": calibration_error(bins),
+    }

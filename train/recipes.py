@@ -1,36 +1,212 @@
-"""Recipes: named presets of everything that a training does."""
+"""Recipes: named presets of everything that a training does. The command line overrides any field.
 
-from dataclasses import dataclass
+The learning rates, epochs and augmentation of the presets are for RAVDESS on a CPU; a GPU affords
+more epochs and views.
+"""
+
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from batch_ser.errors import UsageError
+from train.augment import Augment
+
+CHOICES = {
+    "fit": ("gradient", "linear"),
+    "optimiser": ("adamw", "adam"),
+    "schedule": ("constant", "cosine", "plateau"),
+    "monitor": ("uar", "macro_f1", "accuracy", "loss"),
+    "crop": ("random", "centre", "start"),
+    "precision": ("float32", "mixed"),
+}
+TYPES: dict[Any, str] = {  # as `--set` takes them
+    str: "a word", int: "a whole number", float: "a number", bool: "true or false",
+    tuple: "numbers such as [1, 2]", dict: "an object such as {}", types.NoneType: "none",
+    Augment: "its fields one by one, such as augment.gain_db=6",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class FrozenRecipe:
-    """A linear head on the pooled layers of a frozen encoder, fitted as a logistic regression."""
+class Recipe:
+    """Everything that a training does, but for the data, the split and the seed."""
 
     name: str
     architecture: str
-    settings: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)  # of the network
+    front_end: dict[str, Any] = field(default_factory=dict)  # instead of the network's defaults
+    fit: str = "gradient"  # or linear: a logistic regression on a frozen network's embeddings
+    # linear
     speeds: tuple[float, ...] = (1.0,)  # the training side is also played at these speeds
     regularisation: float = 0.01  # inverse strength, scikit-learn's C
     max_iterations: int = 500
+    # gradient: the optimiser
+    epochs: int = 40
+    batch_size: int = 32
+    optimiser: str = "adamw"
+    learning_rate: float = 1e-3
+    pretrained_rate: float | None = None  # of the part that comes pretrained; none: the same
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warm_up: float = 0.1  # share of all steps, for cosine
+    plateau_patience: int = 4  # epochs without progress before the rate is halved, for plateau
+    clip: float | None = 1.0  # largest norm of the gradient
+    precision: str = "mixed"  # on a GPU; a CPU always computes in float32
+    # gradient: the loss and when to stop
+    label_smoothing: float = 0.0
+    class_weights: bool = False  # rare labels count more, in inverse proportion
+    probe: bool = False  # the head starts as a logistic regression on the untouched network
+    monitor: str = "uar"  # of the valid side; its best epoch is kept
+    patience: int = 12  # epochs without progress before the training ends
+    valid_share: float = 0.1  # held out for this where the split has no valid side
+    # gradient: what the network hears
+    crop: str = "random"  # which part of a recording that is longer than `crop_s`
+    crop_s: float | None = None  # none: what the network takes at once
+    views: int = 1  # versions heard in turn, the first as it is, others augmented; 0: ever new ones
+    augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name}={getattr(self, name)}: expected {' or '.join(known)}")
+        for name in ("epochs", "batch_size", "patience", "learning_rate", "regularisation"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name}={getattr(self, name)}: expected more than 0")
+        if not 0 < self.valid_share < 1 or not 0 <= self.label_smoothing < 1:
+            raise UsageError("valid_share and label_smoothing: expected shares between 0 and 1")
+        changes = [name for name, value in self.augment.of_samples().items() if value]
+        if self.fit == "gradient" and self.views == 1 and set(changes) - {"probability", "pad"}:
+            raise UsageError(
+                f"views=1 hears every recording as it is: augment.{changes[-1]} changes nothing; "
+                "expected views=2 or more, or 0 for a new version each epoch"
+            )
+        if self.views < 0 or not all(0.1 <= speed <= 10 for speed in self.speeds):
+            raise UsageError("views: expected 0 or more; speeds: expected 0.1 to 10")
+        if not self.speeds or not (self.crop_s is None or self.crop_s > 0):
+            raise UsageError("speeds: expected one or more; crop_s: expected more than 0, or none")
+
+    def stored(self) -> dict[str, Any]:
+        """Every field, as a checkpoint and `config.json` keep it."""
+        return asdict(self)
 
 
-RECIPES: dict[str, FrozenRecipe] = {
-    "whisper-frozen": FrozenRecipe(
-        "whisper-frozen", "whisper", {"taps": [2, 3, 4]}, speeds=(1.0, 0.9, 1.1)
-    ),
-}
+LIGHT = Augment(gain_db=6.0, noise_snr_db=(15.0, 40.0), speed=0.1)
+MASKS = replace(LIGHT, time_masks=2, time_mask_frames=12, band_masks=2, band_mask_width=12)
+
+RECIPES: dict[str, Recipe] = {
+    each.name: each
+    for each in (
+        Recipe(
+            "ast", "ast", epochs=10, batch_size=16, learning_rate=1e-4, pretrained_rate=5e-5,
+            label_smoothing=0.1, patience=5, views=2,
+            augment=replace(LIGHT, time_masks=2, time_mask_frames=48, band_masks=2,
+                            band_mask_width=24, mixup=0.3),
+        ),
+        Recipe(
+            "vgg", "vgg", epochs=12, optimiser="adam", weight_decay=0.0, patience=5,
+            label_smoothing=0.05, views=2, augment=MASKS,
+        ),
+        Recipe(
+            "mfcc-cnn", "mfcc_cnn", epochs=30, optimiser="adam", schedule="plateau",
+            weight_decay=0.0, patience=10, views=3, augment=LIGHT,
+        ),
+        Recipe(
+            "acnt", "acnt", epochs=40, learning_rate=1e-3, weight_decay=0.05, patience=15,
+            label_smoothing=0.1, views=3, augment=MASKS,
+        ),
+        Recipe(
+            "gap-cnn", "gap_cnn", epochs=40, learning_rate=2e-3, patience=15, views=3,
+            augment=replace(MASKS, spectral_noise=0.05),
+        ),
+        Recipe(
+            "whisper-frozen", "whisper", {"taps": [2, 3, 4]}, fit="linear", speeds=(1.0, 0.9, 1.1),
+        ),
+        Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
+            "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},
+            epochs=12, learning_rate=1e-4, pretrained_rate=1e-4, weight_decay=0.05, probe=True,
+            label_smoothing=0.1, views=3,
+            augment=Augment(probability=1.0, speed=0.1, time_masks=2, time_mask_frames=20),
+        ),
+        Recipe(
+            "hf", "hf", epochs=10, batch_size=16, learning_rate=1e-3, pretrained_rate=3e-5,
+            label_smoothing=0.1, patience=5, crop_s=3.0, views=2, augment=LIGHT,
+        ),
+    )
+}  # fmt: skip
 
 
-def find_recipe(name: str) -> FrozenRecipe:
-    """A recipe by its name.
+def find_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe by its name, with fields changed by `field=value`, `augment.field=value` ...
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: no such recipe, no such field, or a value of the wrong kind.
     """
     if name not in RECIPES:
         raise UsageError(f"--recipe {name}: expected one of {', '.join(RECIPES)}")
-    return RECIPES[name]
+    recipe = RECIPES[name]
+    for text in overrides:
+        path, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"--set {text}: expected FIELD=VALUE")
+        recipe = _changed(recipe, path.strip().split("."), _value(value.strip()), text)
+    return recipe
+
+
+def _value(text: str) -> Any:
+    """JSON, or the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None if text in ("none", "None") else text
+
+
+def _changed(preset: Any, path: list[str], value: Any, text: str) -> Any:
+    """A dataclass with one field changed, checked against the field's type."""
+    if path[0] == "name" or path[0] not in {each.name for each in fields(preset)}:
+        known = ", ".join(each.name for each in fields(preset) if each.name != "name")
+        raise UsageError(f"--set {text}: no field {path[0]!r}; expected one of {known}")
+    present = getattr(preset, path[0])
+    if len(path) == 1:
+        hint = typing.get_type_hints(type(preset))[path[0]]
+        return replace(preset, **{path[0]: _as_type(value, hint, text)})
+    if isinstance(present, Mapping):
+        return replace(preset, **{path[0]: {**present, ".".join(path[1:]): value}})
+    if not is_dataclass(present):
+        raise UsageError(f"--set {text}: {path[0]} has no fields of its own")
+    return replace(preset, **{path[0]: _changed(present, path[1:], value, text)})
+
+
+def _as_type(value: Any, hint: Any, text: str) -> Any:
+    """The value as the field's type: float from whole numbers, tuples from lists."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        kind = typing.get_origin(option) or option
+        if kind is tuple and isinstance(value, list | tuple) and all(map(_is_number, value)):
+            return tuple(map(float, value))
+        if kind is float and _is_number(value):
+            return float(value)
+        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            return value
+    names = (TYPES[typing.get_origin(option) or option] for option in options)
+    raise UsageError(f"--set {text}: expected {' or '.join(names)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def as_text(recipe: Recipe) -> str:
+    """Every field and its value, one a line, as `--set` takes them."""
+    lines = [f"recipe {recipe.name}"]
+    for each in fields(recipe):
+        value = getattr(recipe, each.name)
+        if is_dataclass(value):
+            lines += [
+                f"  {each.name}.{one.name}={json.dumps(getattr(value, one.name))}"
+                for one in fields(value)
+            ]
+        elif each.name != "name":
+            lines.append(f"  {each.name}={json.dumps(value)}")
+    return "\n".join(lines)

@@ -1,90 +1,119 @@
-"""Which recordings are held out: the folds of the EmoBox benchmark."""
+"""Which recordings train, which steer the training, which are held out.
+
+A split is one or several folds; a fold has three sides. `test` is never heard before the figures
+are taken, `valid` stops the training early and calibrates it, `train` is the rest. Copies of one
+recording always stand on one side, and where independence of speakers is promised, a speaker on
+two sides is an error.
+"""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
-from train.corpora import Utterance
+from train.folds import MAKERS, Division, Fold
+from train.utterances import Utterance
 
-Mask = NDArray[np.bool_]
+FORMS = (
+    "random:80/10/10, speakers:80/10/10, speakers:K, kfold:K, loso, cross, cross:KIND, "
+    "emobox:FILE, emobox:FILE:FOLD, given, saved:FILE or none"
+)
 
 
 @dataclass(frozen=True)
-class Fold:
-    """One division: `test` (recordings,) is True where a recording is held out."""
+class Split:
+    """The folds of one training."""
 
     name: str
-    test: Mask
+    seed: int
+    folds: tuple[Fold, ...]
+
+    def save(self, path: Path, utterances: Sequence[Utterance]) -> None:
+        """Write it as JSON, by the recordings' names."""
+        names = np.array([each.name for each in utterances])
+        folds = [
+            {
+                "name": fold.name,
+                "independent": fold.independent,
+                **{
+                    side: names[getattr(fold, side)].tolist() for side in ("train", "valid", "test")
+                },
+            }
+            for fold in self.folds
+        ]
+        path.write_text(
+            json.dumps({"split": self.name, "seed": self.seed, "folds": folds}, indent=1)
+        )
 
 
-def shared_folder() -> Path:
-    """Where corpora, weights and folds lie: BATCH_SER_SHARED, by default ../shared."""
-    return Path(os.environ.get("BATCH_SER_SHARED", "../shared"))
-
-
-def read_folds(split: str, corpus: str, utterances: Sequence[Utterance]) -> list[Fold]:
-    """The folds that `--split` names: `emobox:FILE` all, `emobox:FILE:FOLD` one, `none` none.
+def make_split(
+    text: str,
+    utterances: Sequence[Utterance],
+    contents: Sequence[str],
+    seed: int,
+    valid_share: float,
+    allow_leak: bool = False,
+) -> Split:
+    """The split that `--split` names; `contents` are digests by which copies are known.
 
     Raises:
-        UsageError: an unknown split, no such file, corpus or fold, or a speaker on both sides.
+        UsageError: an unknown split, one that does not fit the data, a speaker on both sides where
+            independence is promised, or copies of a recording on both sides.
     """
-    if split == "none":
-        return []
-    kind, _, rest = split.partition(":")
-    if kind != "emobox" or not rest:
-        raise UsageError(f"--split {split}: expected emobox:FILE, emobox:FILE:FOLD or none")
-    file, _, number = rest.rpartition(":") if rest.rpartition(":")[2].isdigit() else (rest, "", "")
-    entries = _emobox(Path(file), corpus)
-    if number and not 1 <= int(number) <= len(entries):
-        raise UsageError(f"--split {split}: fold {number}, expected 1 to {len(entries)}")
-    chosen = [int(number)] if number else range(1, len(entries) + 1)
-    return [_fold(f"fold {n}", entries[n - 1], utterances) for n in chosen]
+    kind, _, rest = text.partition(":")
+    if kind not in MAKERS:
+        raise UsageError(f"--split {text}: expected {FORMS}")
+    groups = [str(number) for number in range(len(contents))] if allow_leak else list(contents)
+    data = Division(utterances, groups, seed, valid_share, text)
+    folds = tuple(MAKERS[kind](data, rest))
+    for fold in folds:
+        _check(fold, data, allow_leak, contents)
+    return Split(text, seed, folds)
 
 
-def default_split() -> str:
-    """EmoBox's folds in the shared folder.
+def everything(
+    utterances: Sequence[Utterance], contents: Sequence[str], seed: int, share: float
+) -> Fold:
+    """The fold of a checkpoint that ships: all recordings but the valid side train."""
+    data = Division(utterances, contents, seed, share, "none")
+    speakers = {each.speaker for each in utterances}
+    independent = "" not in speakers and len(speakers) > 2
+    nothing: NDArray[np.bool_] = np.zeros(len(utterances), np.bool_)
+    return data.sided("everything", nothing, independent)
 
-    Raises:
-        UsageError: they are not there.
-    """
-    path = shared_folder() / "benchmarks" / "emobox_folds.json"
-    if not path.is_file():
+
+def _check(fold: Fold, data: Division, allow_leak: bool, contents: Sequence[str]) -> None:
+    """Refuse what would make the figures worthless."""
+    sides = {"train": fold.train, "valid": fold.valid, "test": fold.test}
+    for side, mask in sides.items():
+        if not mask.any():
+            raise UsageError(f"--split {data.text}: {fold.name} has no recordings in {side}")
+    labels = np.array(data.labels)
+    if not np.isin(labels[fold.test], labels[fold.train]).any():
         raise UsageError(
-            f"there are no folds at {path}: set BATCH_SER_SHARED, or give --split emobox:FILE, "
-            "or --split none to train without held-out figures"
+            f"--split {data.text}: {fold.name} is tested on {', '.join(set(labels[fold.test]))}, "
+            "which no recording in train is labelled; take it out with --labels"
         )
-    return f"emobox:{path}"
+    ids = {"a copy of a recording": list(contents)} if not allow_leak else {}
+    if fold.independent:
+        ids["a speaker"] = data.speakers
+    for what, each in ids.items():
+        values = np.array(each)
+        shared = set(values[fold.train | fold.valid]) & set(values[fold.test])
+        if shared:
+            rows = np.flatnonzero(np.isin(values, sorted(shared)))[:4]
+            names = ", ".join(data.utterances[row].name for row in rows)
+            raise UsageError(
+                f"--split {data.text}: {fold.name} has {what} on both sides ({names}); its figures "
+                "would be too good"
+            )
 
 
-def _emobox(path: Path, corpus: str) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text())
-        folds: list[dict[str, Any]] = content[corpus]["folds"]
-    except OSError as error:
-        raise UsageError(f"--split: {path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"--split: {path} holds no folds of {corpus}") from error
-    return folds
-
-
-def _fold(name: str, entry: dict[str, Any], utterances: Sequence[Utterance]) -> Fold:
-    """A fold by its test actors (speaker-independent) or by the names of its test recordings."""
-    if "test_actors" in entry:
-        actors = {int(actor) for actor in entry["test_actors"]}
-        test = np.array([int(each.speaker.rpartition("-")[2]) in actors for each in utterances])
-    else:
-        names = set(entry["test"])
-        test = np.array([each.key in names for each in utterances])
-    if test.all() or not test.any():
-        raise UsageError(
-            f"--split {name}: {int(test.sum())} of {len(test)} recordings are held out; "
-            "the data and the folds do not belong together"
-        )
-    return Fold(name, test)
+def default_split(utterances: Sequence[Utterance]) -> str:
+    """By speakers where there are enough of them, else at random."""
+    speakers = {each.speaker for each in utterances}
+    return "speakers:80/10/10" if "" not in speakers and len(speakers) >= 6 else "random:80/10/10"

@@ -1,0 +1,88 @@
+"""The commands that make and judge checkpoints: `train` and `evaluate`."""
+
+from typing import Annotated
+
+import typer
+
+from jobs.exits import exit_codes
+from jobs.options import AllowDuplicates, Data, Device, Labels, Model
+
+
+def train(
+    data: Data = None,
+    recipe: Annotated[
+        str, typer.Option(help="The recipe; --recipe NAME --show prints its fields.")
+    ] = "",
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Folder of the run, or FILE.safetensors.")
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="Pretrained weights: Whisper's encoder, or a Hugging Face folder."),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="random:80/10/10, speakers:K, loso, kfold:K, cross, given, "
+            "emobox:FILE[:FOLD], saved:FILE or none."
+        ),
+    ] = "",
+    labels: Labels = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn at random.")] = 0,
+    device: Device = "auto",
+    cache: Annotated[
+        str | None, typer.Option(help="Folder where features are kept for later trainings.")
+    ] = None,
+    figures_only: Annotated[
+        bool, typer.Option("--figures-only", help="Folds alone: no checkpoint on everything.")
+    ] = False,
+    allow_duplicates: AllowDuplicates = False,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Copies may stand on both sides of a split.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the recipe and the data, and stop.")
+    ] = False,
+) -> None:
+    """Train a checkpoint, with held-out figures from the split's folds.
+
+    The same command goes on where a stopped training ended.
+    """
+    with exit_codes():
+        from train.run import TrainConfig
+        from train.run import train as train_checkpoint
+
+        config = TrainConfig(
+            data=tuple(data or ()), recipe=recipe, out=out, init=init, split=split, seed=seed,
+            cache=cache, labels=labels, overrides=tuple(override or ()), device=device,
+            allow_duplicates=allow_duplicates, allow_leak=allow_leak, figures_only=figures_only,
+            restart=restart,
+        )  # fmt: skip
+        typer.echo(config.show() if show else train_checkpoint(config))
+
+
+def evaluate(
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder for figures and pictures.")],
+    data: Data = None,
+    model: Model = "accurate",
+    split: Annotated[str, typer.Option(help="Judge its test side only; as for train.")] = "",
+    fold: Annotated[str, typer.Option(help="Which fold, of a split with several.")] = "",
+    labels: Labels = None,
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    device: Device = "auto",
+    allow_duplicates: AllowDuplicates = False,
+) -> None:
+    """Score labelled recordings: figures with intervals, pictures, and every prediction."""
+    with exit_codes():
+        from train.evaluate import EvaluateConfig
+        from train.evaluate import evaluate as evaluate_checkpoint
+
+        config = EvaluateConfig(
+            data=tuple(data or ()), model=model, out=out, labels=labels, split=split, fold=fold,
+            seed=seed, device=device, allow_duplicates=allow_duplicates,
+        )  # fmt: skip
+        typer.echo(evaluate_checkpoint(config))

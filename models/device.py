@@ -1,0 +1,18 @@
+"""Which device a network runs on."""
+
+import torch
+
+from batch_ser.errors import UsageError
+
+
+def usable_device(choice: str) -> str:
+    """The device that `--device` means here: cpu or cuda.
+
+    Raises:
+        UsageError: another word, or no GPU.
+    """
+    if choice not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {choice}: expected auto, cpu or cuda")
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no usable GPU here; give --device cpu")
+    return "cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu"

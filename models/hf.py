@@ -1,0 +1,113 @@
+"""Any audio classifier of Hugging Face's transformers: wav2vec 2.0, HuBERT, WavLM, AST ...
+
+`run --model hf:DIR` scores with a directory as it is, with its own labels and feature extractor;
+the recipe `hf` fine-tunes one. Networks such as wav2vec 2.0 base normalise over time without a
+mask, so that padding would change a segment's scores: segments of one length go together, others
+apart.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from batch_ser.errors import CheckpointError
+from batch_ser.features import EXTRACTORS, Features, front_end
+from models.directory import Directory, in_short, need_transformers
+from models.network import Network
+
+LONGEST_S = 30.0  # of what takes any length: attention's memory grows with its square
+AST_FRAME_S, AST_FRAMES = 0.01, 1_024
+NOT_SIZES = (  # what config.json says of labels, number format and what a call returns
+    "id2label", "label2id", "num_labels", "dtype", "torch_dtype", "return_dict",
+    "output_attentions", "output_hidden_states",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HFSettings:
+    """The directory's `config.json` and `preprocessor_config.json`."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    extractor: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if "model_type" not in self.config or "sampling_rate" not in self.extractor:
+            raise ValueError(
+                "expected a Hugging Face directory's configuration (--init DIR), with model_type "
+                "and the feature extractor's sampling_rate"
+            )
+        if self.extractor.get("feature_extractor_type") not in EXTRACTORS:
+            raise ValueError(f"expected a feature extractor of {', '.join(EXTRACTORS)}")
+
+    @property
+    def is_ast(self) -> bool:
+        """Whether the feature extractor gives (frames, bands)."""
+        return bool(self.extractor["feature_extractor_type"] == "ASTFeatureExtractor")
+
+    @property
+    def longest_s(self) -> float:
+        """What the model takes at once."""
+        if self.is_ast:
+            return float(self.extractor.get("max_length", AST_FRAMES)) * AST_FRAME_S
+        return float(self.extractor.get("chunk_length", LONGEST_S))
+
+
+class HFNet(Network):
+    """A classifier of transformers behind its own feature extractor."""
+
+    front_end = "hugging_face"
+
+    def __init__(self, labels: int, **settings: Any) -> None:
+        super().__init__()
+        self.settings = HFSettings(**settings)
+        transformers = need_transformers("architecture hf")
+        known = {key: value for key, value in self.settings.config.items() if key not in NOT_SIZES}
+        config = transformers.AutoConfig.for_model(**known, num_labels=labels)
+        self.model: Any = transformers.AutoModelForAudioClassification.from_config(config)
+        self.pretrained = f"model.{self.model.base_model_prefix}"
+        self.front_end_settings = {"extractor": self.settings.extractor}
+        self.rate_hz = self.settings.extractor["sampling_rate"]
+        self.max_input_s = self.settings.longest_s
+
+    def upper(self, features: Features) -> Tensor:
+        lengths = features.frames.tolist()
+        logits: dict[int, Tensor] = {}
+        for length in set(lengths):
+            rows = [row for row, each in enumerate(lengths) if each == length]
+            found = self.model(self._shaped(features.values[rows, :, :length])).logits
+            logits |= dict(zip(rows, found, strict=True))
+        return torch.stack([logits[row] for row in range(len(lengths))])
+
+    def _shaped(self, values: Tensor) -> Tensor:
+        """(batch, bands, frames) as the model wants it."""
+        if self.settings.is_ast:
+            return values.transpose(1, 2)
+        return values[:, 0] if values.shape[1] == 1 else values
+
+
+def network_of(directory: Directory, labels: int) -> HFNet:
+    """A network of a directory's kind and sizes, with random weights.
+
+    Raises:
+        CheckpointError: transformers cannot build it, or it does not fit its feature extractor.
+    """
+    need_transformers(f"the model {directory.path}")
+    try:
+        network = HFNet(labels, config=directory.config, extractor=directory.extractor)
+    except Exception as error:  # transformers has errors of its own
+        told = in_short(error)
+        raise CheckpointError(f"{directory.path}: no audio classifier: {told}") from error
+    try:
+        with torch.inference_mode():  # the shortest sound that may come
+            hear = front_end(network.front_end, network.front_end_settings)
+            network.eval()(hear([np.zeros(1, np.float32)], torch.device("cpu")))
+    except Exception as error:
+        raise CheckpointError(
+            f"{directory.path}: config.json and preprocessor_config.json do not fit each other: "
+            f"{in_short(error)}"
+        ) from error
+    network.train()
+    return network

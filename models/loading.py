@@ -1,0 +1,123 @@
+"""Checkpoints by name: shipped ones, files, and Hugging Face directories."""
+
+import hashlib
+from pathlib import Path
+
+from batch_ser.errors import CheckpointError
+from models.architectures import build
+from models.checkpoint import CheckpointInfo, read_info, read_weights
+from models.directory import Directory, in_short, read_directory
+from models.hf import network_of
+from models.network import Network
+from models.scoring import Checkpoint
+
+SHIPPED = Path(__file__).parent / "checkpoints"
+DIRECTORY = "hf:"
+
+
+def resolve(model: str) -> str:
+    """What `--model` names, so that it can be found from any folder: a path, or `hf:` and a path.
+
+    Raises:
+        CheckpointError: there is no such checkpoint.
+    """
+    if model.startswith(DIRECTORY):
+        return DIRECTORY + str(read_directory(Path(model.removeprefix(DIRECTORY))).path.resolve())
+    if model in shipped_checkpoints():
+        return str(SHIPPED / f"{model}.safetensors")
+    if Path(model).is_dir():
+        raise CheckpointError(
+            f"--model {model}: a folder; expected a .safetensors file, or hf:{model} for a "
+            "Hugging Face directory"
+        )
+    if "/" not in model and not model.endswith(".safetensors"):
+        known = ", ".join(shipped_checkpoints())
+        raise CheckpointError(f"--model {model}: expected {known}, a .safetensors file, or hf:DIR")
+    if not Path(model).is_file():
+        raise CheckpointError(f"--model {model}: there is no such file")
+    return str(Path(model).resolve())
+
+
+def shipped_checkpoints() -> list[str]:
+    """Names of the checkpoints that come with the program."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a checkpoint file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_checkpoint(model: str | Path, device: str = "cpu") -> Checkpoint:
+    """A checkpoint by its shipped name or path, or a Hugging Face directory as `hf:DIR`.
+
+    Raises:
+        CheckpointError: missing, damaged, or weights that do not fit the architecture.
+    """
+    found = resolve(str(model))
+    if found.startswith(DIRECTORY):
+        return Checkpoint(*_load_directory(Path(found.removeprefix(DIRECTORY))), device)
+    path = Path(found)
+    info = read_info(path)
+    try:
+        network = build(info.architecture, len(info.labels), info.settings)
+        network.load_state_dict(read_weights(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: weights do not fit {info.architecture}: {in_short(error)}"
+        ) from error
+    return Checkpoint(info, network, digest_of(path), device)
+
+
+def _load_directory(path: Path) -> tuple[CheckpointInfo, Network, str]:
+    """A directory as it is: what it says of itself, its network, its digest.
+
+    Raises:
+        CheckpointError: not a Hugging Face directory, or not an audio classifier with its head.
+    """
+    directory = read_directory(path)
+    _check_classifier(directory)
+    network = network_of(directory, len(directory.labels))
+    network.model.load_state_dict(directory.weights(with_head=True))
+    info = CheckpointInfo(
+        name=path.resolve().name,
+        architecture="hf",
+        settings=network.stored_settings(),
+        labels=directory.labels,
+        front_end=network.front_end,
+        front_end_settings=dict(network.front_end_settings),
+        rate_hz=network.rate_hz,
+        max_input_s=network.max_input_s,
+        licence=f"not stated: see {path.resolve().name}'s own model card",
+    )
+    return info, network, directory.digest()
+
+
+def _check_classifier(directory: Directory) -> None:
+    """Refuse a model whose head would be random."""
+    heads = [
+        name
+        for name in directory.config.get("architectures") or []
+        if name.endswith(("ForSequenceClassification", "ForAudioClassification"))
+    ]
+    if not heads:
+        found = ", ".join(directory.config.get("architectures") or ["no architecture"])
+        raise CheckpointError(
+            f"{directory.path}: found {found}, expected an audio classifier; a model without a "
+            "trained head is fine-tuned first: batch-ser train --recipe hf --init DIR"
+        )
+    labels = directory.labels
+    if len(set(labels)) < 2 or len(set(labels)) < len(labels):
+        raise CheckpointError(
+            f"{directory.path}: config.json names {len(labels)} labels (id2label: "
+            f"{', '.join(labels) or 'none'}), expected two or more different ones"
+        )
+    problem = directory.config.get("problem_type")
+    if problem not in (None, "single_label_classification"):
+        raise CheckpointError(
+            f"{directory.path}: found a model for {problem}, expected single_label_classification: "
+            "one emotion for each segment"
+        )

@@ -1,0 +1,82 @@
+"""What every architecture is: a network that names its front end and gives logits."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from batch_ser.features import Features
+
+
+class Network(nn.Module):
+    """Features to logits, in two parts: what training never changes, and what it does.
+
+    `lower` is empty unless a network has frozen layers; training may cache what it gives.
+    `pretrained` names the module that comes with learned weights and may have a learning rate of
+    its own. `settings` is a frozen dataclass that the checkpoint stores.
+    """
+
+    front_end: ClassVar[str]  # a name in `batch_ser.features.FRONT_ENDS`
+    pretrained: str | None = None
+    front_end_settings: Mapping[str, Any] = MappingProxyType({})
+    rate_hz: int
+    max_input_s: float
+    settings: Any
+
+    def lower(self, features: Features) -> Features:
+        """The frozen part: features to features, (batch, width, time)."""
+        return features
+
+    def upper(self, features: Features) -> Tensor:
+        """The part that learns: to logits (batch, labels)."""
+        raise NotImplementedError
+
+    def forward(self, features: Features) -> Tensor:
+        """Logits (batch, labels)."""
+        return self.upper(self.lower(features))
+
+    def fit_statistics(self, batches: Iterable[Features]) -> None:
+        """Before the first epoch: take from a training set, as `lower` gives it, what scales it.
+
+        A network with a `Scaling` learns each band's mean and deviation.
+        """
+        if not isinstance(scaling := getattr(self, "scaling", None), Scaling):
+            return
+        count, total, squares = 0, torch.zeros(()), torch.zeros(())
+        for values, _ in batches:  # every front end of these networks gives a fixed length
+            count += values.shape[0] * values.shape[2]
+            total = total + values.double().sum((0, 2))
+            squares = squares + values.double().square().sum((0, 2))
+        mean = total / count
+        scaling.fit(mean.float(), (squares / count - mean**2).clamp(min=0).sqrt().float())
+
+    def stored_settings(self) -> dict[str, Any]:
+        """Settings as a checkpoint stores them."""
+        return asdict(self.settings)
+
+
+class Scaling(nn.Module):
+    """Standardises each band (or coefficient) by statistics of the training set.
+
+    They are buffers, so that they travel in the checkpoint.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(bands, 1))
+        self.register_buffer("deviation", torch.ones(bands, 1))
+
+    def fit(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take the statistics of a training set, each (bands,)."""
+        self.mean.copy_(mean[:, None])
+        self.deviation.copy_(deviation.clamp(min=1e-5)[:, None])
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Values (batch, bands, frames), standardised."""
+        return (values - self.mean) / self.deviation

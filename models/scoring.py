@@ -1,0 +1,85 @@
+"""Scoring: segments to calibrated probabilities, whatever their neighbours."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from batch_ser.audio import Resampler, Samples
+from batch_ser.features import Features, front_end
+from batch_ser.segment import Span, in_pieces
+from models.checkpoint import CheckpointInfo
+from models.network import Network
+
+Probabilities = NDArray[np.float32]
+BATCH_S = 64.0  # padded seconds of audio in one batch
+
+
+class Checkpoint:
+    """A trained network, ready to score."""
+
+    def __init__(
+        self, info: CheckpointInfo, network: Network, digest: str, device: str = "cpu"
+    ) -> None:
+        self.info = info
+        self.digest = digest
+        self._device = torch.device(device)
+        self._network = network.to(self._device).eval()
+        if self._device.type == "cuda":  # TF32 would move scores by more than 1e-4
+            torch.backends.cudnn.allow_tf32 = False
+        self._front_end = front_end(info.front_end, info.front_end_settings)
+
+    def score_batch(self, segments: Sequence[Samples]) -> Probabilities:
+        """Calibrated probabilities (n, labels) of segments, each (samples,) at `info.rate_hz` and
+        at most `info.max_input_s` long. They do not depend on each other: at most 1e-4 apart.
+        """
+        return self.classify(self.features(segments))
+
+    def features(self, segments: Sequence[Samples]) -> Features:
+        """The front end alone: segments to a batch of features."""
+        with torch.inference_mode():
+            return self._front_end(segments, self._device)
+
+    def classify(self, features: Features) -> Probabilities:
+        """The network alone: features to calibrated probabilities (n, labels)."""
+        with torch.inference_mode():
+            scores = torch.softmax(self._network(features) / self.info.temperature, dim=1)
+        return np.asarray(scores.cpu())
+
+    def score(self, samples: Samples, rate_hz: int) -> Probabilities:
+        """Probabilities (labels,) of one segment of any length and rate, mono (samples,).
+
+        Longer than the network takes: the mean over its pieces, weighted by their new seconds.
+
+        Raises:
+            ValueError: not one-dimensional, or empty.
+        """
+        if samples.ndim != 1 or not len(samples):
+            raise ValueError(f"found samples of shape {samples.shape}, expected (n,) with n > 0")
+        resample = Resampler(rate_hz, self.info.rate_hz)
+        parts = [resample(samples.astype(np.float32)), resample(np.zeros(0, np.float32), last=True)]
+        scores: Probabilities = self.score_all([np.concatenate(parts)])[0]
+        return scores
+
+    def score_all(self, segments: Sequence[Samples]) -> Probabilities:
+        """Probabilities (n, labels) of segments of any length at `info.rate_hz`, in batches."""
+        most = round(self.info.max_input_s * self.info.rate_hz)
+        pieces = [
+            (row, each) for row, one in enumerate(segments) for each in in_pieces(0, one, most)
+        ]
+        pieces.sort(key=lambda piece: len(_heard(piece[1])))
+        total = np.zeros((len(segments), len(self.info.labels)))
+        while pieces:
+            longest = len(_heard(pieces[-1][1]))
+            count = max(1, round(BATCH_S * self.info.rate_hz) // longest)
+            batch, pieces = pieces[-count:], pieces[:-count]
+            scores = self.score_batch([_heard(piece) for _, piece in batch])
+            for (row, piece), probabilities in zip(batch, scores, strict=True):
+                total[row] += probabilities.astype(np.float64) * (piece.end - piece.start)
+        return np.asarray(total / total.sum(1, keepdims=True), np.float32)
+
+
+def _heard(piece: Span) -> Samples:
+    assert piece.samples is not None
+    return piece.samples

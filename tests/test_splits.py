@@ -1,0 +1,217 @@
+"""Splits: disjoint sides, no speaker and no copy on two of them, the same seed the same sides."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_ser.errors import UsageError
+from train.folds import Fold
+from train.splits import Split, everything, make_split
+from train.utterances import Utterance
+
+LABELS = ("neutral", "happy", "sad")
+
+
+def said(speaker: str, label: str, take: int, corpus: str = "ravdess") -> Utterance:
+    path = Path(f"{speaker}-{label}-{take}.wav")
+    return Utterance(path, label, speaker, "", "en", corpus=corpus)
+
+
+def corpus(speakers: int, labels: Sequence[str], name: str) -> list[Utterance]:
+    """Every speaker says every label four times."""
+    return [
+        said(f"{name}-{speaker:02}", label, take, name)
+        for speaker in range(1, speakers + 1)
+        for label in labels
+        for take in range(4)
+    ]
+
+
+RAVDESS = corpus(6, LABELS, "ravdess")
+BOTH = RAVDESS + corpus(4, ("happy", "bored", "sad"), "tess")
+
+
+def split(
+    text: str,
+    utterances: Sequence[Utterance],
+    seed: int = 0,
+    contents: Sequence[str] = (),
+    allow_leak: bool = False,
+) -> Split:
+    copies = contents or [each.name for each in utterances]
+    return make_split(text, utterances, copies, seed, 0.2, allow_leak)
+
+
+def masks(fold: Fold) -> tuple[np.ndarray, ...]:
+    return fold.train, fold.valid, fold.test
+
+
+def same(one: Split, other: Split) -> bool:
+    pairs = zip(one.folds, other.folds, strict=True)
+    return all(np.array_equal(masks(a), masks(b)) for a, b in pairs)
+
+
+def of(values: Sequence[str], mask: np.ndarray) -> set[str]:
+    return {value for value, chosen in zip(values, mask, strict=True) if chosen}
+
+
+SEEDED = ("random", "random:60/20/20", "speakers", "speakers:50/25/25", "speakers:3", "kfold:4",
+          "loso", "cross", "cross:tess")  # fmt: skip
+
+
+@given(st.sampled_from(SEEDED), st.integers(0, 2**31))
+def test_sides_are_disjoint_and_keep_what_they_promise(text: str, seed: int) -> None:
+    found = split(text, BOTH, seed)
+    speakers, labels = [each.speaker for each in BOTH], [each.label for each in BOTH]
+    for fold in found.folds:
+        train, valid, test = masks(fold)
+        assert (train.astype(int) + valid + test).max() == 1
+        assert all(side.any() for side in masks(fold))
+        if not text.startswith("cross"):
+            assert (train | valid | test).all()
+        assert fold.independent == text.startswith(("speakers", "loso", "cross"))
+        if fold.independent:
+            assert not of(speakers, train | valid) & of(speakers, test)
+            assert not of(speakers, train) & of(speakers, valid)
+        if text.startswith(("random", "kfold")):
+            assert all(of(labels, side) == set(labels) for side in masks(fold))
+        assert fold.labels(BOTH) == tuple(
+            label for label in (*LABELS, "bored") if label in of(labels, train)
+        )
+
+
+@pytest.mark.parametrize("text", SEEDED)
+def test_a_seed_is_a_split(text: str) -> None:
+    assert same(split(text, BOTH, 3), split(text, BOTH, 3))
+    assert not same(split(text, BOTH, 3), split(text, BOTH, 4))
+
+
+@pytest.mark.parametrize(("text", "folds"), [("speakers:3", 3), ("kfold:4", 4), ("loso", 10)])
+def test_folds_test_every_recording_once(text: str, folds: int) -> None:
+    found = split(text, BOTH).folds
+    assert len(found) == folds
+    assert len({fold.name for fold in found}) == folds
+    assert (sum(fold.test.astype(int) for fold in found) == 1).all()
+
+
+def test_shares_are_those_that_were_asked_for() -> None:
+    utterances = [said("x", label, take) for label in LABELS[:2] for take in range(100)]
+    fold = split("random:70/10/20", utterances).folds[0]
+    assert [side[:100].sum() for side in masks(fold)] == [70, 10, 20]
+    assert [side[100:].sum() for side in masks(fold)] == [70, 10, 20]
+    speakers = corpus(20, LABELS, "ravdess")
+    fold = split("speakers:80/10/10", speakers).folds[0]
+    assert [len(of([each.speaker for each in speakers], side)) for side in masks(fold)] == [
+        16,
+        2,
+        2,
+    ]
+
+
+@given(st.integers(0, 1000), st.sampled_from(["random", "kfold:3"]))
+def test_copies_stand_on_one_side_unless_a_leak_is_asked_for(seed: int, text: str) -> None:
+    """Every recording twice, as in the doubled download."""
+    doubled = RAVDESS + [replace(each, path=Path("again") / each.path) for each in RAVDESS]
+    doubled = [replace(each, root=Path()) for each in doubled]
+    contents = [each.path.name for each in doubled]
+    for fold in split(text, doubled, seed, contents).folds:
+        for side in masks(fold):
+            assert np.array_equal(side[: len(RAVDESS)], side[len(RAVDESS) :])
+    leaky = split(text, doubled, seed, contents, allow_leak=True).folds[0]
+    assert of(contents, leaky.train) & of(contents, leaky.test)
+
+
+def test_a_cross_split_keeps_shared_labels_only() -> None:
+    found = split("cross", BOTH).folds
+    assert [fold.name for fold in found] == ["ravdess", "tess"]
+    labels, corpora = [each.label for each in BOTH], [each.corpus for each in BOTH]
+    for fold in found:
+        assert of(corpora, fold.test) == {fold.name}
+        assert fold.name not in of(corpora, fold.train | fold.valid)
+        for side in masks(fold):
+            assert of(labels, side) == {"happy", "sad"}
+    assert [fold.name for fold in split("cross:tess", BOTH).folds] == ["tess"]
+
+
+def test_given_sides_are_taken_as_they_are() -> None:
+    sides = ["train", "train", "valid", "test"] * (len(RAVDESS) // 4)
+    utterances = [replace(each, side=side) for each, side in zip(RAVDESS, sides, strict=True)]
+    fold = split("given", utterances).folds[0]
+    for side, mask in zip(("train", "valid", "test"), masks(fold), strict=True):
+        assert mask.tolist() == [each == side for each in sides]
+    assert not fold.independent  # every speaker is on every side
+    without = [replace(each, side=each.side.replace("valid", "train")) for each in utterances]
+    fold = split("given", without).folds[0]
+    assert np.array_equal(fold.test, [each == "test" for each in sides])
+    assert 0 < fold.valid.sum() < fold.train.sum()
+
+
+def test_given_sides_without_a_common_speaker_are_independent() -> None:
+    def side_of(each: Utterance) -> str:
+        return "test" if each.speaker == "ravdess-06" else "train"
+
+    utterances = [replace(each, side=side_of(each)) for each in RAVDESS]
+    assert split("given", utterances).folds[0].independent
+    unknown = [replace(each, speaker="") for each in utterances]
+    assert not split("given", unknown).folds[0].independent
+
+
+def test_no_folds_and_a_checkpoint_on_everything() -> None:
+    assert split("none", RAVDESS).folds == ()
+    contents = [each.name for each in RAVDESS]
+    fold = everything(RAVDESS, contents, 0, 0.2)
+    assert not fold.test.any()
+    assert (fold.train | fold.valid).all()
+    speakers = [each.speaker for each in RAVDESS]
+    assert not of(speakers, fold.train) & of(speakers, fold.valid)
+
+
+ALONE = [replace(each, side="train", speaker="") for each in RAVDESS]
+
+
+@pytest.mark.parametrize(
+    ("text", "utterances", "says"),
+    [
+        ("sorted", RAVDESS, "expected random:80/10/10"),
+        ("random:80/20", RAVDESS, "expected shares of train, valid and test"),
+        ("random:80/20/0", RAVDESS, "expected shares of train, valid and test"),
+        ("speakers:some", RAVDESS, "expected shares of train, valid and test"),
+        ("random", RAVDESS[:13], "too few recordings to put every label on every side"),
+        ("random", ALONE[:0], "too few recordings"),
+        ("speakers", RAVDESS[:24], "found 2 speakers, expected 3"),
+        ("speakers:7", RAVDESS, "expected a number of folds from 2 to 6"),
+        ("speakers:1", RAVDESS, "expected a number of folds from 2 to 6"),
+        ("kfold", RAVDESS, "expected a number of folds from 2 to 72"),
+        ("kfold:30", RAVDESS, "label happy has 24 recordings, fewer than folds"),
+        ("loso", RAVDESS[:24], "one speaker is left to train on"),
+        ("loso:2", RAVDESS, "expected loso alone"),
+        ("none:2", RAVDESS, "expected none alone"),
+        ("given:2", RAVDESS, "expected given alone"),
+        ("speakers", ALONE, "the speaker of 72 recordings is not known .* column speaker"),
+        ("loso", ALONE, "the speaker of 72 recordings is not known"),
+        ("cross", RAVDESS, "found the corpora ravdess; expected two or more"),
+        ("cross:savee", BOTH, "found the corpora ravdess, tess"),
+        ("cross", [u for u in BOTH if u.label != "sad"], "share 1 labels"),
+        ("given", RAVDESS, "expected a manifest with a column split"),
+        ("given", ALONE, "expected a manifest with a column split"),
+        ("loso", [*RAVDESS, *corpus(1, ("bored",), "tess")], "tested on bored, which no recording"),
+    ],
+)
+def test_splits_that_do_not_fit(text: str, utterances: list[Utterance], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        split(text, utterances)
+
+
+def test_a_given_copy_on_both_sides_is_refused() -> None:
+    sides = ["train", "train", "valid", "test"] * (len(RAVDESS) // 4)
+    utterances = [replace(each, side=side) for each, side in zip(RAVDESS, sides, strict=True)]
+    contents = [str(number) for number in range(len(RAVDESS))]
+    contents[3] = contents[4]  # one is tested, the other trained on
+    with pytest.raises(UsageError, match=r"a copy of a recording on both sides \(ravdess:"):
+        split("given", utterances, contents=contents)
+    assert split("given", utterances, contents=contents, allow_leak=True).folds[0].test[3]

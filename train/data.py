@@ -1,0 +1,97 @@
+"""The recordings of a training or an evaluation: read, labelled as asked for, without copies."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batch_ser.errors import UsageError
+from train.copies import drop_copies
+from train.corpora import CORPORA, KINDS, read_data
+from train.labels import in_order, parse_labels
+from train.utterances import Utterance
+
+
+@dataclass(frozen=True)
+class Data:
+    """Labelled recordings; `contents` are digests by which copies are known."""
+
+    utterances: tuple[Utterance, ...]
+    contents: tuple[str, ...]
+
+    def digest(self) -> str:
+        """SHA-256 over every recording's name, label and content."""
+        told = [
+            (each.name, each.label, content)
+            for each, content in zip(self.utterances, self.contents, strict=True)
+        ]
+        return hashlib.sha256(repr(told).encode()).hexdigest()
+
+    def chosen(self, rows: Sequence[int]) -> list[Utterance]:
+        return [self.utterances[row] for row in rows]
+
+
+def read(data: Sequence[str], labels: str | None, allow_duplicates: bool = False) -> Data:
+    """The recordings of several `KIND:PATH` under the labels that `--labels` chooses.
+
+    Raises:
+        UsageError: the data cannot be read, or fewer than two labels are left.
+    """
+    utterances = labelled(data, labels)
+    kept, contents = drop_copies(utterances, allow_duplicates)
+    return Data(tuple(kept), tuple(contents))
+
+
+def labelled(data: Sequence[str], labels: str | None) -> list[Utterance]:
+    """Recordings with their labels; those whose label is not chosen are left out, and counted."""
+    if not data:
+        raise UsageError(f"--data: expected KIND:PATH with KIND one of {', '.join(KINDS)}")
+    choice = parse_labels(labels)
+    utterances = read_data(data, choice.own_labels if choice else ())
+    if choice:
+        chosen = [
+            replace(each, label=choice.mapping[each.label])
+            for each in utterances
+            if each.label in choice.mapping
+        ]
+        if len(chosen) < len(utterances):
+            gone = in_order({u.label for u in utterances} - set(choice.mapping))
+            print(
+                f"--labels {labels}: {len(utterances) - len(chosen):,} of {len(utterances):,} "
+                f"recordings are left out ({', '.join(gone)})",
+                file=sys.stderr,
+            )
+        utterances = chosen
+    present = in_order({each.label for each in utterances})
+    if len(present) < 2:
+        raise UsageError(
+            f"--data: found {len(utterances)} recordings with the labels "
+            f"{', '.join(present) or 'none'}; expected two labels or more"
+        )
+    return utterances
+
+
+def about_corpora(utterances: Sequence[Utterance]) -> tuple[dict[str, Any], ...]:
+    """What a checkpoint says of the corpora that it was trained on."""
+    found = []
+    for name in dict.fromkeys(each.corpus for each in utterances):
+        mine = [each for each in utterances if each.corpus == name]
+        known = CORPORA.get(name)
+        found.append(
+            {
+                "name": known.title if known else name,
+                "licence": known.licence if known else "not stated: recordings of the user's own",
+                "source": known.source if known else "the user",
+                "recordings": len(mine),
+                "speakers": len({each.speaker for each in mine if each.speaker}),
+            }
+        )
+    return tuple(found)
+
+
+def licence_of(corpora: Sequence[dict[str, Any]]) -> str:
+    """The licence of weights: that of the recordings they were trained on."""
+    licences = "; ".join(dict.fromkeys(each["licence"] for each in corpora))
+    names = ", ".join(each["name"] for each in corpora)
+    return f"{licences} (research and evaluation; trained on {names})"

@@ -1,0 +1,191 @@
+"""What a network hears of every recording: views of it to train on, pieces of it to judge by.
+
+Both are computed once, by all cores, and kept on disk (`--cache DIR`, else in a folder that goes
+with the training). They depend on a recording's content, its view and the settings, not on the
+seed or the fold, so that every fold and seed of a study shares them.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from batch_ser import SCORES_VERSION, audio
+from batch_ser.audio import Samples
+from batch_ser.features import FrontEnd, front_end
+from batch_ser.segment import in_pieces
+from models.network import Network
+from train.augment import change_samples
+from train.progress import every_s
+from train.recipes import Recipe
+from train.utterances import Utterance
+
+CPU = torch.device("cpu")
+Piece = tuple[NDArray[np.float32], int]  # features (bands, frames), new samples
+Heard = Callable[[Samples, int], Sequence[Samples]]  # a recording, its number -> what is heard
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Features of pieces, one behind the other, and to which recording each belongs."""
+
+    frames: NDArray[np.float32]  # (all frames, bands), mapped from disk
+    ends: NDArray[np.int64]  # (pieces,)
+    owners: NDArray[np.int64]  # (pieces,): the recording's number
+    weights: NDArray[np.int64]  # (pieces,): new samples, for the mean over a recording's pieces
+    files: tuple[Path, ...] = ()
+
+    def piece(self, number: int) -> torch.Tensor:
+        """One piece's features (bands, frames)."""
+        start = self.ends[number - 1] if number else 0
+        return torch.from_numpy(np.array(self.frames[start : self.ends[number]].T))
+
+    def remove(self) -> None:
+        """Delete what is on disk."""
+        for file in self.files:
+            file.unlink(missing_ok=True)
+
+
+class Store:
+    """Features of a set of recordings for one network's frozen part."""
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        utterances: Sequence[Utterance],
+        contents: Sequence[str],
+        folder: Path,
+    ) -> None:
+        self._network = network.eval()
+        self._recipe = recipe
+        self._utterances = utterances
+        self._contents = contents
+        self._folder = folder
+        settings = dict(network.front_end_settings) | recipe.front_end
+        self._front_end: FrontEnd = front_end(network.front_end, settings)
+        self._most = round(network.max_input_s * network.rate_hz)
+        crop_s = min(recipe.crop_s or network.max_input_s, network.max_input_s)
+        self._crop = round(crop_s * network.rate_hz)
+        self._key = repr((SCORES_VERSION, network.front_end, settings, _frozen_digest(network)))
+
+    def view(self, number: int) -> Kept:
+        """One version of every recording: the first as it is, later ones augmented, cropped."""
+
+        def heard(samples: Samples, recording: int) -> Sequence[Samples]:
+            return [self._changed(samples, recording, number)]
+
+        recipe = self._recipe
+        augment = recipe.augment.of_samples() if number else recipe.augment.pad
+        return self._keep(f"view {number}", repr((number, recipe.crop, self._crop, augment)), heard)
+
+    def picture(self, recording: int, number: int) -> torch.Tensor:
+        """What the front end makes of a view of one recording (bands, frames)."""
+        samples = load_utterance(self._utterances[recording], self._network.rate_hz)
+        return self._front_end([self._changed(samples, recording, number)], CPU).values[0]
+
+    def _changed(self, samples: Samples, recording: int, number: int) -> Samples:
+        """A recording's samples in a view; drawn from its content and the view's number alone."""
+        recipe = self._recipe
+        draw = np.random.default_rng((int(self._contents[recording][:12], 16), number))
+        if number:
+            samples = change_samples(samples, self._network.rate_hz, recipe.augment, draw)
+        return _cropped(samples, self._crop, recipe.crop, recipe.augment.pad, draw)
+
+    def pieces(self) -> Kept:
+        """Every recording in pieces that the network takes, as a job scores it."""
+
+        def heard(samples: Samples, _: int) -> Sequence[Samples]:
+            spans = in_pieces(0, samples, self._most)
+            return [span.samples for span in spans if span.samples is not None]
+
+        return self._keep("pieces", f"pieces {self._most}", heard)
+
+    def _keep(self, title: str, what: str, heard: Heard) -> Kept:
+        whole = "\n".join([self._key, what, *self._contents])
+        path = self._folder / hashlib.sha256(whole.encode()).hexdigest()[:32]
+        index = path.with_suffix(".npy")
+        if not index.exists():
+            self._write(title, path.with_suffix(".f32"), index, heard)
+        table = np.load(index)
+        bands = int(table[0, 3])
+        frames = np.memmap(path.with_suffix(".f32"), np.float32, "r").reshape(-1, bands)
+        files = (index, path.with_suffix(".f32"))
+        return Kept(frames, table[:, 0], table[:, 1], table[:, 2], files)
+
+    def _write(self, title: str, data: Path, index: Path, heard: Heard) -> None:
+        """Compute and write; the index is written last and makes it complete."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        rows: list[tuple[int, int, int, int]] = []
+        end = 0
+        partial = data.with_name(f"{data.name}.{os.getpid()}")
+        with partial.open("wb") as file:
+            for recording, pieces in enumerate(self._computed(title, heard)):
+                for features, weight in pieces:
+                    end += features.shape[1]
+                    rows.append((end, recording, weight, features.shape[0]))
+                    file.write(np.ascontiguousarray(features.T).tobytes())
+        partial.replace(data)
+        with index.with_suffix(f".{os.getpid()}").open("wb") as file:
+            np.save(file, np.array(rows, np.int64))
+        index.with_suffix(f".{os.getpid()}").replace(index)
+
+    def _computed(self, title: str, heard: Heard) -> Iterator[list[Piece]]:
+        """Of each recording, its pieces' features (bands, frames) and numbers of new samples."""
+        device = next(self._network.parameters()).device
+
+        def one(recording: int) -> list[Piece]:
+            samples = load_utterance(self._utterances[recording], self._network.rate_hz)
+            found, left = [], len(samples)
+            for piece in heard(samples, recording):
+                with torch.inference_mode():  # a training may have moved the network to a GPU
+                    features = self._network.lower(self._front_end([piece], device))
+                found.append((features.values[0].cpu().numpy(), max(1, min(left, len(piece)))))
+                left -= len(piece)
+            return found
+
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            done = pool.map(one, range(len(self._utterances)))
+            yield from tqdm(
+                done, f"features, {title}", len(self._utterances), mininterval=every_s()
+            )
+
+
+def load_utterance(utterance: Utterance, rate_hz: int) -> Samples:
+    """A recording, or its given segment, mixed to mono at a rate."""
+    samples = audio.load(str(utterance.path), rate_hz)
+    if utterance.start_s is None or utterance.end_s is None:
+        return samples
+    return samples[round(utterance.start_s * rate_hz) : round(utterance.end_s * rate_hz)]
+
+
+def _cropped(
+    samples: Samples, most: int, crop: str, pad: bool, draw: np.random.Generator
+) -> Samples:
+    """At most `most` samples; with `pad`, exactly as many, silence before and behind."""
+    spare = len(samples) - most
+    if spare > 0:
+        first = {"start": 0, "centre": spare // 2, "random": int(draw.integers(spare + 1))}[crop]
+        return samples[first : first + most]
+    if pad and spare < 0:
+        before = int(draw.integers(-spare + 1))
+        return np.pad(samples, (before, -spare - before))
+    return samples
+
+
+def _frozen_digest(network: Network) -> str:
+    """Of the frozen part, on which what is kept depends: its settings and its weights."""
+    if all(parameter.requires_grad for parameter in network.parameters()):
+        return ""
+    digest = hashlib.sha256(repr(network.settings).encode())
+    for name, parameter in sorted(network.named_parameters()):
+        if not parameter.requires_grad:
+            digest.update(name.encode() + parameter.detach().numpy().tobytes())
+    return digest.hexdigest()

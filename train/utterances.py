@@ -1,0 +1,79 @@
+"""One labelled recording, and the recordings of a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from batch_ser.audio import Recording
+from batch_ser.errors import FileError, Reason, UsageError
+
+AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".opus", ".mp3", ".ogg", ".aiff", ".aif", ".au"))
+MOST_LISTED = 50  # faults in one message
+UNKNOWN_FRAMES = 2**62  # libsndfile's word for a header that states no length is larger
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One labelled recording, or a given segment of one. Empty text is what is not known."""
+
+    path: Path
+    label: str
+    speaker: str
+    sex: str  # male or female
+    language: str  # ISO 639-1, as far as the corpora here are concerned
+    intensity: str = "normal"
+    corpus: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+    side: str = ""  # train, valid or test, where a manifest says so
+    root: Path | None = None  # the folder that was given
+    style: str = "speech"  # or song
+
+    @property
+    def key(self) -> str:
+        """Its name in a benchmark's list of folds."""
+        return self.path.stem
+
+    @property
+    def name(self) -> str:
+        """What it is called wherever the data lies: `corpus:path in its folder#start-end`."""
+        inside = self.path.relative_to(self.root) if self.root else Path(self.path.name)
+        segment = "" if self.start_s is None else f"#{self.start_s}-{self.end_s}"
+        return f"{self.corpus}:{inside.as_posix()}{segment}"
+
+
+def recordings(folder: Path) -> list[Path]:
+    """The audio files below a folder, in order, without hidden ones (macOS adds `._x` to each)."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not path.is_dir()
+    )
+
+
+def length_s(path: Path) -> float:
+    """How long a recording is, by its header where that states it.
+
+    Raises:
+        FileError: it cannot be opened.
+    """
+    recording = Recording(str(path))  # says what is wrong with a file that is none
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise FileError(Reason.CORRUPT, f"the audio header is damaged: {error}") from error
+    if info.frames < UNKNOWN_FRAMES:
+        return float(info.duration)
+    return sum(len(block) for block in recording.blocks()) / recording.rate_hz
+
+
+def listed(what: str, faults: Sequence[str], hint: str = "") -> UsageError:
+    """One error that tells all faults, a line each, up to `MOST_LISTED`."""
+    shown = list(faults[:MOST_LISTED])
+    if len(faults) > MOST_LISTED:
+        shown.append(f"and {len(faults) - MOST_LISTED} more")
+    return UsageError("\n  ".join([what, *shown]) + (f"\n{hint}" if hint else ""))
