@@ -49,11 +49,11 @@ class Entry:
 
 ENTRIES = (
     Entry("whisper, frozen", "whisper-frozen", 3, (1, 2, 3, 4, 5, 6), ""),
-    Entry("whisper, fine-tuned", "whisper", 3, (1, 2), ""),
     Entry("acnt", "acnt", 3, (1, 2), ""),
     Entry("gap_cnn", "gap-cnn", 3, (1, 2), ""),
     Entry("mfcc_cnn", "mfcc-cnn", 3, (1, 2), "83.68 % (doubled download)"),
     Entry("ast, small, from scratch", "ast", 2, (1, 2), "91 % (base size, pretrained)", SMALL_AST),
+    Entry("whisper, fine-tuned", "whisper", 3, (1, 2), ""),
     Entry("vgg", "vgg", 2, (1, 2), "55 to 60 % (new speakers, six classes, with CREMA-D)"),
 )
 
@@ -96,8 +96,13 @@ def several(found: list[dict[str, Any]], name: str) -> str:
 
 
 def row(entry: Entry, rounds: int) -> str:
-    """One architecture: known voices, new voices, other corpora; up to so many of each."""
-    seeds, folds = range(min(rounds, entry.seeds)), entry.folds[:rounds]
+    """One architecture: known voices, new voices, other corpora; what is asked for or done."""
+
+    def wanted(number: int, name: str) -> bool:
+        return number < rounds or (WORK / entry.slug / name / "metrics.json").exists()
+
+    seeds = [seed for seed in range(entry.seeds) if wanted(seed, f"random-{seed}")]
+    folds = [n for i, n in enumerate(entry.folds) if wanted(i, f"fold-{n}")]
     known = [read(trained(f"{entry.slug}/random-{seed}", entry, RANDOM, seed)) for seed in seeds]
     folders = [trained(f"{entry.slug}/fold-{n}", entry, f"{EMOBOX}:{n}", 0) for n in folds]
     new = [read(folder) for folder in folders]

@@ -13,6 +13,7 @@ from batch_ser.errors import UsageError
 from models.architectures import ARCHITECTURES, build
 from train.augment import Augment
 from train.recipes import RECIPES, Recipe, as_text, find_recipe
+from train.run import TrainConfig
 
 
 def test_every_system_has_a_recipe_that_its_architecture_takes() -> None:
@@ -153,3 +154,12 @@ def test_show_prints_a_recipe_and_its_changes(batch_ser: Runner) -> None:
     wrong = batch_ser("train", "--recipe", "vgg", "--show", "--set", "epochs=many")
     assert wrong.returncode == 2
     assert wrong.stderr == "batch-ser: --set epochs=many: expected a whole number\n"
+
+
+def test_changes_that_nobody_would_hear_are_refused() -> None:
+    for augment in ("gain_db=6", "polarity=true"):
+        config = TrainConfig((), "whisper", overrides=("views=1", f"augment.{augment}"))
+        with pytest.raises(UsageError, match="views=1 hears every recording as it is"):
+            config.chosen()
+    off = [f"augment.{name}=null" for name in ("gain_db", "speed", "noise_snr_db")]
+    assert TrainConfig((), "mfcc-cnn", overrides=("views=1", *off)).chosen().views == 1

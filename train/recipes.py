@@ -76,12 +76,6 @@ class Recipe:
                 raise UsageError(f"{name}={getattr(self, name)}: expected more than 0")
         if not 0 < self.valid_share < 1 or not 0 <= self.label_smoothing < 1:
             raise UsageError("valid_share and label_smoothing: expected shares between 0 and 1")
-        changes = [name for name, value in self.augment.of_samples().items() if value]
-        if self.fit == "gradient" and self.views == 1 and set(changes) - {"probability", "pad"}:
-            raise UsageError(
-                f"views=1 hears every recording as it is: augment.{changes[-1]} changes nothing; "
-                "expected views=2 or more, or 0 for a new version each epoch"
-            )
         if self.views < 0 or not all(0.1 <= speed <= 10 for speed in self.speeds):
             raise UsageError("views: expected 0 or more; speeds: expected 0.1 to 10")
         if not self.speeds or not (self.crop_s is None or self.crop_s > 0):

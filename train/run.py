@@ -76,6 +76,13 @@ class TrainConfig:
             raise UsageError(
                 f"recipe {recipe.name}: fit=linear and probe=true need the architecture whisper"
             )
+        changed = [name for name, value in recipe.augment.of_samples().items() if value]
+        changed = [name for name in changed if name not in ("probability", "pad")]
+        if recipe.fit == "gradient" and recipe.views == 1 and changed:
+            raise UsageError(
+                f"views=1 hears every recording as it is: augment.{changed[0]} changes nothing; "
+                "expected views=2 or more, or 0 for a new version each epoch"
+            )
         return recipe
 
     @property
