@@ -97,11 +97,16 @@ class ACNT(Network):
         self.dropout = nn.Dropout(chosen.dropout_rate)
         self.encoder = nn.Identity()
         if chosen.use_transformer:
-            layer = nn.TransformerEncoderLayer(
-                width, chosen.num_heads, 4 * width, chosen.dropout_rate, batch_first=True
+            layer = nn.TransformerEncoderLayer(  # normalised first: the other order did not learn
+                width,
+                chosen.num_heads,
+                4 * width,
+                chosen.dropout_rate,
+                batch_first=True,
+                norm_first=True,
             )
             self.encoder = nn.TransformerEncoder(  # type: ignore[assignment]
-                layer, chosen.num_layers, enable_nested_tensor=False
+                layer, chosen.num_layers, nn.LayerNorm(width), enable_nested_tensor=False
             )
         self.head = nn.Linear(width, labels)
         self.apply(_initialise)

@@ -26,6 +26,8 @@ IMPLIED = {  # the extractor of a model_type, where an older preprocessor_config
 }
 UNHEARD = "masked_spec_embed"  # used in training only; fine-tuned models often come without it
 
+DEFAULT_LABELS = {"0": "LABEL_0", "1": "LABEL_1"}  # which transformers does not write
+
 
 def need_transformers(what: str) -> ModuleType:
     """The package transformers, which is an extra.
@@ -57,7 +59,9 @@ class Directory:
         Raises:
             CheckpointError: `id2label` is not what transformers writes.
         """
-        names = self.config.get("id2label") or {}
+        names = self.config.get("id2label")
+        if names is None:
+            names = DEFAULT_LABELS
         try:
             return tuple(str(names[number]) for number in sorted(names, key=int))
         except (TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from models.ast import settings_of
 from models.checkpoint import save_checkpoint
 from models.directory import read_directory
 
-pytest.importorskip("transformers")
+transformers: Any = pytest.importorskip("transformers")
 Weights = dict[str, Tensor]
 Copy = Callable[[Path], Path]
 
@@ -121,7 +122,7 @@ def test_an_encoder_is_never_random(
         ({"id2label": {"a": "neu", "b": "hap", "c": "ang"}}, "expected names by number"),
         ({"id2label": ["neu", "hap", "ang"]}, "expected names by number"),
         ({"id2label": {"0": "neu", "1": "hap", "2": "hap"}}, "neu, hap, hap.*different"),
-        ({"id2label": None}, "names 0 labels .*none"),
+        ({"id2label": {}}, "names 0 labels .*none"),
         ({"id2label": dict(zip("0123", "abcd", strict=True)), "label2id": {}}, "another size"),
         ({"problem_type": "regression"}, "regression, expected single_label"),
         ({"problem_type": "multi_label_classification"}, "multi_label_classification, expected"),
@@ -187,3 +188,15 @@ def test_an_ast_directory_s_normalisation(ast_directory: Path, copy: Copy) -> No
     write(folder, "preprocessor_config.json", do_normalize=False)
     found = settings_of(read_directory(folder))
     assert (found["mean"], 2 * found["std"]) == (0.0, 1.0)
+
+
+def test_two_labels_with_the_default_names(tmp_path: Path) -> None:
+    """transformers does not write the names LABEL_0 and LABEL_1."""
+    config = transformers.ASTConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, max_length=204
+    )
+    model = transformers.ASTForAudioClassification(config)
+    model.save_pretrained(tmp_path)
+    transformers.ASTFeatureExtractor(max_length=204).save_pretrained(tmp_path)
+    assert "id2label" not in json.loads((tmp_path / "config.json").read_text())
+    assert load_checkpoint(f"hf:{tmp_path}").info.labels == ("LABEL_0", "LABEL_1")

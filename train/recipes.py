@@ -99,19 +99,20 @@ RECIPES: dict[str, Recipe] = {
                             band_mask_width=24, mixup=0.3),
         ),
         Recipe(
-            "vgg", "vgg", epochs=12, optimiser="adam", weight_decay=0.0, patience=5,
-            label_smoothing=0.05, views=2, augment=MASKS,
+            "vgg", "vgg", epochs=12, batch_size=16, optimiser="adam", learning_rate=5e-4,
+            weight_decay=0.0, patience=6, views=2, augment=LIGHT,
         ),
         Recipe(
             "mfcc-cnn", "mfcc_cnn", epochs=30, optimiser="adam", schedule="plateau",
             weight_decay=0.0, patience=10, views=3, augment=LIGHT,
         ),
         Recipe(
-            "acnt", "acnt", epochs=40, learning_rate=1e-3, weight_decay=0.05, patience=15,
-            label_smoothing=0.1, views=3, augment=MASKS,
+            "acnt", "acnt", {"dropout_rate": 0.1}, epochs=40, learning_rate=1e-3,
+            weight_decay=0.05, patience=15, label_smoothing=0.1, views=3,
+            augment=replace(MASKS, band_mask_width=4),  # of 40
         ),
         Recipe(
-            "gap-cnn", "gap_cnn", epochs=40, learning_rate=2e-3, patience=15, views=3,
+            "gap-cnn", "gap_cnn", epochs=30, learning_rate=2e-3, patience=15, views=3,
             augment=replace(MASKS, spectral_noise=0.05),
         ),
         Recipe(
