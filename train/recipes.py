@@ -99,8 +99,9 @@ RECIPES: dict[str, Recipe] = {
                             band_mask_width=24, mixup=0.3),
         ),
         Recipe(
-            "vgg", "vgg", epochs=12, batch_size=16, optimiser="adam", learning_rate=5e-4,
-            weight_decay=0.0, patience=6, views=2, augment=LIGHT,
+            "vgg", "vgg", {"dense_dropout": [0.5, 0.4]}, epochs=60, batch_size=16,
+            optimiser="adam", learning_rate=5e-4, weight_decay=0.0, patience=25, views=2,
+            augment=Augment(speed=0.1),
         ),
         Recipe(
             "mfcc-cnn", "mfcc_cnn", epochs=30, optimiser="adam", schedule="plateau",
