@@ -58,7 +58,7 @@ def test_one_field_is_changed_and_no_other(text: str, path: str, value: Any) -> 
 
 
 def test_later_changes_win() -> None:
-    found = find_recipe("vgg", ["epochs=3", "settings.a=1", "settings.b=2", "epochs=4"])
+    found = find_recipe("mfcc-cnn", ["epochs=3", "settings.a=1", "settings.b=2", "epochs=4"])
     assert (found.epochs, found.settings) == (4, {"a": 1, "b": 2})
 
 
