@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from batch_ser.features import Features, pad
+from models.device import has_bfloat16
 from models.network import Network
 from train.augment import change_features, mix
 from train.history import Epoch, better
@@ -117,13 +118,13 @@ def _epoch(
     torch.manual_seed(task.seed * 100_003 + number)  # for dropout
     weights = _class_weights(task).to(task.device) if recipe.class_weights else None
     losses, right, seen = 0.0, 0.0, 0
-    mixed = recipe.precision == "mixed" and task.device.type == "cuda"
+    mixed = recipe.precision == "mixed" and has_bfloat16(task.device)
     for features, targets in _batches(task, number):
         with torch.autocast(task.device.type, torch.bfloat16, enabled=mixed):
             logits = network.upper(features)
-            loss = F.cross_entropy(
-                logits, targets, weight=weights, label_smoothing=recipe.label_smoothing
-            )
+        loss = F.cross_entropy(
+            logits.float(), targets, weight=weights, label_smoothing=recipe.label_smoothing
+        )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip is not None:

@@ -53,7 +53,7 @@ class Recipe:
     warm_up: float = 0.1  # share of all steps, for cosine
     plateau_patience: int = 4  # epochs without progress before the rate is halved, for plateau
     clip: float | None = 1.0  # largest norm of the gradient
-    precision: str = "mixed"  # on a GPU; a CPU always computes in float32
+    precision: str = "mixed"  # with bfloat16 where the hardware has it; else all in float32
     # gradient: the loss and when to stop
     label_smoothing: float = 0.0
     class_weights: bool = False  # rare labels count more, in inverse proportion

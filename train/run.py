@@ -30,7 +30,6 @@ from train.splits import Split, default_split, everything, make_split
 
 SUFFIX = ".safetensors"
 CONFIG, SPLIT = "config.json", "split.json"
-NO_SETTINGS = ("out", "cache", "restart", "figures_only")  # may change when a training goes on
 FREE = ("out", "cache", "restart", "figures_only")  # may change when a training goes on
 NOT_INDEPENDENT = "the test speakers were also heard in training: the figures are for known voices"
 
