@@ -23,6 +23,8 @@ WHISPER_RATE_HZ = 16_000
 WHISPER_FFT = 400  # 25 ms
 WHISPER_HOP = 160  # 10 ms
 WHISPER_MELS = 80
+FAINTEST = 1e-30  # power: so low a floor that gain moves every band alike
+ACTIVE = 3.0  # log10 of power: frames within 30 dB of a segment's loudest one are active
 KALDI_FRAME = 400  # samples of a Kaldi frame, 25 ms at 16 kHz
 TOP_DB = 80.0  # what lies further below a segment's loudest bin is cut off, librosa's default
 EXTRACTORS = ("Wav2Vec2FeatureExtractor", "ASTFeatureExtractor", "WhisperFeatureExtractor")
@@ -82,7 +84,7 @@ def _whisper_filters() -> torch.Tensor:
     return filters.T.contiguous()
 
 
-def _whisper_one(samples: Samples, window: torch.Tensor) -> torch.Tensor:
+def _whisper_one(samples: Samples, window: torch.Tensor, level: float | None) -> torch.Tensor:
     """Log-mel of one segment (80, frames of 10 ms), as whisper/audio.py computes it."""
     if len(samples) < WHISPER_FFT:  # the STFT mirrors 200 samples at each edge
         samples = np.pad(samples, (0, WHISPER_FFT - len(samples)))
@@ -94,14 +96,25 @@ def _whisper_one(samples: Samples, window: torch.Tensor) -> torch.Tensor:
         return_complex=True,
     )
     power = stft[:, :-1].abs() ** 2
-    log = (_whisper_filters().to(window.device) @ power).clamp(min=1e-10).log10()
-    return (log.clamp(min=log.max() - 8.0) + 4.0) / 4.0
+    mel = _whisper_filters().to(window.device) @ power
+    log = mel.clamp(min=1e-10 if level is None else FAINTEST).log10()
+    log = log.clamp(min=log.max() - 8.0)
+    if level is not None:
+        loudness = log.amax(0)
+        log = log - log[:, loudness > loudness.max() - ACTIVE].mean() + level
+    return (log + 4.0) / 4.0
 
 
-def whisper_log_mel(segments: Sequence[Samples], device: torch.device) -> Features:
-    """Whisper's 80 log-mel bands of segments at 16 kHz, each of its own length, zero-padded."""
+def whisper_log_mel(
+    segments: Sequence[Samples], device: torch.device, *, level: float | None = None
+) -> Features:
+    """Whisper's 80 log-mel bands of segments at 16 kHz, each of its own length, zero-padded.
+
+    With `level`, a segment's active frames are moved to this mean of log10 power first, so that
+    how loud it was recorded makes no difference.
+    """
     window = torch.hann_window(WHISPER_FFT, device=device)
-    return pad([_whisper_one(samples, window) for samples in segments], device)
+    return pad([_whisper_one(samples, window, level) for samples in segments], device)
 
 
 @cache

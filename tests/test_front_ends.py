@@ -24,7 +24,8 @@ WAV2VEC = {
 BANKS = {"feature_extractor_type": "ASTFeatureExtractor", "sampling_rate": 16_000}
 WHISPER = {"feature_extractor_type": "WhisperFeatureExtractor", "sampling_rate": 16_000}
 ALL = [
-    ("whisper_log_mel", {}), ("log_mel", VGG), ("log_mel", ACNT), ("log_mel", TRIMMED),
+    ("whisper_log_mel", {}), ("whisper_log_mel", {"level": -4.0}),
+    ("log_mel", VGG), ("log_mel", ACNT), ("log_mel", TRIMMED),
     ("mfcc", {}), ("kaldi_fbank", {}), ("kaldi_fbank", {"frames": 304}),
     ("hugging_face", {"extractor": WAV2VEC}),
     ("hugging_face", {"extractor": BANKS}), ("hugging_face", {"extractor": WHISPER}),
@@ -33,6 +34,20 @@ ALL = [
 
 def heard(name: str, settings: dict[str, Any], samples: Samples) -> np.ndarray[Any, Any]:
     return front_end(name, settings)([samples], CPU).values[0].numpy()
+
+
+def test_with_a_level_loudness_makes_no_difference(speech: Samples) -> None:
+    levelled = {"level": -4.0}
+    loud = speech[:48_000]
+    quiet = loud * np.float32(0.1)
+    difference = heard("whisper_log_mel", {}, loud) - heard("whisper_log_mel", {}, quiet)
+    assert np.abs(difference - 0.5).max() < 1e-3  # 20 dB, which Whisper's scale divides by 4
+    found = heard("whisper_log_mel", levelled, loud)
+    assert np.abs(found - heard("whisper_log_mel", levelled, quiet)).max() < 1e-3
+    moved = found - heard("whisper_log_mel", {}, loud)
+    assert np.ptp(moved) < 1e-5  # one shift for all bands and frames
+    silence = np.zeros(16_000, np.float32)
+    assert np.allclose(heard("whisper_log_mel", levelled, silence), 0.0)
 
 
 @pytest.mark.parametrize(("settings", "shape"), [(VGG, (128, 130)), (ACNT, (40, 174))])

@@ -70,23 +70,23 @@ def test_embeddings_are_kept_by_all_that_they_depend_on(tree: Path, tmp_path: Pa
     def kept() -> int:
         return len(list(tmp_path.iterdir()))
 
-    first = embed(network(), utterances, contents, (1.0, 1.1), tmp_path)
+    first = embed(network(), utterances, contents, (1.0, 1.1), {}, tmp_path)
     assert first.shape == (2, 4, 128)
     assert kept() == 2
-    assert np.array_equal(embed(network(), utterances, contents, (1.0, 1.1), tmp_path), first)
+    assert np.array_equal(embed(network(), utterances, contents, (1.0, 1.1), {}, tmp_path), first)
     headless = network()
     torch.nn.init.zeros_(headless.head.weight)
-    embed(headless, utterances, contents, (1.1,), tmp_path)
+    embed(headless, utterances, contents, (1.1,), {}, tmp_path)
     assert kept() == 2  # they come before the head
     others = (network(taps=(1, 2), heads=4), network(pooling="attentive"))
     for number, other in enumerate(others, 3):
-        assert not np.allclose(embed(other, utterances, contents, (1.0,), tmp_path), first[:1])
+        assert not np.allclose(embed(other, utterances, contents, (1.0,), {}, tmp_path), first[:1])
         assert kept() == number
     moved = network(pooling="attentive")
     with torch.no_grad():
         moved.attention.score[0].weight.mul_(9)
-    embed(moved, utterances, contents, (1.0,), tmp_path)
-    embed(network(), utterances[1:], contents[1:], (1.0,), tmp_path)
+    embed(moved, utterances, contents, (1.0,), {}, tmp_path)
+    embed(network(), utterances[1:], contents[1:], (1.0,), {}, tmp_path)
     assert kept() == 6
 
 

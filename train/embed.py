@@ -1,8 +1,9 @@
 """Embeddings of a corpus by a frozen network, at several speeds, cached on request."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from batch_ser import SCORES_VERSION
 from batch_ser.audio import Samples
-from batch_ser.features import FRONT_ENDS
+from batch_ser.features import FrontEnd, front_end
 from models.whisper import WhisperClassifier
 from train.augment import played
 from train.progress import every_s
@@ -28,28 +29,30 @@ def embed(
     utterances: Sequence[Utterance],
     contents: Sequence[str],
     speeds: Sequence[float],
+    front_end_settings: Mapping[str, Any],
     cache: Path,
 ) -> Embeddings:
     """Embeddings (speeds, recordings, width), kept in `cache` by all that they depend on."""
+    settings = dict(network.front_end_settings) | dict(front_end_settings)
+    hear = front_end(network.front_end, settings)
     weights = _digest(network)
     each = []
     for speed in speeds:
-        what = repr((SCORES_VERSION, weights, speed, list(contents)))
+        what = repr((SCORES_VERSION, weights, settings, speed, list(contents)))
         kept = cache / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npy"
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             with kept.with_suffix(".partial").open("wb") as file:
-                np.save(file, _embed_at(network, utterances, speed))
+                np.save(file, _embed_at(network, hear, utterances, speed))
             kept.with_suffix(".partial").replace(kept)
         each.append(np.load(kept))
     return np.stack(each)
 
 
 def _embed_at(
-    network: WhisperClassifier, utterances: Sequence[Utterance], speed: float
+    network: WhisperClassifier, hear: FrontEnd, utterances: Sequence[Utterance], speed: float
 ) -> Embeddings:
     """Embeddings (recordings, width) at one speed, in batches of similar length."""
-    front_end = FRONT_ENDS[network.front_end]
     order = sorted(range(len(utterances)), key=lambda i: utterances[i].path.stat().st_size)
     found: dict[int, Embeddings] = {}
 
@@ -61,7 +64,7 @@ def _embed_at(
             chosen = order[first : first + BATCH]
             sounds = [heard(utterances[i]) for i in chosen]
             with torch.inference_mode():
-                rows = network.embed(front_end(sounds, torch.device("cpu"))).numpy()
+                rows = network.embed(hear(sounds, torch.device("cpu"))).numpy()
             found |= dict(zip(chosen, rows, strict=True))
             bar.update(len(chosen))
     return np.stack([found[i] for i in range(len(order))])

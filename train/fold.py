@@ -82,7 +82,9 @@ def _fit_linear(network: Network, study: Study, task: Task) -> float:
     """A logistic regression on embeddings; it needs no valid side and learns from that too."""
     assert isinstance(network, WhisperClassifier)  # checked when the recipe was chosen
     data, recipe = study.data, task.recipe
-    every = embed(network, data.utterances, data.contents, recipe.speeds, study.cache)
+    every = embed(
+        network, data.utterances, data.contents, recipe.speeds, recipe.front_end, study.cache
+    )
     rows = np.concatenate([task.train, task.valid])
     rows.sort()
     truth = task.targets[rows]
