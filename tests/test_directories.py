@@ -18,6 +18,9 @@ from models import load_checkpoint
 from models.ast import settings_of
 from models.checkpoint import save_checkpoint
 from models.directory import read_directory
+from train.optimiser import make_optimiser
+from train.recipes import find_recipe
+from train.start import new_network
 
 transformers: Any = pytest.importorskip("transformers")
 Weights = dict[str, Tensor]
@@ -200,3 +203,16 @@ def test_two_labels_with_the_default_names(tmp_path: Path) -> None:
     transformers.ASTFeatureExtractor(max_length=204).save_pretrained(tmp_path)
     assert "id2label" not in json.loads((tmp_path / "config.json").read_text())
     assert load_checkpoint(f"hf:{tmp_path}").info.labels == ("LABEL_0", "LABEL_1")
+
+
+def test_only_what_comes_pretrained_learns_at_its_own_rate(ast_directory: Path) -> None:
+    sizes = settings_of(read_directory(ast_directory))
+    recipe = find_recipe("ast", [f"settings.{name}={size}" for name, size in sizes.items()])
+
+    def rates(init: str | None) -> set[float]:
+        groups = make_optimiser(new_network(recipe, 3, init, seed=0), recipe).param_groups
+        return {group["lr"] for group in groups}
+
+    assert recipe.pretrained_rate != recipe.learning_rate
+    assert rates(str(ast_directory)) == {recipe.learning_rate, recipe.pretrained_rate}
+    assert rates(None) == {recipe.learning_rate}

@@ -113,8 +113,8 @@ RECIPES: dict[str, Recipe] = {
             augment=replace(MASKS, band_mask_width=4),  # of 40
         ),
         Recipe(
-            "gap-cnn", "gap_cnn", epochs=30, learning_rate=2e-3, patience=15, views=3,
-            augment=replace(MASKS, spectral_noise=0.05),
+            "gap-cnn", "gap_cnn", epochs=80, batch_size=16, learning_rate=4e-3, patience=30,
+            views=3, augment=Augment(gain_db=6.0, speed=0.1, time_masks=2, time_mask_frames=12),
         ),
         Recipe(
             "whisper-frozen", "whisper", {"taps": [2, 3, 4]}, fit="linear", speeds=(1.0, 0.9, 1.1),

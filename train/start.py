@@ -38,6 +38,8 @@ def new_network(recipe: Recipe, labels: int, init: str | None, seed: int) -> Net
         _load_encoder(network, init)
     elif init:
         raise UsageError(f"--init {init}: recipe {recipe.name} starts from random weights")
+    else:
+        network.pretrained = None  # nothing in it is: no part learns at a slower rate
     return network
 
 
