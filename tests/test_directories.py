@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_two_labels_with_the_default_names(tmp_path: Path) -> None:
 
 def test_only_what_comes_pretrained_learns_at_its_own_rate(ast_directory: Path) -> None:
     sizes = settings_of(read_directory(ast_directory))
-    recipe = find_recipe("ast", [f"settings.{name}={size}" for name, size in sizes.items()])
+    recipe = replace(find_recipe("ast"), settings=sizes)
 
     def rates(init: str | None) -> set[float]:
         groups = make_optimiser(new_network(recipe, 3, init, seed=0), recipe).param_groups
