@@ -113,7 +113,7 @@ RECIPES: dict[str, Recipe] = {
             augment=replace(MASKS, band_mask_width=4),  # of 40
         ),
         Recipe(
-            "gap-cnn", "gap_cnn", epochs=80, batch_size=16, learning_rate=4e-3, patience=30,
+            "gap-cnn", "gap_cnn", epochs=40, batch_size=16, learning_rate=4e-3, patience=20,
             views=3, augment=Augment(gain_db=6.0, speed=0.1, time_masks=2, time_mask_frames=12),
         ),
         Recipe(
