@@ -51,6 +51,7 @@ class Entry:
 
 ENTRIES = (
     Entry("whisper, frozen", "whisper-frozen", 3, (1, 2, 3, 4, 5, 6), ""),
+    Entry("whisper, frozen, hidden layer", "whisper-mlp", 5, (1, 2, 3, 4, 5, 6), ""),
     Entry("acnt", "acnt", 3, (1, 2), ""),
     Entry("gap_cnn", "gap-cnn", 3, (1, 2), ""),
     Entry("mfcc_cnn", "mfcc-cnn", 3, (1, 2), "83.68 % (doubled download)"),

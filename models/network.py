@@ -53,6 +53,10 @@ class Network(nn.Module):
         mean = total / count
         scaling.fit(mean.float(), (squares / count - mean**2).clamp(min=0).sqrt().float())
 
+    def frozen_settings(self) -> object:
+        """The settings on which `lower` depends: what training caches is known by them."""
+        return self.settings
+
     def stored_settings(self) -> dict[str, Any]:
         """Settings as a checkpoint stores them."""
         return asdict(self.settings)

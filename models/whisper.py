@@ -1,4 +1,4 @@
-"""The encoder of OpenAI's Whisper with pooling and a linear head, on a segment's own length.
+"""The encoder of OpenAI's Whisper with pooling and a light head, on a segment's own length.
 
 The original pads every input to 30 s: for a segment of 3 s that is ten times the work. Here a
 segment keeps its length. So that neighbours in a batch change nothing, frames past a segment's
@@ -10,7 +10,7 @@ Hugging Face's `WhisperEncoder`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,9 @@ class WhisperSettings:
     frozen_layers: int | None = None  # convolutions and so many blocks; -1: nothing; None: all
     layer_weights: bool = False  # one learned mixture of the taps instead of their concatenation
     pooling: str = "statistics"
-    dropout: float = 0.0  # before the head
+    hidden: int = 0  # units of a layer between pooling and head; 0: the head stands on pooling
+    hidden_dropout: float = 0.0  # of what that layer hears
+    dropout: float = 0.0  # of what the head hears
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "taps", tuple(self.taps))  # JSON gives a list
@@ -48,11 +50,19 @@ class WhisperSettings:
             raise ValueError(f"frozen_layers {self.frozen_layers}: expected -1 to {self.layers}")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling {self.pooling}: expected one of {', '.join(POOLINGS)}")
+        if self.hidden < 0:
+            raise ValueError(f"hidden {self.hidden}: expected 0 or more")
 
     @property
     def depth(self) -> int:
         """How many blocks are frozen, -1 where not even the convolutions are."""
         return self.layers if self.frozen_layers is None else self.frozen_layers
+
+    @property
+    def pooled_below(self) -> bool:
+        """Whether pooling, too, never changes, so that `lower` does it."""
+        learns = self.layer_weights or self.pooling != "statistics"
+        return self.depth == self.layers and not learns
 
 
 class SelfAttention(nn.Module):
@@ -135,7 +145,7 @@ class WhisperEncoder(nn.Module):
 
 
 class WhisperClassifier(Network):
-    """Encoder, pooling, standardisation, linear head."""
+    """Encoder, pooling, standardisation, a hidden layer on request, linear head."""
 
     shift: Tensor
     scale: Tensor
@@ -156,8 +166,12 @@ class WhisperClassifier(Network):
             self.attention = Attention(chosen.d_model)
         self.register_buffer("shift", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
+        if chosen.hidden:
+            self.hidden = nn.Sequential(
+                nn.Dropout(chosen.hidden_dropout), nn.Linear(width, chosen.hidden), nn.GELU()
+            )
         self.dropout = nn.Dropout(chosen.dropout)
-        self.head = nn.Linear(width, labels)
+        self.head = nn.Linear(chosen.hidden or width, labels)
         for parameter in self._frozen():
             parameter.requires_grad_(False)
 
@@ -171,10 +185,16 @@ class WhisperClassifier(Network):
         return [parameter for part in parts for parameter in part.parameters()]
 
     def lower(self, features: Features) -> Features:
-        """The frozen blocks: the tapped states so far and the last one, one over the other."""
+        """What is frozen: the tapped states so far and the last one, one over the other.
+
+        Where pooling is, too: its statistics, as a single frame.
+        """
         depth = self.settings.depth
         if depth < 0:
             return features
+        if self.settings.pooled_below:
+            pooled = statistics_pooling(*self.encoder(features))
+            return Features(pooled[:, :, None], torch.ones_like(features.frames))
         x, mask = self.encoder.listen(features)
         states = [x] if 0 in self.settings.taps else []
         tapped, x = self.encoder.blocks(x, mask, 0, depth)
@@ -190,6 +210,8 @@ class WhisperClassifier(Network):
 
     def pool(self, features: Features) -> Tensor:
         """Pooled statistics (batch, width) of what `lower` gave, not standardised."""
+        if self.settings.pooled_below:
+            return features.values[:, :, 0]
         states, mask = self._states(features)
         if self.settings.layer_weights:
             shares = self.mixture.softmax(0)
@@ -211,7 +233,13 @@ class WhisperClassifier(Network):
 
     def upper(self, features: Features) -> Tensor:
         embedding = (self.pool(features) - self.shift) * self.scale
+        if self.settings.hidden:
+            embedding = self.hidden(embedding)
         return self.head(self.dropout(embedding))  # type: ignore[no-any-return]
+
+    def frozen_settings(self) -> object:
+        """Settings without those of the head."""
+        return replace(self.settings, hidden=0, hidden_dropout=0.0, dropout=0.0)
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
         """Take shift and scale from the embeddings of a training set, given as `lower` gives it."""

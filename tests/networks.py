@@ -41,6 +41,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         SMALL_WHISPER
         | {"taps": (0, 1, 2), "layer_weights": True, "pooling": "attentive", "frozen_layers": 1},
     ),
+    "whisper, hidden": ("whisper", SMALL_WHISPER | {"hidden": 16, "dropout": 0.5}),
     "whisper, free": ("whisper", SMALL_WHISPER | {"frozen_layers": -1}),
     "hf": ("hf", {"config": SMALL_WAV2VEC2, "extractor": RAW}),
 }

@@ -119,6 +119,12 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "whisper-frozen", "whisper", {"taps": [2, 3, 4]}, fit="linear", speeds=(1.0, 0.9, 1.1),
         ),
+        Recipe(  # the frozen encoder with a layer of its own, and many views
+            "whisper-mlp", "whisper",
+            {"taps": [1, 2, 3, 4], "hidden": 512, "hidden_dropout": 0.2, "dropout": 0.5},
+            {"level": -4.3}, epochs=40, batch_size=64, weight_decay=0.05, label_smoothing=0.1,
+            patience=40, views=7, augment=Augment(probability=1.0, speed=0.2, mixup=0.4),
+        ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},
             epochs=12, learning_rate=1e-4, pretrained_rate=1e-4, weight_decay=0.05, probe=True,

@@ -71,9 +71,11 @@ class TrainConfig:
             UsageError: it does not exist, or asks of a network what it cannot do.
         """
         recipe = find_recipe(self.recipe, self.overrides)
-        if (recipe.fit == "linear" or recipe.probe) and recipe.architecture != "whisper":
+        regression = recipe.fit == "linear" or recipe.probe
+        if regression and (recipe.architecture != "whisper" or recipe.settings.get("hidden")):
             raise UsageError(
-                f"recipe {recipe.name}: fit=linear and probe=true need the architecture whisper"
+                f"recipe {recipe.name}: fit=linear and probe=true need the architecture whisper "
+                "with settings.hidden=0"
             )
         changed = [name for name, value in recipe.augment.of_samples().items() if value]
         changed = [name for name in changed if name not in ("probability", "pad")]

@@ -184,7 +184,7 @@ def _frozen_digest(network: Network) -> str:
     """Of the frozen part, on which what is kept depends: its settings and its weights."""
     if all(parameter.requires_grad for parameter in network.parameters()):
         return ""
-    digest = hashlib.sha256(repr(network.settings).encode())
+    digest = hashlib.sha256(repr(network.frozen_settings()).encode())
     for name, parameter in sorted(network.named_parameters()):
         if not parameter.requires_grad:
             digest.update(name.encode() + parameter.detach().numpy().tobytes())
