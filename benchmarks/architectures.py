@@ -28,8 +28,8 @@ RANDOM = "random:80/10/10"
 SMALL_AST = (
     "settings.hidden_size=128", "settings.num_hidden_layers=4", "settings.num_attention_heads=4",
     "settings.intermediate_size=512", "settings.max_length=304", "settings.frequency_stride=16",
-    "settings.time_stride=16", "epochs=40", "learning_rate=0.0005", "batch_size=32", "patience=15",
-    "augment.mixup=0",
+    "settings.time_stride=16", "epochs=25", "learning_rate=0.001", "batch_size=16", "patience=25",
+    "augment.mixup=0", "augment.time_masks=0", "augment.band_masks=0",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import torchaudio
 from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from batch_ser.features import Features
+from train.telephone import CODECS, telephoned
 
 Generator = np.random.Generator
 VOCODER_WINDOW = 2_048  # samples: what is shorter is neither stretched nor shifted
@@ -35,6 +36,8 @@ class Augment:
     speed: float | None = None  # up to this share faster and higher, or slower and lower
     polarity: bool = False  # turn the signal upside down
     reverb_s: float | None = None  # up to this reverberation time
+    tilt_db: float | None = None  # bass and treble up to so much louder or softer
+    telephone: bool = False  # through a line of 8 kHz with one of `telephone.CODECS`
     pad: bool = False  # a short recording stands anywhere within what the network takes at once
     time_masks: int = 0  # SpecAugment: stretches of time at the mean
     time_mask_frames: int = 20
@@ -54,8 +57,9 @@ class Augment:
             raise UsageError(f"augment.noise_snr_db={pair}: expected [LOWEST, HIGHEST] in dB")
 
     def of_samples(self) -> dict[str, Any]:
-        """The fields that change samples: what cached features depend on."""
-        return {name: value for name, value in asdict(self).items() if name not in OF_FEATURES}
+        """What changes samples, as far as it is switched on: cached features depend on it."""
+        every = asdict(self).items()
+        return {name: value for name, value in every if value and name not in OF_FEATURES}
 
 
 def change_samples(samples: Samples, rate_hz: int, augment: Augment, draw: Generator) -> Samples:
@@ -76,6 +80,8 @@ def change_samples(samples: Samples, rate_hz: int, augment: Augment, draw: Gener
         samples = _reverberated(
             samples, rate_hz, draw.uniform(0.1, 1) * (augment.reverb_s or 0), draw
         )
+    if happens(augment.tilt_db):
+        samples = _tilted(samples, rate_hz, augment.tilt_db or 0, draw)
     if happens(augment.gain_db):
         samples = samples * np.float32(10 ** (draw.uniform(-1, 1) * (augment.gain_db or 0) / 20))
     if happens(augment.polarity):
@@ -83,6 +89,8 @@ def change_samples(samples: Samples, rate_hz: int, augment: Augment, draw: Gener
     if happens(augment.noise_snr_db):
         low, high = augment.noise_snr_db or (0.0, 0.0)
         samples = _noisy(samples, draw.uniform(low, high), draw)
+    if happens(augment.telephone):
+        samples = telephoned(samples, rate_hz, str(draw.choice(sorted(CODECS))))
     return samples
 
 
@@ -119,6 +127,16 @@ def _reverberated(samples: Samples, rate_hz: int, decay_s: float, draw: Generato
         torch.from_numpy(samples), torch.from_numpy(room.astype(np.float32))
     )
     return np.asarray(wet[: len(samples)])
+
+
+def _tilted(samples: Samples, rate_hz: int, most_db: float, draw: Generator) -> Samples:
+    """Another microphone: shelves at 300 Hz and at 2 kHz."""
+    room = float(np.abs(samples).max(initial=1e-6)) * 10 ** (2 * most_db / 20)
+    found = torch.from_numpy(samples / np.float32(room))  # the filters clip at 1
+    bass, treble = draw.uniform(-most_db, most_db, 2)
+    found = torchaudio.functional.bass_biquad(found, rate_hz, bass, central_freq=300.0)
+    found = torchaudio.functional.treble_biquad(found, rate_hz, treble, central_freq=2_000.0)
+    return np.asarray(found) * np.float32(room)
 
 
 def _noisy(samples: Samples, snr_db: float, draw: Generator) -> Samples:

@@ -77,11 +77,10 @@ class TrainConfig:
                 f"recipe {recipe.name}: fit=linear and probe=true need the architecture whisper "
                 "with settings.hidden=0"
             )
-        changed = [name for name, value in recipe.augment.of_samples().items() if value]
-        changed = [name for name in changed if name not in ("probability", "pad")]
+        changed = set(recipe.augment.of_samples()) - {"probability", "pad"}
         if recipe.fit == "gradient" and recipe.views == 1 and changed:
             raise UsageError(
-                f"views=1 hears every recording as it is: augment.{changed[0]} changes nothing; "
+                f"views=1 hears every recording as it is: augment.{min(changed)} changes nothing; "
                 "expected views=2 or more, or 0 for a new version each epoch"
             )
         return recipe
