@@ -50,7 +50,8 @@ def test_all_off_is_the_identity(voiced: Samples, bands: torch.Tensor) -> None:
     assert change_samples(voiced, RATE_HZ, ALWAYS, draw) is voiced
     assert change_features(bands, ALWAYS, draw) is bands
     batch, targets = Features(bands[None], torch.tensor([bands.shape[1]])), torch.eye(1)
-    assert mix(batch, targets, ALWAYS, draw) == (batch, targets)
+    possible = torch.ones(1, 1, dtype=torch.bool)
+    assert mix(batch, targets, possible, ALWAYS, draw) == (batch, targets, possible)
     assert draw.random() == seeded().random()  # and nothing was drawn
     never = Augment(probability=0.0, **SWITCHES)
     assert change_samples(voiced, RATE_HZ, never, draw) is voiced
@@ -192,12 +193,15 @@ def test_mixup_mixes_features_and_targets_alike(seed: int, parameter: float) -> 
     """Where the features are the targets themselves, they stay so."""
     targets = torch.eye(5)
     batch = Features(targets[:, :, None].repeat(1, 1, 3), torch.tensor([1, 2, 3, 3, 2]))
-    found, mixed = mix(batch, targets, Augment(mixup=parameter), seeded(seed))
+    possible = targets > 0  # as if every recording's corpus knew its label alone
+    found, mixed, allowed = mix(batch, targets, possible, Augment(mixup=parameter), seeded(seed))
     assert torch.allclose(found.values, mixed[:, :, None].expand(-1, -1, 3))
     assert torch.allclose(mixed.sum(1), torch.ones(5))
     assert (found.frames >= batch.frames).all()
     heard = mixed > 0
     assert (heard.sum(1) <= 2).all()
+    assert allowed[heard].all()  # what is mixed in, its corpus knows
+    assert (allowed.sum(1) <= 2).all()
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ def task(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
 
     def make(recipe: Recipe = SMALL, seed: int = 0, **changes: Any) -> Task:
         store = Store(new(recipe, 0), recipe, utterances, contents, cache)
-        rows = np.arange(len(utterances))
+        rows, every = np.arange(len(utterances)), np.ones((len(utterances), len(LABELS)), np.bool_)
         return replace(
-            Task(recipe, store, targets, LABELS, rows[8:], rows[:8], seed, CPU), **changes
+            Task(recipe, store, targets, every, LABELS, rows[8:], rows[:8], seed, CPU), **changes
         )
 
     return make
@@ -200,6 +200,27 @@ def test_class_weights_are_inverse_to_a_label_s_share(
     assert weights.argmax() == counts.argmin() == 2
     plain = replace(lopsided, recipe=replace(lopsided.recipe, class_weights=False))
     assert not same(trained(lopsided, tmp_path / "a")[0], trained(plain, tmp_path / "b")[0])
+
+
+def test_a_corpus_teaches_nothing_about_a_label_that_it_lacks(
+    task: Callable[..., Task], tmp_path: Path
+) -> None:
+    """And everything about those that it has, with smoothing and mixup as without."""
+    recipe = replace(SMALL, weight_decay=0.0, label_smoothing=0.2)
+    whole = task(recipe)
+    two = whole.train[whole.targets[whole.train] != 2]
+    lacking = whole.possible.copy()
+    lacking[:, 2] = False
+    before = new(recipe, 0).state_dict()["head.1.weight"]
+    for possible in (whole.possible, lacking):
+        mine = replace(whole, train=two, possible=possible)
+        network, _ = trained(mine, tmp_path / str(possible[0, 2]))
+        after = network.state_dict()["head.1.weight"]
+        assert torch.equal(after[2], before[2]) is not bool(possible[0, 2])
+        assert not torch.equal(after[0], before[0])
+        claimed = np.exp(judge(network, mine, two))
+        assert bool(claimed[:, 2].max() > 1e-6) is bool(possible[0, 2])
+        assert np.allclose(claimed.sum(1), 1, atol=1e-6)
 
 
 def test_smoothed_labels_keep_a_network_less_sure(

@@ -178,13 +178,21 @@ def _stretch_of(length: int, widest: int, draw: Generator) -> tuple[int, int]:
 
 
 def mix(
-    features: Features, targets: torch.Tensor, augment: Augment, draw: Generator
-) -> tuple[Features, torch.Tensor]:
-    """Mixup of a batch's features and its targets (batch, labels). Source: Zhang et al. 2018."""
+    features: Features,
+    targets: torch.Tensor,
+    possible: torch.Tensor,
+    augment: Augment,
+    draw: Generator,
+) -> tuple[Features, torch.Tensor, torch.Tensor]:
+    """Mixup of a batch's features, targets (batch, labels) and possible labels (batch, labels).
+
+    Source: Zhang et al. 2018.
+    """
     if not augment.mixup:
-        return features, targets
+        return features, targets, possible
     share = float(draw.beta(augment.mixup, augment.mixup))
     other = torch.from_numpy(draw.permutation(len(targets)))
     values = share * features.values + (1 - share) * features.values[other]
     frames = torch.maximum(features.frames, features.frames[other])
-    return Features(values, frames), share * targets + (1 - share) * targets[other]
+    mixed = share * targets + (1 - share) * targets[other]
+    return Features(values, frames), mixed, possible | possible[other]

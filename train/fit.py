@@ -29,6 +29,7 @@ from train.state import State, load_state, save_state
 from train.store import Kept, Store
 
 JUDGED_AT_ONCE = 16
+IMPOSSIBLE = -1e4  # a logit without probability or gradient; minus infinity times 0 is no number
 Bar = Any  # tqdm is generic in its stubs, plain at run time
 
 
@@ -39,6 +40,7 @@ class Task:
     recipe: Recipe
     store: Store
     targets: NDArray[np.int64]  # (recordings,), -1 where a recording is not of this fold
+    possible: NDArray[np.bool_]  # (recordings, labels): what a recording's corpus can say at all
     labels: tuple[str, ...]
     train: NDArray[np.int64]
     valid: NDArray[np.int64]
@@ -119,12 +121,13 @@ def _epoch(
     weights = _class_weights(task).to(task.device) if recipe.class_weights else None
     losses, right, seen = 0.0, 0.0, 0
     mixed = recipe.precision == "mixed" and has_bfloat16(task.device)
-    for features, targets in _batches(task, number):
+    for features, targets, possible in _batches(task, number):
         with torch.autocast(task.device.type, torch.bfloat16, enabled=mixed):
             logits = network.upper(features)
-        loss = F.cross_entropy(
-            logits.float(), targets, weight=weights, label_smoothing=recipe.label_smoothing
-        )
+        logits = logits.float().masked_fill(~possible, IMPOSSIBLE)
+        smooth = recipe.label_smoothing * possible / possible.sum(1, keepdim=True)
+        wanted = (1 - recipe.label_smoothing) * targets + smooth
+        loss = F.cross_entropy(logits, wanted, weight=weights)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip is not None:
@@ -144,8 +147,11 @@ def _class_weights(task: Task) -> torch.Tensor:
     return torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
 
 
-def _batches(task: Task, epoch: int) -> Iterator[tuple[Features, torch.Tensor]]:
-    """The training side in random order, each recording in one of its views."""
+def _batches(task: Task, epoch: int) -> Iterator[tuple[Features, torch.Tensor, torch.Tensor]]:
+    """The training side in random order, each recording in one of its views.
+
+    Features, targets (batch, labels), and which labels are possible (batch, labels).
+    """
     recipe = task.recipe
     draw = np.random.default_rng((task.seed, epoch))
     order = draw.permutation(task.train)
@@ -160,9 +166,11 @@ def _batches(task: Task, epoch: int) -> Iterator[tuple[Features, torch.Tensor]]:
             values = task.view(int(view)).piece(int(row))
             each.append(change_features(values, recipe.augment, draw))
         targets = one_hot[torch.from_numpy(task.targets[rows])]
-        features, targets = mix(pad(each, torch.device("cpu")), targets, recipe.augment, draw)
+        possible = torch.from_numpy(task.possible[rows])
+        heard = pad(each, torch.device("cpu"))
+        features, targets, possible = mix(heard, targets, possible, recipe.augment, draw)
         values, frames = (tensor.to(task.device) for tensor in features)
-        yield Features(values, frames), targets.to(task.device)
+        yield Features(values, frames), targets.to(task.device), possible.to(task.device)
 
 
 def training_features(task: Task, batch: int = 32) -> Iterator[Features]:
@@ -175,7 +183,10 @@ def training_features(task: Task, batch: int = 32) -> Iterator[Features]:
 
 @torch.inference_mode()
 def judge(network: Network, task: Task, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Log-probabilities (rows, labels), each recording's the mean over its pieces."""
+    """Log-probabilities (rows, labels), each recording's the mean over its pieces.
+
+    A label that a recording's corpus does not have gets none.
+    """
     network.eval()
     kept = task.store.pieces()
     wanted = np.flatnonzero(np.isin(kept.owners, rows))
@@ -187,7 +198,7 @@ def judge(network: Network, task: Task, rows: NDArray[np.int64]) -> NDArray[np.f
         batch = pad([kept.piece(int(number)) for number in numbers], task.device)
         found = torch.softmax(network.upper(batch).double(), dim=1).cpu().numpy()
         np.add.at(total, kept.owners[numbers], found * kept.weights[numbers, None])
-    chosen = total[rows]
+    chosen = total[rows] * task.possible[rows]
     return np.asarray(np.log(chosen / chosen.sum(1, keepdims=True) + 1e-12))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import sklearn
 import torch
+from numpy.typing import NDArray
 
 from batch_ser import __version__
 from models.checkpoint import CheckpointInfo, save_checkpoint
@@ -70,12 +71,22 @@ def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -
         recipe=recipe,
         store=Store(network, recipe, data.utterances, data.contents, study.cache),
         targets=targets,
+        possible=_possible(data, labels),
         labels=labels,
         train=np.flatnonzero(fold.train),
         valid=np.flatnonzero(fold.valid & (targets >= 0)),  # what no one trains on steers nothing
         seed=study.seed,
         device=study.device,
     )
+
+
+def _possible(data: Data, labels: tuple[str, ...]) -> NDArray[np.bool_]:
+    """(recordings, labels): whether a recording's corpus has a label.
+
+    A corpus that lacks one must not teach that it does not exist.
+    """
+    has = {(each.corpus, each.label) for each in data.utterances}
+    return np.array([[(each.corpus, label) in has for label in labels] for each in data.utterances])
 
 
 def _fit_linear(network: Network, study: Study, task: Task) -> float:
