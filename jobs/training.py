@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from batch_ser.errors import UsageError
 from jobs.exits import exit_codes
 from jobs.options import AllowDuplicates, Data, Device, Labels, Model
+from jobs.stop import OrderlyStop
 
 
 def train(
@@ -52,7 +54,8 @@ def train(
 
     The same command goes on where a stopped training ended.
     """
-    with exit_codes():
+    with exit_codes(), OrderlyStop().installed():
+        _check_asked(recipe, data, show)
         from train.run import TrainConfig
         from train.run import train as train_checkpoint
 
@@ -63,6 +66,19 @@ def train(
             restart=restart,
         )  # fmt: skip
         typer.echo(config.show() if show else train_checkpoint(config))
+
+
+def _check_asked(recipe: str, data: list[str] | None, show: bool) -> None:
+    """Refuse a training, or an overview, of nothing."""
+    from train.recipes import RECIPES
+
+    if show and not recipe and not data:
+        raise UsageError(
+            "--show: found neither --recipe nor --data; expected --recipe NAME, whose fields it "
+            f"prints ({', '.join(RECIPES)}), or --data KIND:PATH, which it counts"
+        )
+    if not show and not recipe:
+        raise UsageError(f"--recipe: expected one of {', '.join(RECIPES)}")
 
 
 def evaluate(
@@ -77,7 +93,7 @@ def evaluate(
     allow_duplicates: AllowDuplicates = False,
 ) -> None:
     """Score labelled recordings: figures with intervals, pictures, and every prediction."""
-    with exit_codes():
+    with exit_codes(), OrderlyStop().installed():
         from train.evaluate import EvaluateConfig
         from train.evaluate import evaluate as evaluate_checkpoint
 

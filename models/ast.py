@@ -7,6 +7,7 @@ parameters and always works on 10.24 s: a smaller `max_length` is the lever wher
 Source: Gong et al. 2021, AST: Audio Spectrogram Transformer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from batch_ser.errors import CheckpointError
+from batch_ser.errors import CheckpointError, UsageError
 from batch_ser.features import Features
-from models.directory import Directory, need_transformers, read_directory
+from models.directory import Directory, in_short, need_transformers, read_directory
 from models.network import Network
 
 FRAME_S = 0.01
+NOT_SIZES = ("head_dropout", "mean", "std")  # settings that weights of any size go with
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class AST(Network):
         transformers = need_transformers("architecture ast")
         self.settings = chosen = ASTSettings(**settings)  # type: ignore[arg-type]
         sizes = self.stored_settings()
-        for ours in ("head_dropout", "mean", "std"):
+        for ours in NOT_SIZES:
             del sizes[ours]
         config = transformers.ASTConfig(num_labels=labels, **sizes)
         self.model = transformers.ASTForAudioClassification(config)
@@ -103,6 +105,22 @@ def settings_of(directory: Directory) -> dict[str, Any]:
     return found | {name: extractor[name] for name in ("mean", "std") if name in extractor}
 
 
+def check_sizes(directory: Directory, given: Mapping[str, Any]) -> None:
+    """Settings that are given beside a directory must leave its weights their sizes.
+
+    Raises:
+        UsageError: one differs from the directory's.
+    """
+    base = ASTSettings()  # what config.json leaves out, transformers takes from the base model
+    for name in ASTSettings.__dataclass_fields__.keys() - {*NOT_SIZES}:
+        expected = directory.config.get(name, getattr(base, name))
+        if name in given and given[name] != expected:
+            raise UsageError(
+                f"settings.{name}={given[name]} does not fit --init {directory.path}, whose "
+                f"weights are for {name} {expected}: leave the setting out, or train without --init"
+            )
+
+
 def load_pretrained(network: AST, path: Path) -> None:
     """Take the encoder's weights of an AST directory; the head starts anew.
 
@@ -118,4 +136,6 @@ def load_pretrained(network: AST, path: Path) -> None:
         with torch.no_grad():
             network.model.audio_spectrogram_transformer.load_state_dict(encoder)
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its config.json: {error}") from error
+        raise CheckpointError(
+            f"{path}: its weights do not fit its config.json: {in_short(error)}"
+        ) from error

@@ -24,6 +24,7 @@ IMPLIED = {  # the extractor of a model_type, where an older preprocessor_config
     "whisper": "WhisperFeatureExtractor",
     "wav2vec2-bert": "SeamlessM4TFeatureExtractor",
 }
+HEAD = ("classifier", "projector", "layer_weights")  # of transformers' classifiers of audio
 UNHEARD = "masked_spec_embed"  # used in training only; fine-tuned models often come without it
 
 DEFAULT_LABELS = {"0": "LABEL_0", "1": "LABEL_1"}  # which transformers does not write
@@ -91,9 +92,8 @@ class Directory:
             except Exception as error:  # of many kinds, all about the files
                 told = in_short(error)
                 raise CheckpointError(f"{self.path}: cannot be loaded: {told}") from error
-        body = f"{model.base_model_prefix}."
         wrong = sorted(found["missing_keys"] | {name for name, *_ in found["mismatched_keys"]})
-        wrong = [name for name in wrong if with_head or name.startswith(body)]
+        wrong = [name for name in wrong if with_head or not of_head(name)]
         wrong = [name for name in wrong if UNHEARD not in name]
         if wrong:  # transformers has put random numbers there
             raise CheckpointError(
@@ -154,6 +154,19 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: expected a JSON object")
     return content
+
+
+def of_head(name: str) -> bool:
+    """Whether a tensor of a classifier belongs to its head, which a training starts anew."""
+    return name.split(".", maxsplit=1)[0] in HEAD
+
+
+def body_of(model: torch.nn.Module) -> str:
+    """The name of the module below a classifier's head.
+
+    Not `base_model_prefix`: Whisper's says `model`, and its classifier's body is `encoder`.
+    """
+    return next(name for name, _ in model.named_children() if not of_head(name))
 
 
 @contextlib.contextmanager

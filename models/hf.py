@@ -15,7 +15,7 @@ from torch import Tensor
 
 from batch_ser.errors import CheckpointError
 from batch_ser.features import EXTRACTORS, Features, front_end
-from models.directory import Directory, in_short, need_transformers
+from models.directory import Directory, body_of, in_short, need_transformers
 from models.network import Network
 
 LONGEST_S = 30.0  # of what takes any length: attention's memory grows with its square
@@ -67,7 +67,7 @@ class HFNet(Network):
         known = {key: value for key, value in self.settings.config.items() if key not in NOT_SIZES}
         config = transformers.AutoConfig.for_model(**known, num_labels=labels)
         self.model: Any = transformers.AutoModelForAudioClassification.from_config(config)
-        self.pretrained = f"model.{self.model.base_model_prefix}"
+        self.pretrained = f"model.{body_of(self.model)}"
         self.front_end_settings = {"extractor": self.settings.extractor}
         self.rate_hz = self.settings.extractor["sampling_rate"]
         self.max_input_s = self.settings.longest_s

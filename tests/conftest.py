@@ -149,7 +149,8 @@ def wav2vec_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def inits(encoder: Path, ast_directory: Path, wav2vec_directory: Path) -> dict[str, str]:
     """What `--init` names, of the recipes that start from pretrained weights."""
-    return {"whisper": str(encoder), "whisper-frozen": str(encoder), "ast": str(ast_directory),
+    return {"whisper": str(encoder), "whisper-frozen": str(encoder), "whisper-mlp": str(encoder),
+            "ast": str(ast_directory),
             "hf": str(wav2vec_directory)}  # fmt: skip
 
 

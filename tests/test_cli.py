@@ -1,12 +1,17 @@
 """The command line: its exit codes, `verify` and `predict`."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Runner
+from conftest import PROGRAM, Runner
+from trainings import training
 
 
 def test_verify_finds_what_was_changed(calm: Path, tmp_path: Path, batch_ser: Runner) -> None:
@@ -74,3 +79,42 @@ def test_predict(batch_ser: Runner, calls: Path, checkpoint_path: Path, tmp_path
     assert sum(first["all_emotions"].values()) == pytest.approx(1, abs=1e-5)
     assert len(first["segments"]) > 1
     assert second["error"]["reason"] == "unsupported"
+
+
+def test_a_training_of_nothing_is_told(batch_ser: Runner) -> None:
+    for arguments, says in (
+        (("--show",), "--show: found neither --recipe nor --data; expected --recipe NAME"),
+        (("--data", "folder:.", "--out", "run"), "--recipe: expected one of ast, vgg"),
+    ):
+        done = batch_ser("train", *arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"batch-ser: {says}")
+        assert not done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_training_leaves_nothing_behind(
+    tree: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Stopped after its first epoch: its cache is gone, its state is kept."""
+    passing, run = tmp_path / "passing", tmp_path / "run"
+    passing.mkdir()
+    config = training(tree, run, "gap-cnn")
+    sets = [each for field in (*config.overrides, "epochs=100000", "patience=100000")
+            for each in ("--set", field)]  # fmt: skip
+    job = subprocess.Popen(
+        [PROGRAM, "train", "--data", config.data[0], "--recipe", "gap-cnn", "--out", run,
+         "--split", config.split, "--device", "cpu", *sets],
+        stderr=subprocess.PIPE, env=os.environ | {"TMPDIR": str(passing), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    while not (run / "state.safetensors").exists():
+        assert job.poll() is None, "it ended before it could be stopped"
+        time.sleep(0.02)
+    assert list(passing.glob("batch-ser-*"))
+    job.send_signal(number)
+    _, said = job.communicate(timeout=60)
+    assert job.returncode == 128 + number, said
+    assert b"stopped by a signal; the same command goes on from here" in said
+    assert b"Traceback" not in said
+    assert not list(passing.glob("batch-ser-*"))
+    assert (run / "state.safetensors").exists()

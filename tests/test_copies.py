@@ -65,6 +65,20 @@ def test_copies_that_contradict_each_other_are_listed(
     assert "and 2 more" in told
 
 
+def test_a_copy_in_a_folder_of_one_s_own_is_a_copy(
+    trees: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever its name: only a corpus that tells takes apart by names may hold one twice."""
+    savee = read_data([f"savee:{trees / 'savee'}"])
+    own = tmp_path / "own" / "sad"
+    own.mkdir(parents=True)
+    shutil.copy(savee[0].path, own / f"mine{savee[0].path.suffix}")
+    shutil.copy(savee[0].path, own / f"again{savee[0].path.suffix}")
+    kept, _ = drop_copies([*savee, *read_folder(tmp_path / "own")], allow=False)
+    assert len(kept) == len(savee)
+    assert "2 of 5 recordings are copies of others" in capsys.readouterr().err
+
+
 def test_segments_of_one_recording_are_no_copies(folder: Path) -> None:
     utterances = read_manifest(write_csv(folder / "calls.csv", ENTRIES))
     kept, contents = drop_copies(utterances, allow=False)

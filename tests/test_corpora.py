@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import soundfile
 from labelled import NAMES, STRANGERS
 
+from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from train.copies import drop_copies
 from train.corpora import CORPORA, overview, read_data
@@ -82,6 +84,18 @@ def test_the_overview_counts_corpora_against_labels(trees: Path) -> None:
     assert ["sad", "1", "1"] in rows
     assert ["surprised", "1", "0"] in rows
     assert "corpus" not in overview(read_data([f"savee:{trees / 'savee'}"]))
+
+
+def test_a_folder_has_the_recordings_that_a_job_finds(tmp_path: Path, speech: Samples) -> None:
+    for number, name in enumerate(("angry/a.caf", "sad/b.wav", "sad/c.aifc")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        kind = {".aifc": "AIFF", ".caf": "CAF", ".wav": "WAV"}[Path(name).suffix]
+        soundfile.write(tmp_path / name, speech[: 8_000 + number], 16_000, format=kind)
+    (tmp_path / "sad" / "b.wav").rename(tmp_path / "sad" / "b.wave")
+    utterances = read_data([f"folder:{tmp_path}"])
+    found = [each.path.relative_to(tmp_path).as_posix() for each in utterances]
+    assert found == ["angry/a.caf", "sad/b.wave", "sad/c.aifc"]
+    assert "3 recordings" in overview(utterances)
 
 
 def test_recordings_that_cannot_be_opened_are_listed_together(trees: Path) -> None:

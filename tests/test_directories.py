@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import cuts
+import torch
+from conftest import SMALL, cuts
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from batch_ser.audio import Samples
-from batch_ser.errors import CheckpointError
+from batch_ser.errors import CheckpointError, UsageError
 from models import load_checkpoint
 from models.ast import settings_of
 from models.checkpoint import save_checkpoint
@@ -26,6 +27,22 @@ from train.start import new_network
 transformers: Any = pytest.importorskip("transformers")
 Weights = dict[str, Tensor]
 Copy = Callable[[Path], Path]
+
+
+@pytest.fixture
+def whisper_directory(tmp_path: Path) -> Path:
+    """A small Whisper as it is published: with a decoder, without a classifier."""
+    torch.manual_seed(6)
+    path = tmp_path / "whisper"
+    config = transformers.WhisperConfig(
+        d_model=32, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=64,
+        decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=64, classifier_proj_size=16,
+        use_weighted_layer_sum=True, vocab_size=100, pad_token_id=0, bos_token_id=1,
+        eos_token_id=2, decoder_start_token_id=1,
+    )  # fmt: skip
+    transformers.WhisperForConditionalGeneration(config).save_pretrained(path)
+    transformers.WhisperFeatureExtractor().save_pretrained(path)
+    return path
 
 
 @pytest.fixture
@@ -217,3 +234,68 @@ def test_only_what_comes_pretrained_learns_at_its_own_rate(ast_directory: Path) 
     assert recipe.pretrained_rate != recipe.learning_rate
     assert rates(str(ast_directory)) == {recipe.learning_rate, recipe.pretrained_rate}
     assert rates(None) == {recipe.learning_rate}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "new"),
+    [
+        ("wav2vec", "model.wav2vec2.", {"projector", "classifier"}),
+        ("whisper", "model.encoder.", {"projector", "classifier", "layer_weights"}),
+        ("ast", "model.audio_spectrogram_transformer.", {"classifier"}),
+    ],
+)
+def test_the_body_of_any_classifier_learns_at_its_own_rate(
+    kind: str, body: str, new: set[str], request: pytest.FixtureRequest
+) -> None:
+    """Whisper's base_model_prefix is not the name of its classifier's encoder."""
+    recipe = find_recipe("hf")
+    network = new_network(recipe, 4, str(request.getfixturevalue(f"{kind}_directory")), seed=0)
+    groups = make_optimiser(network, recipe).param_groups
+    assert [group["lr"] for group in groups] == [recipe.learning_rate, recipe.pretrained_rate]
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    head, pretrained = ([names[each] for each in group["params"]] for group in groups)
+    assert {name.split(".")[1] for name in head} == new
+    assert all(name.startswith(body) for name in pretrained)
+    learns = [each for each in network.parameters() if each.requires_grad]
+    assert len(head) + len(pretrained) == len(learns)
+
+
+def test_a_whisper_encoder_is_never_random(whisper_directory: Path, copy: Copy) -> None:
+    recipe = find_recipe("hf")
+    network = new_network(recipe, 3, str(whisper_directory), seed=0)
+    given = load_file(whisper_directory / "model.safetensors")
+    taken = network.state_dict()["model.encoder.conv1.weight"]
+    assert torch.equal(taken, given["model.encoder.conv1.weight"])
+    folder, lost = copy(whisper_directory), "encoder.layers.1.fc1.weight"
+    rewrite(folder, lambda state: {key: each for key, each in state.items() if lost not in key})
+    with pytest.raises(CheckpointError, match=f"1 tensors are missing .*such as {lost}"):
+        new_network(recipe, 3, str(folder), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "theirs"), [("max_length", 64, 128), ("hidden_size", 64, 32)]
+)
+def test_sizes_that_contradict_the_directory(
+    ast_directory: Path, name: str, value: int, theirs: int
+) -> None:
+    recipe = replace(find_recipe("ast"), settings={name: value, "head_dropout": 0.1})
+    says = rf"settings\.{name}={value} does not fit .* for {name} {theirs}: leave the setting out"
+    with pytest.raises(UsageError, match=says):
+        new_network(recipe, 3, str(ast_directory), seed=0)
+
+
+def test_settings_that_go_with_any_directory(ast_directory: Path) -> None:
+    settings = {"max_length": 128, "head_dropout": 0.1, "mean": -5.0, "std": 3.5}
+    recipe = replace(find_recipe("ast"), settings=settings)
+    stored = new_network(recipe, 3, str(ast_directory), seed=0).stored_settings()
+    assert settings.items() <= stored.items()
+
+
+def test_what_is_no_encoder(tmp_path: Path, wav2vec_directory: Path) -> None:
+    recipe = replace(find_recipe("whisper-frozen"), settings=SMALL)
+    with pytest.raises(CheckpointError, match="found a folder, expected a safetensors file"):
+        new_network(recipe, 3, str(tmp_path), seed=0)
+    other = wav2vec_directory / "model.safetensors"
+    with pytest.raises(CheckpointError, match="not the weights of this encoder") as refused:
+        new_network(recipe, 3, str(other), seed=0)
+    assert len(str(refused.value)) < len(str(other)) + 550

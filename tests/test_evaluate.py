@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +14,22 @@ import pytest
 import soundfile
 from conftest import Runner
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
-from trainings import SETS
+from trainings import SETS, training
 
 from batch_ser.audio import Samples, load
 from batch_ser.errors import UsageError
 from jobs import RunConfig, run
 from models import load_checkpoint
+from models.architectures import build
 from models.checkpoint import save_checkpoint
+from train.card import card
 from train.evaluate import EvaluateConfig, evaluate
+from train.run import train
 
 LABELS = ("neutral", "happy", "angry")
 COLUMNS = [f"p_{label}" for label in LABELS]
 WRITTEN = {"metrics.json", "report.txt", "confusion.png", "reliability.png", "predictions.parquet"}
+HEARD = "the checkpoint was trained on recordings of {}: those among these are not held out"
 Finished = Callable[[str], Path]
 
 
@@ -207,4 +212,123 @@ def test_the_test_side_of_a_saved_split(tree: Path, finished: Finished, tmp_path
     evaluate(EvaluateConfig(config.data, config.model, str(tmp_path / "b"), fold="fold 2", **folds))
     rows = pd.read_parquet(tmp_path / "b" / "predictions.parquet")
     assert rows.speaker.nunique() == 2
-    assert json.loads((tmp_path / "b" / "metrics.json").read_text())["note"] == ""
+    note = json.loads((tmp_path / "b" / "metrics.json").read_text())["note"]
+    assert note == HEARD.format("RAVDESS")
+    assert note in (tmp_path / "b" / "report.txt").read_text()
+
+
+def test_recordings_that_may_have_been_trained_on_are_told(
+    tree: Path, labelled: Path, tmp_path: Path
+) -> None:
+    """Without a split, and by a checkpoint that heard every fold's test side."""
+    out = tmp_path / "run"
+    manifest = f"manifest:{labelled / 'labels.csv'}"
+    config = replace(training(tree, out, split="speakers:2"), data=(f"ravdess:{tree}", manifest))
+    train(replace(config, overrides=(*config.overrides, "epochs=1")))
+
+    def note(model: Path, data: tuple[str, ...], **rest: Any) -> str:
+        to = tmp_path / "evaluation"
+        evaluate(EvaluateConfig(data, str(model), str(to), device="cpu", **rest))
+        return str(json.loads((to / "metrics.json").read_text())["note"])
+
+    both = HEARD.format("RAVDESS, manifest:labels")
+    whole, second = out / "checkpoint.safetensors", out / "fold-2" / "checkpoint.safetensors"
+    saved = {"split": f"saved:{out / 'split.json'}"}
+    assert note(whole, config.data) == note(whole, config.data, **saved, fold="fold 2") == both
+    assert note(second, config.data, **saved, fold="fold 2") == ""
+    assert note(second, config.data, **saved, fold="fold 1") == both
+    checkpoint = load_checkpoint(whole)
+    shipped = replace(checkpoint.info, corpora=({"name": "RAVDESS, speech"},))
+    save_checkpoint(tmp_path / "shipped.safetensors", shipped, checkpoint._network)
+    assert note(tmp_path / "shipped.safetensors", config.data) == HEARD.format("RAVDESS")
+    assert note(whole, (manifest,)) == HEARD.format("manifest:labels")
+    (tmp_path / "other.csv").write_text((labelled / "labels.csv").read_text())
+    for path in labelled.glob("*.wav"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert note(whole, (f"manifest:{tmp_path / 'other.csv'}",)) == ""
+
+
+@pytest.fixture
+def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scoring fails: what is refused is refused before it."""
+
+    def scored(*_: object) -> None:
+        raise AssertionError("scored before it was refused")
+
+    monkeypatch.setattr("train.evaluate.predict", scored)
+
+
+@pytest.mark.usefixtures("unscored")
+def test_folders_that_are_no_evaluations_are_left_alone(
+    labelled: Path, checkpoint_path: Path, finished: Finished, tmp_path: Path
+) -> None:
+    out = finished("gap-cnn")
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "checkpoint.safetensors").write_bytes(b"")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_bytes(b"")
+    (tmp_path / "file").write_text("no folder")
+    before = (out / "metrics.json").read_bytes()
+    for place, says in (
+        (out, r"the folder of a training \(config.json\)"),
+        (tmp_path / "only", r"the folder of a training \(checkpoint.safetensors\)"),
+        (tmp_path / "photos", "found cat.png"),
+        (tmp_path / "file", "found a file"),
+        (tmp_path / "file" / "below", "cannot be written"),
+        (Path("/proc/x"), "cannot be written"),
+    ):
+        with pytest.raises(UsageError, match=rf"--out {place}: .*{says}.* give another --out"):
+            judged(str(checkpoint_path), labelled, place)
+    assert (out / "metrics.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("unscored")
+def test_labels_that_do_not_meet_are_told_before_scoring(
+    tree: Path, labelled: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint(checkpoint_path)
+    for labels, says in ((("negative", "neutral", "positive"), "give --labels three"),
+                         (("low", "neutral", "high"), "give --labels with its names")):  # fmt: skip
+        network = build("whisper", 3, checkpoint.info.settings)
+        info = replace(checkpoint.info, labels=labels)
+        save_checkpoint(tmp_path / "other.safetensors", info, network)
+        with pytest.raises(UsageError, match=f"fewer than two labels are shared; {says}"):
+            judged(str(tmp_path / "other.safetensors"), labelled, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="--split none: it has no test side"):
+        evaluate(EvaluateConfig((f"ravdess:{tree}",), str(checkpoint_path), "x", split="none"))
+
+
+def test_options_that_would_do_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="--fold fold 1: found no --split"):
+        EvaluateConfig((), "accurate", "x", fold="fold 1")
+    with pytest.raises(UsageError, match="--seed -1: expected 0 or more"):
+        EvaluateConfig((), "accurate", "x", split="random:80/10/10", seed=-1)
+
+
+def test_a_single_speaker_has_no_interval(
+    labelled: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    for path in labelled.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    text = (labelled / "labels.csv").read_text()
+    (tmp_path / "labels.csv").write_text(re.sub(r",s\d,[fm]", ",s0,f", text))
+    found, _ = judged(str(checkpoint_path), tmp_path, tmp_path / "out")
+    assert found["headline"]["uar"]["low"] is None
+    report = (tmp_path / "out" / "report.txt").read_text()
+    assert "no intervals: the bootstrap draws speakers, and there is a single one" in report
+    assert "95 %" not in report
+
+
+def test_a_card_speaks_of_calm_where_ravdess_was_heard(checkpoint_path: Path) -> None:
+    info = replace(load_checkpoint(checkpoint_path).info, labels=("calm", "happy"))
+    about = {"recordings": 1, "speakers": 1, "licence": "", "source": ""}
+
+    def told(*names: str) -> str:
+        corpora = tuple({"name": name, **about} for name in names)
+        return card(replace(info, corpora=corpora), all_seen=True)
+
+    assert "that of RAVDESS is close to neutral" in told("RAVDESS")
+    assert "that of RAVDESS is close to neutral" in told("RAVDESS", "TurEV-DB")
+    assert "that of RAVDESS is close to neutral" in told("RAVDESS, speech")  # the shipped one
+    assert '"calm" is' not in told("TurEV-DB")

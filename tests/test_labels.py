@@ -1,13 +1,17 @@
 """The shared table of labels, and what `--labels` chooses."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_ser.errors import UsageError
-from train.labels import ALIASES, SHARED, in_order, parse_labels, shared_name
+from train.data import labelled
+from train.labels import ALIASES, SHARED, in_order, parse_labels, preset_of, shared_name
+
+Told = pytest.CaptureFixture[str]
 
 
 def test_spellings_of_the_corpora_and_of_published_networks() -> None:
@@ -90,3 +94,29 @@ def test_choices_of_labels() -> None:
 def test_choices_that_contradict_themselves(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         parse_labels(text)
+
+
+def test_chosen_labels_that_no_recording_has(folder: Path, capsys: Told) -> None:
+    """Each source of a list of the user's; of a preset, a target that nothing becomes."""
+    rows = [("a.wav", "happy"), ("sub/b.wav", "sad"), ("c.wav", "neutral")]
+    path = folder / "own.csv"
+    path.write_text("\n".join(["file,label", *map(",".join, rows)]))
+    for labels, says in (
+        ("happy,sad,grumpy", "--labels happy,sad,grumpy: no recording is labelled grumpy"),
+        ("happy,low=sad+grumpy", "no recording is labelled grumpy"),
+        ("six", "no recording is labelled angry, fearful, disgust"),
+    ):
+        assert len(labelled([f"manifest:{path}"], labels)) == (3 if labels == "six" else 2)
+        assert f"{says}\n" in capsys.readouterr().err
+    for labels in ("happy,sad,neutral", "three"):
+        assert len(labelled([f"manifest:{path}"], labels)) == 3
+        assert not capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"labels happy; .*no recording is labelled grumpy"):
+        labelled([f"manifest:{path}"], "happy,grumpy")
+    with pytest.raises(UsageError, match=r"labels none; .*no recording is labelled dull, grumpy"):
+        labelled([f"manifest:{path}"], "dull,grumpy")
+
+
+def test_labels_of_a_preset_are_known_again() -> None:
+    assert preset_of(["positive", "neutral", "negative"]) == "three"
+    assert preset_of(["neutral", "happy"]) is None

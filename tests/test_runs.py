@@ -12,7 +12,10 @@ from safetensors.torch import load_file
 from trainings import training
 
 from batch_ser.errors import UsageError
+from train.folder import WRITTEN, digest_of, fold_folders
+from train.folds import Fold
 from train.run import TrainConfig, train
+from train.splits import Split
 
 
 def tensors(out: Path) -> dict[str, Any]:
@@ -97,3 +100,72 @@ def test_a_folder_that_is_no_run_is_left_alone(tree: Path, tmp_path: Path) -> No
             with pytest.raises(UsageError, match="is not the folder of a training"):
                 train(training(tree, tmp_path / name, restart=restart))
     assert (tmp_path / "photos" / "cat.png").exists()
+
+
+def test_a_model_s_folder_is_not_taken_for_a_run(tree: Path, tmp_path: Path) -> None:
+    """Every Hugging Face directory has a config.json."""
+    for number, text in enumerate(('{"model_type": "x"}', "[]", "", "{")):
+        out = tmp_path / str(number)
+        (out / "sub").mkdir(parents=True)
+        (out / "config.json").write_text(text)
+        (out / "sub" / "model.bin").write_text("precious")
+        for restart in (False, True):
+            with pytest.raises(UsageError, match="is not the folder of a training"):
+                train(training(tree, out, restart=restart))
+        assert (out / "sub" / "model.bin").exists()
+
+
+def test_beginning_again_deletes_what_a_training_wrote_and_nothing_else(
+    tree: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    train(training(tree, out, split="speakers:2"))
+    (out / "fold-1" / "notes.txt").write_text("mine")
+    stale = out / "fold-2" / "checkpoint.safetensors"
+    before = stale.read_bytes()
+    train(training(tree, out, split="speakers:2", seed=1, restart=True))
+    assert (out / "fold-1" / "notes.txt").read_text() == "mine"
+    assert stale.read_bytes() != before
+
+
+def test_somebody_s_checkpoint_is_not_overwritten(
+    tree: Path, tmp_path: Path, finished: Callable[[str], Path]
+) -> None:
+    target = tmp_path / "mine.safetensors"
+    shutil.copy(finished("gap-cnn") / "checkpoint.safetensors", target)
+    before = target.read_bytes()
+    with pytest.raises(UsageError, match=r"there is such a file, and no .*mine\.run"):
+        train(training(tree, target))
+    assert target.read_bytes() == before
+    assert not (tmp_path / "mine.run").exists()
+
+
+def test_folds_named_after_speakers_have_folders_of_their_own() -> None:
+    folder = Path("out")
+    side = np.zeros(1, np.bool_)
+    names = ("a b", "a-b", "a/b", "..", "config.json", "", "fold 1", "x" * 300)
+    folds = tuple(Fold(name, side, side, side, True) for name in names)
+    found = fold_folders(folder, Split("loso", 0, folds))
+    assert len({str(each) for each in found}) == len(names)
+    for each in found:
+        assert each.parent == folder
+        assert each.name not in WRITTEN | {"..", "."}
+        assert len(each.name) < 100
+    assert fold_folders(folder, Split("random", 0, folds[:1])) == [folder]
+
+
+def test_what_init_names_is_known_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_text("one")
+    before = digest_of(str(tmp_path))
+    assert before == digest_of(str(tmp_path))
+    (tmp_path / "model.safetensors").write_text("two")
+    assert before != digest_of(str(tmp_path))
+    assert digest_of(str(tmp_path / "model.safetensors")) != digest_of(str(tmp_path))
+    assert digest_of(None) is None
+
+
+def test_a_training_that_diverges_says_so(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the training diverged; give a lower"):
+        train(training(tree, tmp_path / "run", "gap-cnn", "learning_rate=1e30", "clip=none"))
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()

@@ -138,6 +138,29 @@ def test_a_cross_split_keeps_shared_labels_only() -> None:
     assert [fold.name for fold in split("cross:tess", BOTH).folds] == ["tess"]
 
 
+def test_corpora_are_apart_whoever_spoke() -> None:
+    unknown = [replace(each, speaker="") for each in BOTH]
+    for fold in split("cross", unknown).folds:
+        assert fold.independent
+        assert len(of([each.corpus for each in BOTH], fold.train | fold.valid)) == 1
+
+
+@given(st.integers(0, 1000), st.sampled_from(["random", "kfold:3"]))
+def test_segments_of_one_file_stand_on_one_side(seed: int, text: str) -> None:
+    """They may overlap; and a copy of the file binds its own segments to them."""
+    cut = [
+        replace(each, start_s=start, end_s=start + 0.5, path=Path(f"{copy}{each.path}"))
+        for copy in ("", "copy-")
+        for each in RAVDESS
+        for start in (0.0, 0.1)
+    ]
+    contents = [f"{each.path.name.removeprefix('copy-')} {each.start_s}" for each in cut]
+    files = [each.path.name.removeprefix("copy-") for each in cut]
+    for fold in split(text, cut, seed, contents).folds:
+        sides = [of(files, side) for side in masks(fold)]
+        assert sum(map(len, sides)) == len(RAVDESS)
+
+
 def test_given_sides_are_taken_as_they_are() -> None:
     sides = ["train", "train", "valid", "test"] * (len(RAVDESS) // 4)
     utterances = [replace(each, side=side) for each, side in zip(RAVDESS, sides, strict=True)]
@@ -181,8 +204,8 @@ ALONE = [replace(each, side="train", speaker="") for each in RAVDESS]
         ("random:80/20", RAVDESS, "expected shares of train, valid and test"),
         ("random:80/20/0", RAVDESS, "expected shares of train, valid and test"),
         ("speakers:some", RAVDESS, "expected shares of train, valid and test"),
-        ("random", RAVDESS[:13], "too few recordings to put every label on every side"),
-        ("random", ALONE[:0], "too few recordings"),
+        ("random", RAVDESS[:13], "cannot be divided so that each"),
+        ("random", ALONE[:0], "cannot be divided"),
         ("speakers", RAVDESS[:24], "found 2 speakers, expected 3"),
         ("speakers:7", RAVDESS, "expected a number of folds from 2 to 6"),
         ("speakers:1", RAVDESS, "expected a number of folds from 2 to 6"),
@@ -199,6 +222,30 @@ ALONE = [replace(each, side="train", speaker="") for each in RAVDESS]
         ("cross", [u for u in BOTH if u.label != "sad"], "share 1 labels"),
         ("given", RAVDESS, "expected a manifest with a column split"),
         ("given", ALONE, "expected a manifest with a column split"),
+        (
+            "given",
+            [
+                replace(u, side="test" if u.label == "sad" else "train")
+                for u in RAVDESS
+                if u.label != "happy"
+            ],
+            "are labelled neutral; expected two",
+        ),
+        (
+            "given",
+            [
+                replace(
+                    u,
+                    side="valid"
+                    if u.label == "sad"
+                    else "train"
+                    if u.speaker[-1] < "5"
+                    else "test",
+                )
+                for u in RAVDESS
+            ],
+            "is steered by recordings labelled sad",
+        ),
         ("loso", [*RAVDESS, *corpus(1, ("bored",), "tess")], "tested on bored, which no recording"),
     ],
 )

@@ -184,3 +184,28 @@ def test_frozen_blocks_need_no_second_pass(utterances: list[Utterance], tmp_path
             values = kept.piece(number)[None]
             found = whole.upper(Features(values, torch.tensor([values.shape[2]])))
             assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_cut_cache_is_written_again(utterances: list[Utterance], tmp_path: Path) -> None:
+    first = store(utterances, tmp_path).view(0)
+    frames = np.array(first.frames)
+    for file in first.files:
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        again = store(utterances, tmp_path).view(0)
+        assert np.array_equal(again.frames, frames)
+        assert file.read_bytes() == whole
+
+
+def test_a_passing_view_leaves_the_cache_alone(utterances: list[Utterance], tmp_path: Path) -> None:
+    contents = [content_of(each) for each in utterances]
+    recipe = replace(PLAIN, augment=NOISY)
+    cache, scratch = tmp_path / "cache", tmp_path / "scratch"
+    mine = Store(network(), recipe, utterances, contents, cache, scratch)
+    passing = mine.view(3, passing=True)
+    assert not cache.exists()
+    kept = mine.view(3)
+    assert same(passing, kept)
+    passing.remove()
+    assert not list(scratch.iterdir())
+    assert same(mine.view(3), kept)

@@ -152,6 +152,11 @@ def test_several_folds_for_their_figures_only(tree: Path, tmp_path: Path) -> Non
         ({"overrides": ("fit=linear",)}, "need the architecture whisper"),
         ({"overrides": ("settings.wings=2",)}, "settings do not fit gap_cnn: .*wings"),
         ({"labels": "happy,bored"}, "found 8 recordings with the labels happy"),
+        ({"overrides": ("front_end.rate_hz=16000",)}, "gap_cnn hears 22050 Hz"),
+        ({"overrides": ("front_end.bands=x",)}, "does not fit gap_cnn"),
+        ({"overrides": ("front_end.bands=64",)}, "does not fit gap_cnn"),
+        ({"overrides": ("front_end.length_s=5",)}, "length_s: expected at most 3"),
+        ({"cache": __file__}, "found a file, expected a folder"),
     ],
 )
 def test_trainings_that_cannot_start(
@@ -160,6 +165,7 @@ def test_trainings_that_cannot_start(
     config = replace(training(tree, tmp_path / "run"), overrides=())
     with pytest.raises(UsageError, match=says):
         train(replace(config, **change))
+    assert not (tmp_path / "run").exists()  # the corrected command is not refused
 
 
 def test_show_prints_the_corpus(tree: Path, batch_ser: Runner) -> None:

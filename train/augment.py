@@ -52,6 +52,9 @@ class Augment:
         for name in ("stretch", "speed"):
             if (share := getattr(self, name)) is not None and not 0 <= share < 1:
                 raise UsageError(f"augment.{name}={share}: expected a share from 0 to below 1")
+        for name, value in asdict(self).items():
+            if name != "noise_snr_db" and value is not None and not 0 <= value < np.inf:
+                raise UsageError(f"augment.{name}={value}: expected 0 or more")
         pair = self.noise_snr_db
         if pair is not None and (len(pair) != 2 or pair[0] > pair[1]):
             raise UsageError(f"augment.noise_snr_db={pair}: expected [LOWEST, HIGHEST] in dB")

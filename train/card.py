@@ -1,6 +1,7 @@
 """A checkpoint's card: what it is for, what it was trained on, what to expect of it."""
 
 from models.checkpoint import CheckpointInfo
+from train.data import is_called
 
 NOT_FOR = """\
 {acted}It hears how an emotion is expressed, not whether it
@@ -19,7 +20,8 @@ in the same way. Other recording conditions and languages do worse."""
 NOT_SEEN = "This file was trained without the test side of the fold below."
 
 CALM = """\
-"calm" is a class of RAVDESS alone, close to neutral; elsewhere read it together with neutral.
+"calm" is a class that few corpora have; that of RAVDESS is close to neutral. On other recordings
+read it together with neutral.
 
 """
 
@@ -66,6 +68,9 @@ def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
         f"{each['licence']} ({each['source']})"
         for each in info.corpora
     ]
+    calm = "calm" in info.labels and any(
+        is_called(each["name"], "RAVDESS") for each in info.corpora
+    )
     acted = all(each["source"] != "the user" for each in info.corpora)
     whom = "recordings" if note else "speakers"
     return CARD.format(
@@ -80,7 +85,7 @@ def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
         made_with=", ".join(f"{name} {version}" for name, version in info.made_with.items()),
         not_for=NOT_FOR.format(acted=ACTED if acted else ""),
         whom=whom,
-        calm=CALM if "calm" in info.labels and len(info.corpora) == 1 else "",
+        calm=CALM if calm else "",
         seen=SEEN.format(whom=whom) if all_seen else NOT_SEEN,
         table=_table(info) + (f"\n\nNote: {note}." if note else ""),
         temperature=info.temperature,

@@ -40,16 +40,29 @@ def drop_copies(utterances: Sequence[Utterance], allow: bool) -> tuple[list[Utte
         UsageError: recordings that cannot be decoded, all listed.
     """
     contents = _contents(utterances)
-    same = [
-        (content, each.key if each.corpus in CORPORA else "")
-        for content, each in zip(contents, utterances, strict=True)
-    ]
-    first: dict[tuple[str, str], int] = {}
-    for i in sorted(range(len(utterances)), key=lambda i: utterances[i].name):
-        first.setdefault(same[i], i)
-    kept = [i for i in range(len(utterances)) if allow or first[same[i]] == i]
-    _tell(utterances, [first[one] for one in same], allow)
+    first = _firsts(utterances, contents)
+    kept = [i for i in range(len(utterances)) if allow or first[i] == i]
+    _tell(utterances, first, allow)
     return [utterances[i] for i in kept], [contents[i] for i in kept]
+
+
+def _firsts(utterances: Sequence[Utterance], contents: Sequence[str]) -> list[int]:
+    """What each is a copy of: the first by name of the same content, or itself."""
+    kept: dict[str, list[int]] = {}
+    first = list(range(len(utterances)))
+    for i in sorted(range(len(utterances)), key=lambda i: utterances[i].name):
+        others = kept.setdefault(contents[i], [])
+        copied = [j for j in others if not _two_takes(utterances[i], utterances[j])]
+        if copied:
+            first[i] = copied[0]
+        else:
+            others.append(i)
+    return first
+
+
+def _two_takes(one: Utterance, other: Utterance) -> bool:
+    """Whether a corpus with telling names calls the two by different ones."""
+    return one.corpus in CORPORA and one.corpus == other.corpus and one.key != other.key
 
 
 def _contents(utterances: Sequence[Utterance]) -> list[str]:

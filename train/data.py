@@ -9,7 +9,7 @@ from typing import Any
 from batch_ser.errors import UsageError
 from train.copies import drop_copies
 from train.corpora import CORPORA, KINDS, read_data
-from train.labels import in_order, parse_labels
+from train.labels import LabelChoice, in_order, parse_labels
 from train.utterances import Utterance
 
 
@@ -49,27 +49,49 @@ def labelled(data: Sequence[str], labels: str | None) -> list[Utterance]:
         raise UsageError(f"--data: expected KIND:PATH with KIND one of {', '.join(KINDS)}")
     choice = parse_labels(labels)
     utterances = read_data(data, choice.own_labels if choice else ())
-    if choice:
-        chosen = [
-            replace(each, label=choice.mapping[each.label])
-            for each in utterances
-            if each.label in choice.mapping
-        ]
-        if len(chosen) < len(utterances):
-            gone = in_order({u.label for u in utterances} - set(choice.mapping))
-            print(
-                f"--labels {labels}: {len(utterances) - len(chosen):,} of {len(utterances):,} "
-                f"recordings are left out ({', '.join(gone)})",
-                file=sys.stderr,
-            )
-        utterances = chosen
-    present = in_order({each.label for each in utterances})
+    unmatched = choice.unmatched({each.label for each in utterances}) if choice else ()
+    told = f"--labels {labels}: no recording is labelled {', '.join(unmatched)}"
+    chosen = _relabelled(utterances, choice, labels) if choice else utterances
+    present = in_order({each.label for each in chosen})
     if len(present) < 2:
         raise UsageError(
-            f"--data: found {len(utterances)} recordings with the labels "
+            f"--data: found {len(chosen)} recordings with the labels "
             f"{', '.join(present) or 'none'}; expected two labels or more"
+            + (f"; {told}" if unmatched else "")
         )
-    return utterances
+    if unmatched:
+        print(told, file=sys.stderr)
+    return chosen
+
+
+def _relabelled(
+    utterances: Sequence[Utterance], choice: LabelChoice, labels: str | None
+) -> list[Utterance]:
+    """The recordings whose label is chosen, under the chosen labels; the others are counted."""
+    chosen = [
+        replace(each, label=choice.mapping[each.label])
+        for each in utterances
+        if each.label in choice.mapping
+    ]
+    if len(chosen) < len(utterances):
+        gone = in_order({u.label for u in utterances} - set(choice.mapping))
+        print(
+            f"--labels {labels}: {len(utterances) - len(chosen):,} of {len(utterances):,} "
+            f"recordings are left out ({', '.join(gone)})",
+            file=sys.stderr,
+        )
+    return chosen
+
+
+def corpus_names(utterances: Sequence[Utterance]) -> list[str]:
+    """What checkpoints call the corpora of recordings: a title, or the name of the user's own."""
+    corpora = dict.fromkeys(each.corpus for each in utterances)
+    return [CORPORA[each].title if each in CORPORA else each for each in corpora]
+
+
+def is_called(name: str, corpus: str) -> bool:
+    """Whether a checkpoint's name of a corpus is this one's, or tells a part: `RAVDESS, speech`."""
+    return name == corpus or name.startswith(f"{corpus}, ")
 
 
 def about_corpora(utterances: Sequence[Utterance]) -> tuple[dict[str, Any], ...]:

@@ -54,7 +54,9 @@ def _stratified_two(
         names, counts = np.unique(labels, return_counts=True)
         least = f"{names[counts.argmin()]} with {counts.min()}" if len(names) else "none"
         raise UsageError(
-            f"--split: too few recordings to put every label on every side (the fewest: {least})"
+            f"--split: {len(rows)} recordings cannot be divided so that each of the {len(names)} "
+            f"labels is on both sides: one side would have {count}, and the rarest label is "
+            f"{least}; give larger shares, fewer --labels or more recordings"
         ) from error
     return one, two
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from batch_ser import SCORES_VERSION
 from batch_ser.audio import Samples
 from batch_ser.features import FrontEnd, front_end
+from batch_ser.segment import in_pieces
 from models.whisper import WhisperClassifier
 from train.augment import played
 from train.progress import every_s
@@ -62,12 +63,38 @@ def _embed_at(
     with tqdm(total=len(order), desc=f"features x{speed:g}", mininterval=every_s()) as bar:
         for first in range(0, len(order), BATCH):
             chosen = order[first : first + BATCH]
-            sounds = [heard(utterances[i]) for i in chosen]
-            with torch.inference_mode():
-                rows = network.embed(hear(sounds, torch.device("cpu"))).numpy()
+            rows = _embed_whole(network, hear, [heard(utterances[i]) for i in chosen])
             found |= dict(zip(chosen, rows, strict=True))
             bar.update(len(chosen))
     return np.stack([found[i] for i in range(len(order))])
+
+
+def _embed_whole(
+    network: WhisperClassifier, hear: FrontEnd, recordings: Sequence[Samples]
+) -> list[Embeddings]:
+    """Each recording's embedding (width,): the mean over pieces that the network takes.
+
+    A piece counts by its new samples, as in a job: the last one overlaps the one before.
+    """
+    most = round(network.max_input_s * network.rate_hz)
+    pieces: list[Samples] = []
+    owners: list[int] = []
+    new: list[int] = []
+    for owner, samples in enumerate(recordings):
+        spans = list(in_pieces(0, samples, most))
+        heard = [span.samples for span in spans if span.samples is not None]
+        pieces += heard or [samples]  # an empty segment is one empty piece
+        new += [span.end - span.start for span in spans] or [1]
+        owners += [owner] * (len(heard) or 1)
+    rows = []
+    with torch.inference_mode():
+        for first in range(0, len(pieces), BATCH):  # one long recording may have many
+            batch = hear(pieces[first : first + BATCH], torch.device("cpu"))
+            rows.append(network.embed(batch).numpy())
+    shares = np.array(new) / np.bincount(owners, new)[owners]
+    whole = np.zeros((len(recordings), rows[0].shape[1]), np.float32)
+    np.add.at(whole, owners, np.concatenate(rows) * shares[:, None].astype(np.float32))
+    return list(whole)
 
 
 def _digest(network: WhisperClassifier) -> str:

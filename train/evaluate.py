@@ -1,19 +1,31 @@
 """How good a checkpoint is on labelled recordings: figures, pictures and every prediction."""
 
-from dataclasses import dataclass
+import errno
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from batch_ser.errors import UsageError
+from models.checkpoint import CheckpointInfo
 from models.device import usable_device
-from models.loading import load_checkpoint
-from train.data import Data, read
-from train.evaluation import Predictions, predict, write_evaluation
+from models.loading import load_checkpoint, resolve
+from train.data import Data, corpus_names, is_called, read
+from train.evaluation import WRITTEN, check_labels, predict, write_evaluation
+from train.fold import CHECKPOINT
+from train.folder import CONFIG, SPLIT
 from train.labels import shared_name
 from train.report import as_text
 from train.run import NOT_INDEPENDENT
 from train.splits import make_split
+from train.utterances import Utterance
+
+EXPECTED_OUT = "expected a new folder, or one that an earlier evaluation wrote; give another --out"
 
 
 @dataclass(frozen=True)
@@ -30,47 +42,137 @@ class EvaluateConfig:
     device: str = "auto"
     allow_duplicates: bool = False
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: expected 0 or more")
+        if self.fold and not self.split:
+            raise UsageError(
+                f"--fold {self.fold}: found no --split; expected the split that has this fold, "
+                "as in --split saved:RUN/split.json"
+            )
+
 
 def evaluate(config: EvaluateConfig) -> str:
     """Score recordings whole and write `metrics.json`, `report.txt`, plots and predictions.
 
     Raises:
-        UsageError: the checkpoint, data or split cannot be used as given.
+        UsageError: the checkpoint, data, split or folder cannot be used as given.
     """
+    _check_out(config.out)
     checkpoint = load_checkpoint(config.model, usable_device(config.device))
     data = read(config.data, config.labels, config.allow_duplicates)
-    rows, independent = _rows(config, data)
-    found = _with_shared_names(predict(checkpoint, data.chosen(list(rows))))
+    judged = data.chosen(_rows(config, data))
+    check_labels(_shared_names(checkpoint.info.labels), judged)
+    _make(config.out)
+    found = predict(checkpoint, judged)
+    found = replace(found, labels=_shared_names(found.labels))
     about = {
         "checkpoint": f"{checkpoint.info.name} ({checkpoint.digest[:12]})",
         "data": ", ".join(config.data),
         "split": f"{config.split} {config.fold}".strip() or "all recordings",
-        "note": "" if independent else NOT_INDEPENDENT,
+        "note": _note(Path(resolve(config.model)), checkpoint.info, judged),
     }
     return as_text(write_evaluation(Path(config.out), found, about)) + f"\nwritten: {config.out}"
 
 
-def _rows(config: EvaluateConfig, data: Data) -> tuple[list[int], bool]:
-    """The recordings that are judged, and whether their speakers are promised to be new."""
+def _check_out(out: str) -> None:
+    """Refuse a folder with anything but an earlier evaluation: a training's figures lie in files
+    of the same names."""
+    if os.path.exists(out) and not os.path.isdir(out):
+        raise UsageError(f"--out {out}: found a file, {EXPECTED_OUT}")
+    try:
+        found = sorted(os.listdir(out)) if os.path.isdir(out) else []
+    except OSError as error:
+        raise _unusable(out, error) from error
+    run = next((name for name in (CONFIG, CHECKPOINT) if name in found), None)
+    if run:
+        raise UsageError(
+            f"--out {out}: found the folder of a training ({run}), whose held-out figures would be "
+            f"overwritten, {EXPECTED_OUT}"
+        )
+    strange = [name for name in found if name not in WRITTEN and not name.startswith(".")]
+    if strange:
+        raise UsageError(f"--out {out}: found {strange[0]}, no evaluation's file, {EXPECTED_OUT}")
+
+
+def _make(out: str) -> None:
+    """The folder, before the work whose result it shall hold."""
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _unusable(out, error) from error
+
+
+def _unusable(out: str, error: OSError) -> UsageError:
+    return UsageError(f"--out {out}: it cannot be written ({error.strerror}), {EXPECTED_OUT}")
+
+
+def _rows(config: EvaluateConfig, data: Data) -> list[int]:
+    """The recordings that are judged."""
     if not config.split:
-        return list(range(len(data.utterances))), True
+        return list(range(len(data.utterances)))
     split = make_split(config.split, data.utterances, data.contents, config.seed, valid_share=0.1)
     names = [fold.name for fold in split.folds]
+    if not names:
+        raise UsageError(
+            f"--split {config.split}: it has no test side; leave --split out to judge all "
+            "recordings"
+        )
     if config.fold and config.fold not in names:
         raise UsageError(f"--fold {config.fold}: expected one of {', '.join(names)}")
     if len(names) != 1 and not config.fold:
         raise UsageError(f"--split {config.split} has {len(names)} folds: give --fold, one of "
                          f"{', '.join(names)}")  # fmt: skip
     fold = split.folds[names.index(config.fold or names[0])]
-    return list(map(int, np.flatnonzero(fold.test))), fold.independent
+    return list(map(int, np.flatnonzero(fold.test)))
 
 
-def _with_shared_names(found: Predictions) -> Predictions:
+def _note(path: Path, info: CheckpointInfo, judged: Sequence[Utterance]) -> str:
+    """What the figures do not promise, as far as the checkpoint's training is known."""
+    names = {each.name for each in judged}
+    own = next((fold for fold in _unheard(path) if names <= set(fold["test"])), None)
+    if own:
+        return "" if own["independent"] else NOT_INDEPENDENT
+    trained = [str(each.get("name", "")) for each in info.corpora]
+    both = [name for name in corpus_names(judged) if any(is_called(e, name) for e in trained)]
+    if not both:
+        return ""
+    return (
+        f"the checkpoint was trained on recordings of {', '.join(both)}: those among these are "
+        "not held out"
+    )
+
+
+def _unheard(path: Path) -> list[dict[str, Any]]:
+    """Folds of a checkpoint's own training whose test side it has not heard.
+
+    A training of several folds ends with a checkpoint that has heard them all; those of the folds
+    lie in folders that tell their number.
+    """
+    beside = path.with_suffix(".run")  # of a training whose --out was the checkpoint
+    alone = _saved_folds(beside if beside.is_dir() else path.parent)
+    if len(alone) == 1:
+        return alone
+    number = re.match(r"(?:fold-)?([1-9]\d*)", path.parent.name)  # fold-2, or 2-ravdess-07
+    folds = _saved_folds(path.parent.parent) if number else []
+    return folds[int(number[1]) - 1 :][:1] if number else []
+
+
+def _saved_folds(folder: Path) -> list[dict[str, Any]]:
+    """The folds that a training wrote; none where there was no training."""
+    try:
+        folds: list[dict[str, Any]] = json.loads((folder / SPLIT).read_text())["folds"]
+        return [each for each in folds if {"name", "test", "independent"} <= each.keys()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []  # not ours: nothing is promised by it
+
+
+def _shared_names(labels: Sequence[str]) -> tuple[str, ...]:
     """A foreign checkpoint's labels (`ang`, `happiness`) under the shared names, where they are.
 
-    Two that share a name are left as they are.
+    Where two share a name, all are left as they are.
     """
-    names = [shared_name(label) or label for label in found.labels]
-    if len(set(names)) < len(names):
-        return found
-    return Predictions(found.utterances, tuple(names), found.probabilities, found.folds)
+    names = [shared_name(label) or label for label in labels]
+    return tuple(labels if len(set(names)) < len(names) else names)

@@ -15,12 +15,16 @@ from tqdm import tqdm
 from batch_ser.errors import UsageError
 from models.scoring import Checkpoint
 from train import metrics, plots
+from train.labels import preset_of
 from train.progress import every_s
 from train.report import as_text
 from train.store import load_utterance
 from train.utterances import Utterance
 
 AT_ONCE = 64  # recordings that are held in memory
+WRITTEN = (
+    "metrics.json", "report.txt", "confusion.png", "reliability.png", "predictions.parquet",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,8 @@ class Predictions:
         Raises:
             UsageError: fewer than two labels are shared.
         """
-        present = {each.label for each in self.utterances}
-        columns = [i for i, label in enumerate(self.labels) if label in present]
-        if len(columns) < 2:
-            raise UsageError(
-                f"the checkpoint knows {', '.join(self.labels)}; the recordings are labelled "
-                f"{', '.join(sorted(present))}: fewer than two labels are shared"
-            )
-        return self._of(columns)
+        present = check_labels(self.labels, self.utterances)
+        return self._of([i for i, label in enumerate(self.labels) if label in present])
 
     def _of(self, columns: Sequence[int]) -> "Predictions":
         """Some of the labels, and the recordings that carry one of them."""
@@ -85,6 +83,28 @@ class Predictions:
     def scores(self) -> dict[str, float]:
         """UAR, accuracy and macro F1."""
         return metrics.scores(self.truth, self.predicted())
+
+
+def check_labels(labels: Sequence[str], utterances: Sequence[Utterance]) -> set[str]:
+    """The labels of recordings, of which a checkpoint with `labels` must know two.
+
+    Raises:
+        UsageError: it knows fewer.
+    """
+    present = {each.label for each in utterances}
+    if len(present & set(labels)) > 1:
+        return present
+    preset = preset_of(labels)
+    if present <= set(labels):
+        remedy = "give recordings of two labels or more"
+    elif preset:
+        remedy = f"give --labels {preset}, which the checkpoint's labels are"
+    else:
+        remedy = "give --labels with its names, as in --labels NAME=LABEL+LABEL,NAME=LABEL"
+    raise UsageError(
+        f"the checkpoint knows {', '.join(labels)}; the recordings are labelled "
+        f"{', '.join(sorted(present))}: fewer than two labels are shared; {remedy}"
+    )
 
 
 def predict(checkpoint: Checkpoint, utterances: Sequence[Utterance], fold: str = "") -> Predictions:
@@ -116,13 +136,20 @@ def measure(predictions: Predictions, mine: Predictions) -> dict[str, Any]:
         "labels": list(mine.labels),
         "left_out": _left_out(predictions, mine),
         "headline": metrics.headline(numbers, mine.probabilities.astype(np.float64), units),
-        "interval": f"bootstrap, 95 %, over {'speakers' if known else 'recordings'}",
+        "interval": _interval("speaker" if known else "recording", len(set(units))),
         "by_label": metrics.by_label(truth, predicted, mine.labels),
         "macro_f1_by_sex": metrics.by_group(truth, predicted, sexes, "macro F1"),
         "uar_by_speaker": by_speaker,
         "uar_over_speakers": metrics.spread(list(by_speaker.values())) if by_speaker else None,
         "by_fold": _by_fold(mine),
     }
+
+
+def _interval(unit: str, count: int) -> str:
+    """How the intervals were taken, or why there are none."""
+    if count < 2:
+        return f"no intervals: the bootstrap draws {unit}s, and there is a single one"
+    return f"bootstrap, 95 %, over {unit}s"
 
 
 def _left_out(predictions: Predictions, mine: Predictions) -> dict[str, Any]:
@@ -148,7 +175,7 @@ def _by_fold(mine: Predictions) -> dict[str, dict[str, float]]:
 def write_evaluation(
     folder: Path, predictions: Predictions, about: dict[str, Any], every_label: bool = False
 ) -> dict[str, Any]:
-    """Write `metrics.json`, `report.txt`, plots and `predictions.parquet`; give the metrics.
+    """Write the files of `WRITTEN`; give the metrics.
 
     A network is judged among the labels that the recordings have, unless with `every_label`: on
     held-out recordings of its own corpus it must do without that help.

@@ -4,6 +4,7 @@ Everything random comes from the seed and the epoch's number alone, so that a tr
 interrupted repeats, bit for bit on a CPU, the one that was not.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from batch_ser.errors import UsageError
 from batch_ser.features import Features, pad
 from models.device import has_bfloat16
 from models.network import Network
@@ -50,11 +52,12 @@ class Task:
 
     def view(self, number: int) -> Kept:
         if number not in self.views:
-            if self.recipe.views == 0:  # a new one each epoch: the last one goes
+            passing = self.recipe.views == 0  # a new one each epoch: the last one goes
+            if passing:
                 for old in self.views.values():
                     old.remove()
                 self.views.clear()
-            self.views[number] = self.store.view(number)
+            self.views[number] = self.store.view(number, passing)
         return self.views[number]
 
 
@@ -134,11 +137,25 @@ def _epoch(
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         optimiser.step()
         schedule.step_done()
-        losses += loss.item() * len(targets)
+        losses += _finite(loss.item(), number, recipe) * len(targets)
         right += float((logits.argmax(1) == targets.argmax(1)).sum())
         seen += len(targets)
         bar.update()
     return losses / seen, right / seen
+
+
+def _finite(value: float, epoch: int, recipe: Recipe) -> float:
+    """A loss that is a number.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not math.isfinite(value):
+        raise UsageError(
+            f"epoch {epoch}: the loss is {value}: the training diverged; give a lower "
+            f"--set learning_rate (it is {recipe.learning_rate:g})"
+        )
+    return value
 
 
 def _class_weights(task: Task) -> torch.Tensor:
@@ -212,7 +229,9 @@ def _told(
     figures = scores(list(names[truth]), list(names[judged.argmax(1)]))
     return Epoch(
         number, rate, loss, accuracy,
-        valid_loss=float(-judged[np.arange(len(truth)), truth].mean()),
+        valid_loss=_finite(
+            float(-judged[np.arange(len(truth)), truth].mean()), number, task.recipe
+        ),
         valid_accuracy=figures["WA"], valid_uar=figures["UAR"],
         valid_macro_f1=figures["macro F1"], seconds=seconds,
     )  # fmt: skip

@@ -41,6 +41,7 @@ class Study:
     seed: int
     device: torch.device
     cache: Path  # of features
+    scratch: Path  # goes with the training
 
 
 def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointInfo:
@@ -69,7 +70,7 @@ def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -
     targets = np.array([numbers.get(each.label, -1) for each in data.utterances])
     return Task(
         recipe=recipe,
-        store=Store(network, recipe, data.utterances, data.contents, study.cache),
+        store=Store(network, recipe, data.utterances, data.contents, study.cache, study.scratch),
         targets=targets,
         possible=_possible(data, labels),
         labels=labels,

@@ -63,8 +63,10 @@ class Division:
     def sided(self, name: str, test: Mask, independent: bool, pool: Mask | None = None) -> Fold:
         """A fold from its test side: a part of the rest becomes the valid side."""
         rest = ~test if pool is None else pool & ~test
-        groups = self.speakers if independent else self.groups
-        valid = carve_valid(rest, self.labels, groups, independent, self.valid_share, self.seed)
+        names = {each.speaker for each in self.utterances}
+        whole = independent and "" not in names  # corpora are apart without speakers, too
+        groups = self.speakers if whole else self.groups
+        valid = carve_valid(rest, self.labels, groups, whole, self.valid_share, self.seed)
         return Fold(name, rest & ~valid, valid, test, independent)
 
 

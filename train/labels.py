@@ -57,11 +57,34 @@ class LabelChoice:
 
     names: tuple[str, ...]
     mapping: dict[str, str]  # label of the data -> chosen label; a label that is not here is left
+    preset: bool = False  # chosen by a preset's name
 
     @property
     def own_labels(self) -> tuple[str, ...]:
         """Labels of the data that are none of the shared ones."""
         return in_order(set(self.mapping) - set(SHARED))
+
+    def unmatched(self, present: Collection[str]) -> tuple[str, ...]:
+        """What was chosen and no recording has, where `present` are the labels of the data.
+
+        Of a preset only its targets count: it names every label that could become one of them.
+        """
+        if not self.preset:
+            return in_order(set(self.mapping) - set(present))
+        found = {self.mapping[label] for label in present if label in self.mapping}
+        return in_order(set(self.names) - found)
+
+
+def preset_of(labels: Iterable[str]) -> str | None:
+    """The preset that has these labels, if one has."""
+    wanted = set(labels)
+    return next((name for name in PRESETS if set(_known(name).names) == wanted), None)
+
+
+def _known(preset: str) -> LabelChoice:
+    choice = parse_labels(preset)
+    assert choice
+    return choice
 
 
 def parse_labels(text: str | None) -> LabelChoice | None:
@@ -90,7 +113,7 @@ def parse_labels(text: str | None) -> LabelChoice | None:
             mapping[source] = target
     if len(names) < 2:
         raise _wrong(text, f"only the label {names[0]}")
-    return LabelChoice(in_order(names), mapping)
+    return LabelChoice(in_order(names), mapping, text.strip() in PRESETS)
 
 
 def _target(text: str, part: str) -> tuple[str, list[str]]:

@@ -5,6 +5,7 @@ more epochs and views.
 """
 
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,10 @@ CHOICES = {
     "crop": ("random", "centre", "start"),
     "precision": ("float32", "mixed"),
 }
+POSITIVE = (
+    "epochs", "batch_size", "patience", "learning_rate", "pretrained_rate", "regularisation",
+    "max_iterations", "clip", "crop_s",
+)  # fmt: skip
 TYPES: dict[Any, str] = {  # as `--set` takes them
     str: "a word", int: "a whole number", float: "a number", bool: "true or false",
     tuple: "numbers such as [1, 2]", dict: "an object such as {}", types.NoneType: "none",
@@ -71,15 +76,21 @@ class Recipe:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise UsageError(f"{name}={getattr(self, name)}: expected {' or '.join(known)}")
-        for name in ("epochs", "batch_size", "patience", "learning_rate", "regularisation"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name}={getattr(self, name)}: expected more than 0")
+        for name in POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"{name}={value}: expected more than 0")
+        for name in ("weight_decay", "plateau_patience"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name}={getattr(self, name)}: expected 0 or more")
+        if not 0 <= self.warm_up <= 1:
+            raise UsageError(f"warm_up={self.warm_up}: expected a share from 0 to 1")
         if not 0 < self.valid_share < 1 or not 0 <= self.label_smoothing < 1:
             raise UsageError("valid_share and label_smoothing: expected shares between 0 and 1")
         if self.views < 0 or not all(0.1 <= speed <= 10 for speed in self.speeds):
             raise UsageError("views: expected 0 or more; speeds: expected 0.1 to 10")
-        if not self.speeds or not (self.crop_s is None or self.crop_s > 0):
-            raise UsageError("speeds: expected one or more; crop_s: expected more than 0, or none")
+        if not self.speeds:
+            raise UsageError("speeds: expected one or more")
 
     def stored(self) -> dict[str, Any]:
         """Every field, as a checkpoint and `config.json` keep it."""
@@ -122,8 +133,9 @@ RECIPES: dict[str, Recipe] = {
         Recipe(  # the frozen encoder with a layer of its own, and many views
             "whisper-mlp", "whisper",
             {"taps": [1, 2, 3, 4], "hidden": 512, "hidden_dropout": 0.2, "dropout": 0.5},
-            {"level": -4.3}, epochs=40, batch_size=64, weight_decay=0.05, label_smoothing=0.1,
-            patience=40, views=7, augment=Augment(probability=1.0, speed=0.2, mixup=0.4),
+            {"level": -4.3}, epochs=80, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
+            label_smoothing=0.1, patience=80, views=7,
+            augment=Augment(probability=1.0, speed=0.2, mixup=0.4),
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},

@@ -1,11 +1,8 @@
 """One training: data, split, a network for each fold, figures, the checkpoint, its card."""
 
 import json
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from batch_ser.errors import UsageError
+from batch_ser.errors import CheckpointError, UsageError
+from batch_ser.features import front_end
 from models.architectures import build
 from models.checkpoint import read_info, read_weights, save_checkpoint
 from models.device import usable_device
@@ -21,16 +19,15 @@ from models.loading import load_checkpoint
 from train import metrics
 from train.card import card
 from train.corpora import overview
-from train.data import Data, labelled, read
+from train.data import labelled, read
 from train.evaluation import Predictions, predict, write_evaluation
 from train.fold import CHECKPOINT, Study, train_fold, versions
+from train.folder import SPLIT, SUFFIX, claim, digest_of, fold_folders
 from train.folds import Fold
 from train.recipes import Recipe, as_text, find_recipe
 from train.splits import Split, default_split, everything, make_split
+from train.start import new_network
 
-SUFFIX = ".safetensors"
-CONFIG, SPLIT = "config.json", "split.json"
-FREE = ("out", "cache", "restart", "figures_only")  # may change when a training goes on
 NOT_INDEPENDENT = "the test speakers were also heard in training: the figures are for known voices"
 
 
@@ -107,11 +104,21 @@ def train(config: TrainConfig) -> str:
     split = make_split(
         text, data.utterances, data.contents, config.seed, recipe.valid_share, config.allow_leak
     )
-    _claim(folder, config, recipe, data)
+    _rehearse(recipe, config, len({each.label for each in data.utterances}))
+    content = {
+        "training": asdict(config),
+        "recipe": recipe.stored(),
+        "recordings": {"count": len(data.utterances), "digest": data.digest()},
+        "init": digest_of(config.init),
+        "versions": versions(),
+    }
+    claim(folder, config.out or "", content, config.restart)
     split.save(folder / SPLIT, data.utterances)
-    with _cache(config.cache) as cache, torch.random.fork_rng():
-        study = Study(data, recipe, config.init, config.seed, device, cache)
-        found = [_fold(study, fold, _folder_of(folder, split, fold)) for fold in split.folds]
+    with tempfile.TemporaryDirectory(prefix="batch-ser-") as own, torch.random.fork_rng():
+        cache = Path(config.cache or own)
+        study = Study(data, recipe, config.init, config.seed, device, cache, Path(own))
+        folders = fold_folders(folder, split)
+        found = [_fold(study, *each) for each in zip(split.folds, folders, strict=True)]
         lines = _figures(folder, split, found, config) if found else []
         asked = len(split.folds) != 1 and not config.figures_only
         if asked and not (folder / CHECKPOINT).exists():
@@ -122,67 +129,29 @@ def train(config: TrainConfig) -> str:
     return "\n".join([*lines, f"written: {folder}"])
 
 
-def _claim(folder: Path, config: TrainConfig, recipe: Recipe, data: Data) -> None:
-    """Take the run's folder; one with another training in it is refused.
+def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> None:
+    """Build the network and let it hear a second of silence, before anything is written.
 
     Raises:
-        UsageError: the folder holds something else.
+        UsageError: settings of the recipe contradict each other, or `--cache` is no folder.
+        CheckpointError: settings or weights do not fit the architecture.
     """
-    content = {
-        "training": asdict(config),
-        "recipe": recipe.stored(),
-        "recordings": {"count": len(data.utterances), "digest": data.digest()},
-        "versions": versions(),
-    }
-    path = folder / CONFIG
-    if config.restart and path.exists():
-        shutil.rmtree(folder)
-    if path.exists():
-        changed = _changed(json.loads(path.read_text()), json.loads(json.dumps(content)))
-        if changed:
-            raise UsageError(
-                f"--out {config.out}: {folder} holds a training with other settings "
-                f"({', '.join(changed)}); give another --out, or --restart to begin again"
-            )
-    elif folder.exists() and (folder.is_file() or any(folder.iterdir())):
-        raise UsageError(
-            f"--out {config.out}: {folder} is not the folder of a training; expected a new one, "
-            "or one that an earlier training wrote"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _changed(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs, of everything that a training's result depends on."""
-    fields = [
-        (part, key)
-        for part in ("training", "recipe", "recordings")
-        for key in now[part]
-        if not (part == "training" and key in FREE)
-    ]
-    changed = [
-        "recordings" if part == "recordings" else key
-        for part, key in fields
-        if earlier.get(part, {}).get(key) != now[part][key]
-    ]
-    return list(dict.fromkeys(changed))
-
-
-@contextmanager
-def _cache(folder: str | None) -> Iterator[Path]:
-    """Where features are kept: the user's folder, or one that goes with the training."""
-    if folder:
-        yield Path(folder)
-        return
-    with tempfile.TemporaryDirectory(prefix="batch-ser-") as own:
-        yield Path(own)
-
-
-def _folder_of(folder: Path, split: Split, fold: Fold) -> Path:
-    if len(split.folds) == 1:
-        return folder
-    return folder / fold.name.replace(" ", "-").replace("/", "-")
+    if config.cache and Path(config.cache).is_file():
+        raise UsageError(f"--cache {config.cache}: found a file, expected a folder")
+    network = new_network(recipe, labels, config.init, config.seed).eval()
+    asked = recipe.front_end
+    if asked.get("rate_hz", network.rate_hz) != network.rate_hz:
+        raise UsageError(f"front_end.rate_hz: {recipe.architecture} hears {network.rate_hz} Hz")
+    try:
+        if float(asked.get("length_s", 0)) > network.max_input_s:
+            raise ValueError(f"length_s: expected at most {network.max_input_s:g}")
+        hear = front_end(network.front_end, dict(network.front_end_settings) | asked)
+        silence = np.zeros(network.rate_hz, np.float32)
+        with torch.inference_mode():
+            network(hear([silence], torch.device("cpu")))
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        told = str(error).strip().splitlines()[0]
+        raise UsageError(f"front_end={asked} does not fit {recipe.architecture}: {told}") from error
 
 
 def _fold(study: Study, fold: Fold, folder: Path) -> Predictions:
@@ -191,7 +160,10 @@ def _fold(study: Study, fold: Fold, folder: Path) -> Predictions:
         print(f"{fold.name}: {fold.train.sum()} train, {fold.valid.sum()} valid, "
               f"{fold.test.sum()} test", file=sys.stderr)  # fmt: skip
         train_fold(study, fold, folder, folder.name)
-    checkpoint = load_checkpoint(folder / CHECKPOINT, study.device.type)
+    try:
+        checkpoint = load_checkpoint(folder / CHECKPOINT, study.device.type)
+    except CheckpointError as error:
+        raise UsageError(f"{error}; delete it and train again, or --restart") from error
     test = study.data.chosen(list(np.flatnonzero(fold.test)))
     found = predict(checkpoint, test, fold.name)
     print(metrics.as_line(fold.name, found.known().scores()), file=sys.stderr)
@@ -215,8 +187,8 @@ def _figures(
             together += one
         write_evaluation(folder, together, about, every_label=True)
     else:
-        for fold, one in zip(split.folds, found, strict=True):
-            write_evaluation(_folder_of(folder, split, fold), one, about, every_label=True)
+        for own, one in zip(fold_folders(folder, split), found, strict=True):
+            write_evaluation(own, one, about, every_label=True)
     if len(found) > 1:
         figures["mean"] = metrics.mean_scores(list(figures.values()))
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")

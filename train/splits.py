@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from batch_ser.errors import UsageError
 from train.folds import MAKERS, Division, Fold
@@ -67,7 +69,9 @@ def make_split(
     kind, _, rest = text.partition(":")
     if kind not in MAKERS:
         raise UsageError(f"--split {text}: expected {FORMS}")
-    groups = [str(number) for number in range(len(contents))] if allow_leak else list(contents)
+    groups = list(map(str, range(len(contents))))
+    if not allow_leak:
+        groups = _together(utterances, contents)
     data = Division(utterances, groups, seed, valid_share, text)
     folds = tuple(MAKERS[kind](data, rest))
     for fold in folds:
@@ -75,11 +79,20 @@ def make_split(
     return Split(text, seed, folds)
 
 
+def _together(utterances: Sequence[Utterance], contents: Sequence[str]) -> list[str]:
+    """A group for each recording: copies, and segments of one file, which may overlap."""
+    files = np.unique([str(each.path) for each in utterances], return_inverse=True)[1]
+    same = np.unique(np.array(contents), return_inverse=True)[1]
+    count = len(utterances)
+    links = coo_array((np.ones(count), (files, same + count)), shape=(2 * count, 2 * count))
+    return [str(each) for each in connected_components(links, directed=False)[1][files]]
+
+
 def everything(
     utterances: Sequence[Utterance], contents: Sequence[str], seed: int, share: float
 ) -> Fold:
     """The fold of a checkpoint that ships: all recordings but the valid side train."""
-    data = Division(utterances, contents, seed, share, "none")
+    data = Division(utterances, _together(utterances, contents), seed, share, "none")
     speakers = {each.speaker for each in utterances}
     independent = "" not in speakers and len(speakers) > 2
     nothing: NDArray[np.bool_] = np.zeros(len(utterances), np.bool_)
@@ -93,6 +106,18 @@ def _check(fold: Fold, data: Division, allow_leak: bool, contents: Sequence[str]
         if not mask.any():
             raise UsageError(f"--split {data.text}: {fold.name} has no recordings in {side}")
     labels = np.array(data.labels)
+    heard = set(labels[fold.train])
+    if len(heard) < 2:
+        raise UsageError(
+            f"--split {data.text}: all recordings that {fold.name} trains on are labelled "
+            f"{heard.pop()}; expected two labels or more"
+        )
+    if not np.isin(labels[fold.valid], labels[fold.train]).any():
+        raise UsageError(
+            f"--split {data.text}: {fold.name} is steered by recordings labelled "
+            f"{', '.join(sorted(set(labels[fold.valid])))}, which no recording in train is; "
+            "give another --seed or split"
+        )
     if not np.isin(labels[fold.test], labels[fold.train]).any():
         raise UsageError(
             f"--split {data.text}: {fold.name} is tested on {', '.join(set(labels[fold.test]))}, "
@@ -100,7 +125,9 @@ def _check(fold: Fold, data: Division, allow_leak: bool, contents: Sequence[str]
         )
     ids = {"a copy of a recording": list(contents)} if not allow_leak else {}
     if fold.independent:
-        ids["a speaker"] = data.speakers
+        ids["a speaker"] = [
+            one.speaker or f"unknown {row}" for row, one in enumerate(data.utterances)
+        ]
     for what, each in ids.items():
         values = np.array(each)
         shared = set(values[fold.train | fold.valid]) & set(values[fold.test])

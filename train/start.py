@@ -6,9 +6,9 @@ import torch
 
 from batch_ser.errors import CheckpointError, UsageError
 from models.architectures import build
-from models.ast import AST, load_pretrained, settings_of
+from models.ast import AST, check_sizes, load_pretrained, settings_of
 from models.checkpoint import read_weights
-from models.directory import read_directory
+from models.directory import in_short, of_head, read_directory
 from models.hf import HFNet, network_of
 from models.network import Network
 from models.whisper import WhisperClassifier
@@ -29,6 +29,7 @@ def new_network(recipe: Recipe, labels: int, init: str | None, seed: int) -> Net
         return _from_directory(labels, init)
     if name == "ast" and init:
         directory = read_directory(Path(init))
+        check_sizes(directory, recipe.settings)
         network = build("ast", labels, settings_of(directory) | recipe.settings)
         assert isinstance(network, AST)
         load_pretrained(network, Path(init))
@@ -54,9 +55,11 @@ def _from_directory(labels: int, init: str | None) -> HFNet:
         for name, tensor in directory.weights(with_head=False).items()
         if name in state and state[name].shape == tensor.shape
     }
-    head = [name for name in state if name not in fits]
-    if any(name.startswith(f"{network.model.base_model_prefix}.") for name in head):
-        raise CheckpointError(f"--init {init}: its weights do not fit its config.json ({head[0]})")
+    lacking = [name for name in state if name not in fits and not of_head(name)]
+    if lacking:
+        raise CheckpointError(
+            f"--init {init}: its weights do not fit its config.json ({lacking[0]})"
+        )
     network.model.load_state_dict(fits, strict=False)
     return network
 
@@ -66,12 +69,20 @@ def _load_encoder(network: WhisperClassifier, init: str | None) -> None:
     path = (
         Path(init) if init else shared_folder() / "weights" / "whisper_tiny_en_encoder.safetensors"
     )
+    expected = "the encoder of Whisper tiny.en (Hugging Face names)"
+    if path.is_dir():
+        raise CheckpointError(
+            f"--init {path}: found a folder, expected a safetensors file with {expected}"
+        )
     if not path.is_file():
         raise CheckpointError(
-            f"there are no weights at {path}: set BATCH_SER_SHARED, or give --init FILE with the "
-            "encoder of Whisper tiny.en (Hugging Face names)"
+            f"there are no weights at {path}: set BATCH_SER_SHARED, or give --init FILE with "
+            f"{expected}"
         )
     try:
         network.encoder.load_state_dict(read_weights(path))
     except RuntimeError as error:
-        raise CheckpointError(f"--init {path}: not the weights of this encoder: {error}") from error
+        raise CheckpointError(
+            f"--init {path}: not the weights of this encoder, expected {expected} or another of "
+            f"the sizes in the recipe's settings: {in_short(error)}"
+        ) from error

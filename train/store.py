@@ -63,12 +63,14 @@ class Store:
         utterances: Sequence[Utterance],
         contents: Sequence[str],
         folder: Path,
+        scratch: Path | None = None,  # for what is not kept; none: the same folder
     ) -> None:
         self._network = network.eval()
         self._recipe = recipe
         self._utterances = utterances
         self._contents = contents
         self._folder = folder
+        self._scratch = scratch or folder
         settings = dict(network.front_end_settings) | recipe.front_end
         self._front_end: FrontEnd = front_end(network.front_end, settings)
         self._most = round(network.max_input_s * network.rate_hz)
@@ -76,15 +78,20 @@ class Store:
         self._crop = round(crop_s * network.rate_hz)
         self._key = repr((SCORES_VERSION, network.front_end, settings, _frozen_digest(network)))
 
-    def view(self, number: int) -> Kept:
-        """One version of every recording: the first as it is, later ones augmented, cropped."""
+    def view(self, number: int, passing: bool = False) -> Kept:
+        """One version of every recording: the first as it is, later ones augmented, cropped.
+
+        One in `passing` is not kept for others.
+        """
 
         def heard(samples: Samples, recording: int) -> Sequence[Samples]:
             return [self._changed(samples, recording, number)]
 
         recipe = self._recipe
         augment = recipe.augment.of_samples() if number else recipe.augment.pad
-        return self._keep(f"view {number}", repr((number, recipe.crop, self._crop, augment)), heard)
+        what = repr((number, recipe.crop, self._crop, augment))
+        folder = self._scratch if passing else self._folder
+        return self._keep(f"view {number}", what, heard, folder)
 
     def picture(self, recording: int, number: int) -> torch.Tensor:
         """What the front end makes of a view of one recording (bands, frames)."""
@@ -106,23 +113,21 @@ class Store:
             spans = in_pieces(0, samples, self._most)
             return [span.samples for span in spans if span.samples is not None]
 
-        return self._keep("pieces", f"pieces {self._most}", heard)
+        return self._keep("pieces", f"pieces {self._most}", heard, self._folder)
 
-    def _keep(self, title: str, what: str, heard: Heard) -> Kept:
+    def _keep(self, title: str, what: str, heard: Heard, folder: Path) -> Kept:
         whole = "\n".join([self._key, what, *self._contents])
-        path = self._folder / hashlib.sha256(whole.encode()).hexdigest()[:32]
-        index = path.with_suffix(".npy")
-        if not index.exists():
-            self._write(title, path.with_suffix(".f32"), index, heard)
+        path = folder / hashlib.sha256(whole.encode()).hexdigest()[:32]
+        files = index, data = path.with_suffix(".npy"), path.with_suffix(".f32")
+        if not _complete(index, data):
+            self._write(title, data, index, heard)
         table = np.load(index)
-        bands = int(table[0, 3])
-        frames = np.memmap(path.with_suffix(".f32"), np.float32, "r").reshape(-1, bands)
-        files = (index, path.with_suffix(".f32"))
+        frames = np.memmap(data, np.float32, "r").reshape(-1, int(table[0, 3]))
         return Kept(frames, table[:, 0], table[:, 1], table[:, 2], files)
 
     def _write(self, title: str, data: Path, index: Path, heard: Heard) -> None:
         """Compute and write; the index is written last and makes it complete."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        data.parent.mkdir(parents=True, exist_ok=True)
         rows: list[tuple[int, int, int, int]] = []
         end = 0
         partial = data.with_name(f"{data.name}.{os.getpid()}")
@@ -156,6 +161,15 @@ class Store:
             yield from tqdm(
                 done, f"features, {title}", len(self._utterances), mininterval=every_s()
             )
+
+
+def _complete(index: Path, data: Path) -> bool:
+    """Whether both files are there, and whole: a disk may have been full."""
+    try:
+        table = np.load(index)
+        return data.stat().st_size == 4 * int(table[-1, 0]) * int(table[0, 3])
+    except (OSError, ValueError, EOFError, IndexError):
+        return False
 
 
 def load_utterance(utterance: Utterance, rate_hz: int) -> Samples:

@@ -8,8 +8,8 @@ import soundfile
 
 from batch_ser.audio import Recording
 from batch_ser.errors import FileError, Reason, UsageError
+from batch_ser.inputs import AUDIO_SUFFIXES
 
-AUDIO_SUFFIXES = frozenset((".wav", ".flac", ".opus", ".mp3", ".ogg", ".aiff", ".aif", ".au"))
 MOST_LISTED = 50  # faults in one message
 UNKNOWN_FRAMES = 2**62  # libsndfile's word for a header that states no length is larger
 
