@@ -13,7 +13,7 @@ it. In the European Union, inferring the emotions of employees at work is prohib
 ACTED = "It was trained on acted speech in a studio. "
 
 SEEN = """\
-This file was trained on all the recordings below. The figures are those of the same
+This file was trained on {which} below. The figures are those of the same
 recipe on {whom} that its training had not heard: expect them of new {whom} recorded
 in the same way. Other recording conditions and languages do worse."""
 
@@ -73,6 +73,8 @@ def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
     )
     acted = all(each["source"] != "the user" for each in info.corpora)
     whom = "recordings" if note else "speakers"
+    linear = info.recipe.get("fit") == "linear"  # which needs no valid side
+    which = "all the recordings" if linear else "the recordings, but some that only steered it,"
     return CARD.format(
         name=info.name,
         labels=", ".join(info.labels),
@@ -86,7 +88,7 @@ def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
         not_for=NOT_FOR.format(acted=ACTED if acted else ""),
         whom=whom,
         calm=CALM if calm else "",
-        seen=SEEN.format(whom=whom) if all_seen else NOT_SEEN,
+        seen=SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN,
         table=_table(info) + (f"\n\nNote: {note}." if note else ""),
         temperature=info.temperature,
         corpora="\n".join(corpora),

@@ -134,7 +134,7 @@ RECIPES: dict[str, Recipe] = {
             "whisper-mlp", "whisper",
             {"taps": [1, 2, 3, 4], "hidden": 512, "hidden_dropout": 0.2, "dropout": 0.5},
             {"level": -4.3}, epochs=80, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
-            label_smoothing=0.1, patience=80, views=7,
+            label_smoothing=0.1, monitor="loss", patience=80, views=7,
             augment=Augment(probability=1.0, speed=0.2, mixup=0.4),
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
