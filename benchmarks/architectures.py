@@ -141,7 +141,9 @@ of some folds are not comparable with the mean of six. "Not yet": `make study` g
 and TurEV-DB: the checkpoint of fold 1 on all their recordings, shared labels only (five and
 four), other languages; chance is 20 and 25. Claims are the ancestors' own: AST's is for the base
 size pretrained on AudioSet, which cannot be had here; VGG's is for six classes of RAVDESS with
-CREMA-D, and not comparable.""".strip()
+CREMA-D, and not comparable. The hidden layer's learning rate and epochs were chosen among seven
+settings by five-fold cross-validation over the same recordings (91.7 there, 88.8 for a regression
+on the same views), the rest beforehand.""".strip()
 
 
 def only(recipes: Sequence[str]) -> None:
