@@ -73,7 +73,7 @@ def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
     )
     acted = all(each["source"] != "the user" for each in info.corpora)
     whom = "recordings" if note else "speakers"
-    linear = info.recipe.get("fit") == "linear"  # which needs no valid side
+    linear = info.recipe.get("fit", "linear") == "linear"  # needs no valid side; once the only kind
     which = "all the recordings" if linear else "the recordings, but some that only steered it,"
     return CARD.format(
         name=info.name,
