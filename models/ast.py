@@ -2,7 +2,8 @@
 
 Fine-tuned from a local Hugging Face directory (its configuration, weights, mean and deviation) or
 trained from scratch. Between the encoder and its head stands a dropout. The base size has 87 M
-parameters and always works on 10.24 s: a smaller `max_length` is the lever where that is too slow.
+parameters and always works on 10.24 s; where that is too slow, train a smaller `max_length` from
+scratch.
 
 Source: Gong et al. 2021, AST: Audio Spectrogram Transformer.
 """

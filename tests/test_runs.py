@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from trainings import training
 
 from batch_ser.errors import UsageError
-from train.folder import WRITTEN, digest_of, fold_folders
+from train.folder import WRITTEN, digest_of, fold_folders, fold_number
 from train.folds import Fold
 from train.run import TrainConfig, train
 from train.splits import Split
@@ -121,10 +121,15 @@ def test_beginning_again_deletes_what_a_training_wrote_and_nothing_else(
     out = tmp_path / "run"
     train(training(tree, out, split="speakers:2"))
     (out / "fold-1" / "notes.txt").write_text("mine")
+    others = [out / "pictures" / "metrics.json", out / "fold-9" / "config.json"]
+    for each in others:  # not a fold's folder, and a training of its own
+        each.parent.mkdir()
+        each.write_text("{}")
     stale = out / "fold-2" / "checkpoint.safetensors"
     before = stale.read_bytes()
     train(training(tree, out, split="speakers:2", seed=1, restart=True))
     assert (out / "fold-1" / "notes.txt").read_text() == "mine"
+    assert all(each.exists() for each in others)
     assert stale.read_bytes() != before
 
 
@@ -147,6 +152,7 @@ def test_folds_named_after_speakers_have_folders_of_their_own() -> None:
     folds = tuple(Fold(name, side, side, side, True) for name in names)
     found = fold_folders(folder, Split("loso", 0, folds))
     assert len({str(each) for each in found}) == len(names)
+    assert [fold_number(each) for each in found] == list(range(1, len(names) + 1))
     for each in found:
         assert each.parent == folder
         assert each.name not in WRITTEN | {"..", "."}

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from models.loading import load_checkpoint, resolve
 from train.data import Data, corpus_names, is_called, read
 from train.evaluation import WRITTEN, check_labels, predict, write_evaluation
 from train.fold import CHECKPOINT
-from train.folder import CONFIG, SPLIT
+from train.folder import CONFIG, SPLIT, fold_number
 from train.labels import shared_name
 from train.report import as_text
 from train.run import NOT_INDEPENDENT
@@ -155,9 +154,8 @@ def _unheard(path: Path) -> list[dict[str, Any]]:
     alone = _saved_folds(beside if beside.is_dir() else path.parent)
     if len(alone) == 1:
         return alone
-    number = re.match(r"(?:fold-)?([1-9]\d*)", path.parent.name)  # fold-2, or 2-ravdess-07
-    folds = _saved_folds(path.parent.parent) if number else []
-    return folds[int(number[1]) - 1 :][:1] if number else []
+    number = fold_number(path.parent)
+    return _saved_folds(path.parent.parent)[number - 1 : number] if number else []
 
 
 def _saved_folds(folder: Path) -> list[dict[str, Any]]:

@@ -216,7 +216,8 @@ def judge(network: Network, task: Task, rows: NDArray[np.int64]) -> NDArray[np.f
         found = torch.softmax(network.upper(batch).double(), dim=1).cpu().numpy()
         np.add.at(total, kept.owners[numbers], found * kept.weights[numbers, None])
     chosen = total[rows] * task.possible[rows]
-    return np.asarray(np.log(chosen / chosen.sum(1, keepdims=True) + 1e-12))
+    sums = np.maximum(chosen.sum(1, keepdims=True), np.finfo(np.float64).tiny)  # all impossible
+    return np.asarray(np.log(chosen / sums + 1e-12))
 
 
 def _told(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import UsageError
+from train import evaluation
+from train.fold import CHECKPOINT, HISTORY, STATE
 from train.splits import Split
 
 SUFFIX = ".safetensors"
@@ -15,9 +17,8 @@ PARTS = ("training", "recipe", "recordings", "init")  # of config.json, on which
 FREE = ("out", "cache", "restart", "figures_only")  # may change when a training goes on
 MOST_NAMED = 5
 WRITTEN = {
-    CONFIG, SPLIT, "checkpoint.safetensors", "checkpoint.md", "state.safetensors",
-    "state.safetensors.partial", "history.csv", "curves.png", "examples.png", "figures.json",
-    "metrics.json", "report.txt", "confusion.png", "reliability.png", "predictions.parquet",
+    *evaluation.WRITTEN, CONFIG, SPLIT, CHECKPOINT, STATE, f"{STATE}.partial", HISTORY,
+    "checkpoint.md", "curves.png", "examples.png", "figures.json",
 }  # fmt: skip
 
 
@@ -70,11 +71,12 @@ def _earlier(folder: Path) -> dict[str, Any] | None:
 def _clear(folder: Path) -> None:
     """Delete what a training wrote, in its folder and those of its folds, and nothing else."""
     for each in sorted(folder.iterdir()):
-        if each.is_dir() and not each.is_symlink():
+        mine = fold_number(each) and not (each / CONFIG).exists()  # else another training's
+        if mine and each.is_dir() and not each.is_symlink():
             _clear(each)
             if not any(each.iterdir()):
                 each.rmdir()
-        elif each.name in WRITTEN:
+        elif each.name in WRITTEN and not each.is_dir():
             each.unlink()
 
 
@@ -119,6 +121,12 @@ def fold_folders(folder: Path, split: Split) -> list[Path]:
         / (f"fold-{number}" if fold.name == f"fold {number}" else f"{number}-{_safe(fold.name)}")
         for number, fold in enumerate(split.folds, 1)
     ]
+
+
+def fold_number(folder: Path) -> int | None:
+    """Which fold a folder of `fold_folders` is of; None where its name is none of theirs."""
+    found = re.match(r"(?:fold-([1-9]\d*)$|([1-9]\d*)-)", folder.name)
+    return int(found[1] or found[2]) if found else None
 
 
 def _safe(name: str) -> str:

@@ -19,7 +19,7 @@ from models.loading import load_checkpoint
 from train import metrics
 from train.card import card
 from train.corpora import overview
-from train.data import labelled, read
+from train.data import Data, labelled, read
 from train.evaluation import Predictions, predict, write_evaluation
 from train.fold import CHECKPOINT, Study, train_fold, versions
 from train.folder import SPLIT, SUFFIX, claim, digest_of, fold_folders
@@ -104,15 +104,9 @@ def train(config: TrainConfig) -> str:
     split = make_split(
         text, data.utterances, data.contents, config.seed, recipe.valid_share, config.allow_leak
     )
-    _rehearse(recipe, config, len({each.label for each in data.utterances}))
-    content = {
-        "training": asdict(config),
-        "recipe": recipe.stored(),
-        "recordings": {"count": len(data.utterances), "digest": data.digest()},
-        "init": digest_of(config.init),
-        "versions": versions(),
-    }
-    claim(folder, config.out or "", content, config.restart)
+    with torch.random.fork_rng():
+        _rehearse(recipe, config, len({each.label for each in data.utterances}))
+    claim(folder, config.out or "", _content(config, recipe, data), config.restart)
     split.save(folder / SPLIT, data.utterances)
     with tempfile.TemporaryDirectory(prefix="batch-ser-") as own, torch.random.fork_rng():
         cache = Path(config.cache or own)
@@ -127,6 +121,17 @@ def train(config: TrainConfig) -> str:
     if (folder / CHECKPOINT).exists():
         lines += _publish(config, folder, all_seen=len(split.folds) != 1)
     return "\n".join([*lines, f"written: {folder}"])
+
+
+def _content(config: TrainConfig, recipe: Recipe, data: Data) -> dict[str, Any]:
+    """What `config.json` says of a training."""
+    return {
+        "training": asdict(config),
+        "recipe": recipe.stored(),
+        "recordings": {"count": len(data.utterances), "digest": data.digest()},
+        "init": digest_of(config.init),
+        "versions": versions(),
+    }
 
 
 def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> None:
@@ -151,7 +156,9 @@ def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> None:
             network(hear([silence], torch.device("cpu")))
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         told = str(error).strip().splitlines()[0]
-        raise UsageError(f"front_end={asked} does not fit {recipe.architecture}: {told}") from error
+        raise UsageError(
+            f"front_end={asked} does not fit {recipe.architecture} with these settings: {told}"
+        ) from error
 
 
 def _fold(study: Study, fold: Fold, folder: Path) -> Predictions:
