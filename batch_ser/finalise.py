@@ -16,6 +16,7 @@ from batch_ser.parts import Part, committed_parts, merged, winners
 from batch_ser.tables import TableSchemas
 
 ROW_GROUP = 1_000_000
+ROW_GROUP_BYTES = 256_000_000  # embeddings make rows heavy
 FILE_BYTES = 128_000_000  # of one part in a folder output
 SUMS = ("decoded_s", "scored_s", "not_speech_s", "too_short_s", "not_asked_s", "duration_s")
 
@@ -96,13 +97,14 @@ def _write_table(output, table, schema, parts: list[Part], wins, count) -> list[
 def _groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
     """Small tables put together to row groups."""
     waiting: list[pa.Table] = []
-    rows = 0
+    rows = size = 0
     for table in tables:
         waiting.append(table)
         rows += len(table)
-        if rows >= ROW_GROUP:
+        size += table.nbytes
+        if rows >= ROW_GROUP or size >= ROW_GROUP_BYTES:
             yield _together(waiting, schema)
-            waiting, rows = [], 0
+            waiting, rows, size = [], 0, 0
     if waiting:
         yield _together(waiting, schema)
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 OK, EMPTY, FAILED = "ok", "empty", "failed"
 WORDS = pa.dictionary(pa.int8(), pa.string())
+EMBEDDING = "embedding"  # on request: float32, but of float16's precision
 
 SEGMENT_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("file", pa.string()),
@@ -54,12 +55,15 @@ class TableSchemas:
     labels: tuple[str, ...]
     manifest_columns: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    embedding_width: int = 0  # 0: no column `embedding`
 
     @property
     def segments(self) -> pa.Schema:
         probabilities = [(f"p_{label}", pa.float32()) for label in self.labels]
+        embedding = [(EMBEDDING, pa.list_(pa.float32(), self.embedding_width))]
         further = [(name, pa.string()) for name in self.carried_columns]
-        columns = [*SEGMENT_COLUMNS, *probabilities, *further]
+        own = [*SEGMENT_COLUMNS, *probabilities, *(embedding if self.embedding_width else [])]
+        columns = [*own, *further]
         return pa.schema(columns, metadata=dict(self.metadata))
 
     @property
@@ -71,6 +75,7 @@ class TableSchemas:
     def carried_columns(self) -> tuple[str, ...]:
         """The manifest's columns; one whose name is ours travels as `in_<name>`."""
         ours = {name for name, _ in SEGMENT_COLUMNS} | {f"p_{label}" for label in self.labels}
+        ours |= {EMBEDDING}
         return tuple(f"in_{name}" if name in ours else name for name in self.manifest_columns)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch_ser.errors import MismatchError
 from batch_ser.finalise import Counts
 from batch_ser.output import Output, describe_files
 from batch_ser.parts import Part, Winner, merged, winners
-from batch_ser.tables import FAILED, OK
+from batch_ser.tables import EMBEDDING, FAILED, OK
 
 MOST_FAULTS = 20  # more of them say nothing new
 PARTS_OF_DECODED = ("scored_s", "not_speech_s", "too_short_s", "not_asked_s")
@@ -131,6 +132,14 @@ def _verify_file(
         if scored != parts[0]:
             verdict.fault(f"{name}: {parts[0]} samples scored, its segments cover {scored}")
         _verify_probabilities(name, row, rows, labels, verdict)
+        if EMBEDDING in rows.column_names and not _all_finite(rows[EMBEDDING]):
+            verdict.fault(f"{name}: an embedding that is missing or not finite")
+
+
+def _all_finite(embeddings: pa.ChunkedArray) -> bool:
+    numbers = pc.list_flatten(embeddings)
+    whole = len(numbers) == len(embeddings) * embeddings.type.list_size
+    return bool(whole and pc.all(pc.is_finite(numbers), min_count=0).as_py())
 
 
 def _scored_frames(rows: pa.Table, rate_hz: int, channels: int) -> int:

@@ -18,26 +18,38 @@ from batch_ser.inputs import InputFile
 from batch_ser.segment import Kind, SegmentSettings, Span
 from batch_ser.segmenters import SEGMENTERS
 from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row
-from models.scoring import Probabilities
+from models.scoring import Embeddings, Probabilities
 
 
 class SegmentScore:
-    """One segment [start, end) in source frames, and the mean of its pieces' probabilities."""
+    """One segment [start, end) in source frames, and the means of what its pieces gave."""
 
     def __init__(self, start: int) -> None:
         self.start = self.end = start
         self._sum: NDArray[np.float64] = np.zeros(())
+        self._embeddings: NDArray[np.float64] = np.zeros(())
         self._weight = 0
 
-    def add(self, probabilities: Probabilities, weight: int) -> None:
-        """Count a piece's probabilities (labels,) by its new samples."""
+    def add(
+        self, probabilities: Probabilities, weight: int, embedding: Embeddings | None = None
+    ) -> None:
+        """Count a piece's probabilities (labels,) and embedding (width,) by its new samples."""
         self._sum = self._sum + probabilities.astype(np.float64) * weight
+        if embedding is not None:
+            self._embeddings = self._embeddings + embedding.astype(np.float64) * weight
         self._weight += weight
 
     @property
     def probabilities(self) -> Probabilities:
         mean = self._sum / self._weight
         return np.asarray(mean / mean.sum(), np.float32)
+
+    @property
+    def embedding(self) -> Embeddings:
+        """Rounded to float16, which is precise enough and packs to half the bytes."""
+        largest = np.finfo(np.float16).max
+        mean = np.clip(self._embeddings / self._weight, -largest, largest)
+        return mean.astype(np.float16).astype(np.float32)
 
 
 class ChannelBooks:
@@ -181,7 +193,8 @@ class FileBooks:
                 best = int(np.argmax(score.probabilities))
                 place = (self.file.file, books.number, number, score.start / rate_hz)
                 verdict = (score.end / rate_hz, schemas.labels[best], score.probabilities[best])
-                row = (*place, *verdict, *score.probabilities, *self.file.columns)
+                embedding = [score.embedding] if schemas.embedding_width else []
+                row = (*place, *verdict, *score.probabilities, *embedding, *self.file.columns)
                 for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
         return pa.table(columns, schema=schemas.segments)

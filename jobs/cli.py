@@ -86,6 +86,9 @@ def run(
     max_failed: Annotated[
         str, typer.Option(help="Failed files (N or P%) that still give exit status 0.")
     ] = "0",
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Also store what the network's head hears.")
+    ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -116,6 +119,7 @@ def run(
                 batch_s=batch_s,
                 file_timeout_s=file_timeout,
                 max_failed=max_failed,
+                embeddings=embeddings,
                 restart=restart,
             )
         )

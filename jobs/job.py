@@ -43,6 +43,7 @@ class RunConfig:
     batch_s: float = 64.0
     file_timeout_s: float = 3600.0
     max_failed: str = "0"
+    embeddings: bool = False
     restart: bool = False
 
     def __post_init__(self) -> None:
@@ -99,6 +100,8 @@ def prepare(config: RunConfig) -> Job:
         "manifest_columns": list(walk.manifest_columns),
         "scores_version": SCORES_VERSION,
     }
+    if config.embeddings:  # absent otherwise, as in outputs from before there were any
+        fingerprint["embeddings"] = True
     metadata = {
         "labels": json.dumps(checkpoint.info.labels),
         "checkpoint": checkpoint.info.name,
@@ -107,7 +110,8 @@ def prepare(config: RunConfig) -> Job:
         "settings": json.dumps(fingerprint),
         "program": f"batch-ser {__version__}",
     }
-    schemas = TableSchemas(checkpoint.info.labels, walk.manifest_columns, metadata)
+    width = checkpoint.embedding_width if config.embeddings else 0
+    schemas = TableSchemas(checkpoint.info.labels, walk.manifest_columns, metadata, width)
     settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
     return Job(config, output, walk, checkpoint, settings, device, fingerprint)
 
@@ -124,7 +128,7 @@ def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
         return
     old, new = _flat(earlier), _flat(fingerprint)
     changed = [
-        f"{name} was {old.get(name)}, is {new.get(name)}"
+        f"{name} was {old.get(name, 'not asked for')}, is {new.get(name, 'not asked for')}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]

@@ -18,11 +18,12 @@ import pyarrow as pa
 
 from batch_ser.audio import Recording, Samples, channel, choose_channels
 from batch_ser.errors import FileError, Reason
+from batch_ser.features import Features
 from batch_ser.inputs import InputFile
 from batch_ser.segment import SegmentSettings
 from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
 from jobs.books import ChannelBooks, FileBooks, SegmentScore
-from models.scoring import Checkpoint
+from models.scoring import Checkpoint, Embeddings, Probabilities
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,10 @@ class Piece:
 class Pool:
     """Pieces that wait to be scored in batches of similar length."""
 
-    def __init__(self, checkpoint: Checkpoint, batch_s: float, stages: Stages) -> None:
+    def __init__(self, checkpoint: Checkpoint, settings: ShardSettings, stages: Stages) -> None:
         self._checkpoint = checkpoint
-        self._most = round(batch_s * checkpoint.info.rate_hz)
+        self._most = round(settings.batch_s * checkpoint.info.rate_hz)
+        self._embed = settings.schemas.embedding_width > 0
         self._stages = stages
         self._waiting: list[Piece] = []
         self._samples = 0
@@ -103,7 +105,7 @@ class Pool:
             with self._stages("features"):
                 features = self._checkpoint.features([piece.samples for piece in batch])
             with self._stages("model"):
-                scores = self._checkpoint.classify(features)
+                scores, embeddings = self._heard(features)
         except Exception as error:
             if len(batch) > 1:
                 for piece in batch:
@@ -111,8 +113,15 @@ class Pool:
             else:
                 batch[0].owner.error = _internal(error)
             return
-        for piece, probabilities in zip(batch, scores, strict=True):
-            piece.score.add(probabilities, piece.weight)
+        for piece, probabilities, embedding in zip(batch, scores, embeddings, strict=True):
+            piece.score.add(probabilities, piece.weight, embedding)
+
+    def _heard(self, features: Features) -> tuple[Probabilities, Sequence[Embeddings | None]]:
+        """Probabilities of a batch, and the embeddings where they are asked for."""
+        if self._embed:
+            scores, embeddings = self._checkpoint.classify_and_embed(features)
+            return scores, list(embeddings)
+        return self._checkpoint.classify(features), [None] * len(features.frames)
 
 
 def work(
@@ -120,7 +129,7 @@ def work(
 ) -> ShardResult:
     """Decode, cut and score the files of one shard: all their rows, one files row each."""
     stages = Stages()
-    pool = Pool(checkpoint, settings.batch_s, stages)
+    pool = Pool(checkpoint, settings, stages)
     books = []
     for file in files:
         owner = FileBooks(file, settings.segment.method)

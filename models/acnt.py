@@ -108,15 +108,19 @@ class ACNT(Network):
             self.encoder = nn.TransformerEncoder(  # type: ignore[assignment]
                 layer, chosen.num_layers, nn.LayerNorm(width), enable_nested_tensor=False
             )
+        self.embedding_width = width
         self.head = nn.Linear(width, labels)
         self.apply(_initialise)
 
-    def upper(self, features: Features) -> Tensor:
+    def represent(self, features: Features) -> Tensor:
         maps = self.blocks(self.scaling(features.values)[:, None])  # (batch, 128, 3, time)
         x = self.project(maps.flatten(1, 2).transpose(1, 2))  # (batch, time, width)
         if self.settings.use_transformer:
             x = self.encoder(self.dropout(x + self.positions[: x.shape[1]]))
-        return self.head(self.dropout(x.mean(1)))  # type: ignore[no-any-return]
+        return x.mean(1)  # type: ignore[no-any-return]
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        return self.head(self.dropout(embeddings))  # type: ignore[no-any-return]
 
 
 def _initialise(module: nn.Module) -> None:

@@ -72,6 +72,7 @@ class AST(Network):
         config = transformers.ASTConfig(num_labels=labels, **sizes)
         self.model = transformers.ASTForAudioClassification(config)
         self.dropout = nn.Dropout(chosen.head_dropout)
+        self.embedding_width = chosen.hidden_size
         self.max_input_s = chosen.max_length * FRAME_S
         self.front_end_settings = {
             "bands": chosen.num_mel_bins,
@@ -80,10 +81,12 @@ class AST(Network):
             "std": chosen.std,
         }
 
-    def upper(self, features: Features) -> Tensor:
+    def represent(self, features: Features) -> Tensor:
         banks = features.values.transpose(1, 2)  # (batch, frames, bands)
-        pooled = self.model.audio_spectrogram_transformer(banks).pooler_output
-        return self.model.classifier(self.dropout(pooled))  # type: ignore[no-any-return]
+        return self.model.audio_spectrogram_transformer(banks).pooler_output  # type: ignore
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        return self.model.classifier(self.dropout(embeddings))  # type: ignore[no-any-return]
 
 
 def settings_of(directory: Directory) -> dict[str, Any]:

@@ -50,8 +50,12 @@ class GAPNet(Network):
             ]  # fmt: skip
             inputs = width
         self.blocks = nn.Sequential(*blocks)
+        self.embedding_width = inputs
         self.head = nn.Sequential(nn.Dropout(self.settings.dropout), nn.Linear(inputs, labels))
 
-    def upper(self, features: Features) -> Tensor:
+    def represent(self, features: Features) -> Tensor:
         maps = self.blocks(self.scaling(features.values)[:, None])  # (batch, channels, bands, time)
-        return self.head(maps.mean((2, 3)))  # type: ignore[no-any-return]
+        return maps.mean((2, 3))  # type: ignore[no-any-return]
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        return self.head(embeddings)  # type: ignore[no-any-return]

@@ -59,6 +59,7 @@ class HFNet(Network):
     """A classifier of transformers behind its own feature extractor."""
 
     front_end = "hugging_face"
+    embedding_width = 0  # what stands before the head differs from model to model
 
     def __init__(self, labels: int, **settings: Any) -> None:
         super().__init__()

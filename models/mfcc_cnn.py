@@ -49,11 +49,15 @@ class MFCCNet(Network):
             channels = width
         self.blocks = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(4), nn.Flatten())
         first, second = self.settings.dense_dropout
+        self.embedding_width = 256
         self.head = nn.Sequential(
             nn.Linear(16 * channels, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(first),
             nn.Linear(512, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(second),
             nn.Linear(256, labels),
         )  # fmt: skip
 
-    def upper(self, features: Features) -> Tensor:
-        return self.head(self.blocks(self.scaling(features.values)[:, None]))  # type: ignore
+    def represent(self, features: Features) -> Tensor:
+        return self.head[:-1](self.blocks(self.scaling(features.values)[:, None]))  # type: ignore[no-any-return]
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        return self.head[-1](embeddings)  # type: ignore[no-any-return]

@@ -12,9 +12,10 @@ from batch_ser.features import Features
 
 
 class Network(nn.Module):
-    """Features to logits, in two parts: what training never changes, and what it does.
+    """Features to logits, in three parts: what training never changes, the embedding, the head.
 
-    `lower` is empty unless a network has frozen layers; training may cache what it gives.
+    `lower` is empty unless a network has frozen layers; training may cache what it gives. The
+    embedding of a segment (`run --embeddings` stores it) is what the light head hears.
     `pretrained` names the module that comes with learned weights and may have a learning rate of
     its own. `settings` is a frozen dataclass that the checkpoint stores.
     """
@@ -24,15 +25,24 @@ class Network(nn.Module):
     front_end_settings: Mapping[str, Any] = MappingProxyType({})
     rate_hz: int
     max_input_s: float
+    embedding_width: int  # numbers of an embedding; 0: the network has none
     settings: Any
 
     def lower(self, features: Features) -> Features:
         """The frozen part: features to features, (batch, width, time)."""
         return features
 
-    def upper(self, features: Features) -> Tensor:
-        """The part that learns: to logits (batch, labels)."""
+    def represent(self, features: Features) -> Tensor:
+        """The part that learns: what `lower` gives to embeddings (batch, embedding_width)."""
         raise NotImplementedError
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """The head: embeddings to logits (batch, labels)."""
+        raise NotImplementedError
+
+    def upper(self, features: Features) -> Tensor:
+        """Everything that learns: what `lower` gives to logits (batch, labels)."""
+        return self.classify(self.represent(features))
 
     def forward(self, features: Features) -> Tensor:
         """Logits (batch, labels)."""

@@ -7,12 +7,15 @@ import torch
 from numpy.typing import NDArray
 
 from batch_ser.audio import Resampler, Samples
+from batch_ser.errors import CheckpointError
 from batch_ser.features import Features, front_end
 from batch_ser.segment import Span, in_pieces
 from models.checkpoint import CheckpointInfo
 from models.network import Network
 
 Probabilities = NDArray[np.float32]
+Embeddings = NDArray[np.float32]
+WIDEST = 256  # numbers of an embedding that a job stores
 BATCH_S = 64.0  # padded seconds of audio in one batch
 
 
@@ -44,8 +47,33 @@ class Checkpoint:
     def classify(self, features: Features) -> Probabilities:
         """The network alone: features to calibrated probabilities (n, labels)."""
         with torch.inference_mode():
-            scores = torch.softmax(self._network(features) / self.info.temperature, dim=1)
-        return np.asarray(scores.cpu())
+            return self._calibrated(self._network(features))
+
+    @property
+    def embedding_width(self) -> int:
+        """Numbers of an embedding.
+
+        Raises:
+            CheckpointError: the network has none, or one of more than 256 numbers.
+        """
+        width = self._network.embedding_width
+        if not 0 < width <= WIDEST:
+            raise CheckpointError(
+                f"the checkpoint {self.info.name} has "
+                f"{f'an embedding of {width:,} numbers' if width else 'no embedding'}, expected "
+                f"one of at most {WIDEST}; the shipped checkpoints have one"
+            )
+        return width
+
+    def classify_and_embed(self, features: Features) -> tuple[Probabilities, Embeddings]:
+        """Calibrated probabilities (n, labels), and the embeddings (n, width) that they rest on."""
+        with torch.inference_mode():
+            embeddings = self._network.represent(self._network.lower(features))
+            scores = self._calibrated(self._network.classify(embeddings))
+        return scores, np.asarray(embeddings.cpu())
+
+    def _calibrated(self, logits: torch.Tensor) -> Probabilities:
+        return np.asarray(torch.softmax(logits / self.info.temperature, dim=1).cpu())
 
     def score(self, samples: Samples, rate_hz: int) -> Probabilities:
         """Probabilities (labels,) of one segment of any length and rate, mono (samples,).

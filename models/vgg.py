@@ -56,10 +56,14 @@ class VGG(Network):
         self.blocks = nn.Sequential(*blocks)
         flat = channels * (BANDS // 16) * (FRAMES // 16)
         first, second = self.settings.dense_dropout
+        self.embedding_width = 128
         self.head = nn.Sequential(
             nn.Flatten(), *_dense(flat, 256, first), *_dense(256, 128, second),
             nn.Linear(128, labels),
         )  # fmt: skip
 
-    def upper(self, features: Features) -> Tensor:
-        return self.head(self.blocks(self.scaling(features.values)[:, None]))  # type: ignore
+    def represent(self, features: Features) -> Tensor:
+        return self.head[:-1](self.blocks(self.scaling(features.values)[:, None]))  # type: ignore[no-any-return]
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        return self.head[-1](embeddings)  # type: ignore[no-any-return]

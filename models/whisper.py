@@ -171,7 +171,8 @@ class WhisperClassifier(Network):
                 nn.Dropout(chosen.hidden_dropout), nn.Linear(width, chosen.hidden), nn.GELU()
             )
         self.dropout = nn.Dropout(chosen.dropout)
-        self.head = nn.Linear(chosen.hidden or width, labels)
+        self.embedding_width = chosen.hidden or width
+        self.head = nn.Linear(self.embedding_width, labels)
         for parameter in self._frozen():
             parameter.requires_grad_(False)
 
@@ -204,10 +205,6 @@ class WhisperClassifier(Network):
         values = torch.cat(states, dim=2) * mask[:, :, None]
         return Features(values.transpose(1, 2), mask.sum(1))
 
-    def embed(self, features: Features) -> Tensor:
-        """Pooled statistics (batch, width), not standardised."""
-        return self.pool(self.lower(features))
-
     def pool(self, features: Features) -> Tensor:
         """Pooled statistics (batch, width) of what `lower` gave, not standardised."""
         if self.settings.pooled_below:
@@ -231,11 +228,12 @@ class WhisperClassifier(Network):
             states += self.encoder.blocks(states.pop(), mask, depth, layers)[0]
         return states, mask
 
-    def upper(self, features: Features) -> Tensor:
-        embedding = (self.pool(features) - self.shift) * self.scale
-        if self.settings.hidden:
-            embedding = self.hidden(embedding)
-        return self.head(self.dropout(embedding))  # type: ignore[no-any-return]
+    def represent(self, features: Features) -> Tensor:
+        pooled = (self.pool(features) - self.shift) * self.scale
+        return self.hidden(pooled) if self.settings.hidden else pooled
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        return self.head(self.dropout(embeddings))  # type: ignore[no-any-return]
 
     def frozen_settings(self) -> object:
         """Settings without those of the head."""

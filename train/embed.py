@@ -90,7 +90,7 @@ def _embed_whole(
     with torch.inference_mode():
         for first in range(0, len(pieces), BATCH):  # one long recording may have many
             batch = hear(pieces[first : first + BATCH], torch.device("cpu"))
-            rows.append(network.embed(batch).numpy())
+            rows.append(network.pool(network.lower(batch)).numpy())
     shares = np.array(new) / np.bincount(owners, new)[owners]
     whole = np.zeros((len(recordings), rows[0].shape[1]), np.float32)
     np.add.at(whole, owners, np.concatenate(rows) * shares[:, None].astype(np.float32))
