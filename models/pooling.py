@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from batch_ser.features import Features
+
 ATTENTION_WIDTH = 128
+ACTIVE, SOFT = 2.8, 0.3  # log10 of power: how far below the loudest frame, and how sharply
 
 
 def mask_of(frames: Tensor, length: int) -> Tensor:
@@ -23,6 +26,20 @@ def statistics_pooling(states: list[Tensor], weights: Tensor) -> Tensor:
         variance = ((state - mean[:, None]) ** 2 * shares).sum(1)
         pooled += [mean, (variance + 1e-8).sqrt()]
     return torch.cat(pooled, dim=1)
+
+
+def activity(features: Features, length: int) -> Tensor:
+    """How much of a sound stands in each frame of 20 ms (batch, length), of Whisper's log-mel.
+
+    1 where a frame's power is within 28 dB of its segment's loudest frame, falling to 0.001 some
+    dB below, and 0 past the segment's end: silence before and after an utterance hardly counts.
+    """
+    power = (10 ** (4 * features.values - 4)).mean(1) * mask_of(
+        features.frames, features.values.shape[2]
+    )
+    loudness = (power + 1e-20).log10()[:, : 2 * length : 2]
+    active = torch.sigmoid((loudness - loudness.amax(1, keepdim=True) + ACTIVE) / SOFT) + 1e-3
+    return active * mask_of((features.frames + 1) // 2, length)
 
 
 class Attention(nn.Module):

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from batch_ser.features import Features
 from models.network import Network
-from models.pooling import Attention, mask_of, statistics_pooling
+from models.pooling import Attention, activity, mask_of, statistics_pooling
 
-POOLINGS = ("statistics", "attentive")
+POOLINGS = ("statistics", "active", "attentive")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class WhisperSettings:
     max_positions: int = 1500  # 50 a second: 30 s
     frozen_layers: int | None = None  # convolutions and so many blocks; -1: nothing; None: all
     layer_weights: bool = False  # one learned mixture of the taps instead of their concatenation
-    pooling: str = "statistics"
+    pooling: str = "statistics"  # active: of all frames, and again of those with sound
     hidden: int = 0  # units of a layer between pooling and head; 0: the head stands on pooling
     hidden_dropout: float = 0.0  # of what that layer hears
     dropout: float = 0.0  # of what the head hears
@@ -50,6 +50,8 @@ class WhisperSettings:
             raise ValueError(f"frozen_layers {self.frozen_layers}: expected -1 to {self.layers}")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling {self.pooling}: expected one of {', '.join(POOLINGS)}")
+        if self.pooling == "active" and not self.pooled_below:
+            raise ValueError("pooling active: expected a frozen encoder without layer_weights")
         if self.hidden < 0:
             raise ValueError(f"hidden {self.hidden}: expected 0 or more")
 
@@ -61,8 +63,14 @@ class WhisperSettings:
     @property
     def pooled_below(self) -> bool:
         """Whether pooling, too, never changes, so that `lower` does it."""
-        learns = self.layer_weights or self.pooling != "statistics"
+        learns = self.layer_weights or self.pooling == "attentive"
         return self.depth == self.layers and not learns
+
+    @property
+    def pooled_width(self) -> int:
+        """Numbers that pooling gives."""
+        states = 1 if self.layer_weights else len(self.taps)
+        return 2 * self.d_model * states * (2 if self.pooling == "active" else 1)
 
 
 class SelfAttention(nn.Module):
@@ -158,8 +166,7 @@ class WhisperClassifier(Network):
         self.settings = chosen = WhisperSettings(**settings)  # type: ignore[arg-type]
         self.max_input_s = chosen.max_positions / 50
         self.encoder = WhisperEncoder(chosen)
-        states = 1 if chosen.layer_weights else len(chosen.taps)
-        width = 2 * chosen.d_model * states
+        width = chosen.pooled_width
         if chosen.layer_weights:
             self.mixture = nn.Parameter(torch.zeros(len(chosen.taps)))
         if chosen.pooling == "attentive":
@@ -194,7 +201,11 @@ class WhisperClassifier(Network):
         if depth < 0:
             return features
         if self.settings.pooled_below:
-            pooled = statistics_pooling(*self.encoder(features))
+            states, mask = self.encoder(features)
+            pooled = statistics_pooling(states, mask)
+            if self.settings.pooling == "active":
+                active = statistics_pooling(states, activity(features, mask.shape[1]))
+                pooled = torch.cat([pooled, active], dim=1)
             return Features(pooled[:, :, None], torch.ones_like(features.frames))
         x, mask = self.encoder.listen(features)
         states = [x] if 0 in self.settings.taps else []

@@ -42,6 +42,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         | {"taps": (0, 1, 2), "layer_weights": True, "pooling": "attentive", "frozen_layers": 1},
     ),
     "whisper, hidden": ("whisper", SMALL_WHISPER | {"hidden": 16, "dropout": 0.5}),
+    "whisper, active": ("whisper", SMALL_WHISPER | {"pooling": "active", "hidden": 16}),
     "whisper, free": ("whisper", SMALL_WHISPER | {"frozen_layers": -1}),
     "hf": ("hf", {"config": SMALL_WAV2VEC2, "extractor": RAW}),
 }

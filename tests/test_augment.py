@@ -17,7 +17,8 @@ from train.augment import OF_FEATURES, Augment, change_features, change_samples,
 RATE_HZ = 16_000
 ALWAYS = Augment(probability=1.0)
 SWITCHES: dict[str, Any] = {
-    "gain_db": 6.0, "noise_snr_db": (5.0, 20.0), "pitch_semitones": 3.0, "stretch": 0.3,
+    "gain_db": 6.0, "noise_snr_db": (5.0, 20.0), "babble_snr_db": (5.0, 20.0),
+    "pitch_semitones": 3.0, "stretch": 0.3,
     "speed": 0.2, "polarity": True, "reverb_s": 0.4, "tilt_db": 9.0, "telephone": True,
 }  # fmt: skip
 
@@ -90,10 +91,18 @@ def test_gain_is_within_its_bounds(seed: int, gain_db: float) -> None:
     assert abs(20 * np.log10(ratio[0])) <= gain_db + 1e-3
 
 
+@pytest.mark.parametrize("name", ["noise_snr_db", "babble_snr_db"])
 @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 10.0, 30.0])
-def test_noise_has_the_ratio_that_was_asked_for(snr_db: float, voiced: Samples) -> None:
-    noise = changed(voiced, noise_snr_db=(snr_db, snr_db)) - voiced
+def test_noise_has_the_ratio_that_was_asked_for(snr_db: float, name: str, voiced: Samples) -> None:
+    noise = changed(voiced, **{name: (snr_db, snr_db)}) - voiced
     assert 10 * np.log10((voiced**2).sum() / (noise**2).sum()) == pytest.approx(snr_db, abs=0.05)
+
+
+def test_babble_sounds_like_voices_and_noise_does_not(voiced: Samples) -> None:
+    """Its spectrum is the recording's: little of it lies above 4 kHz, of white noise half."""
+    for name, low, high in (("babble_snr_db", 0.0, 0.2), ("noise_snr_db", 0.45, 0.55)):
+        power = np.abs(np.fft.rfft(changed(voiced, **{name: (0.0, 0.0)}) - voiced)) ** 2
+        assert low <= power[len(power) // 2 :].sum() / power.sum() <= high
 
 
 def test_polarity_turns_the_signal_upside_down(voiced: Samples) -> None:

@@ -16,10 +16,11 @@ from batch_ser.features import Features, whisper_log_mel
 from models import ARCHITECTURES, Checkpoint, load_checkpoint, parameter_count
 from models.checkpoint import KEY, read_info, save_checkpoint
 from models.loading import SHIPPED, shipped_checkpoints
-from models.pooling import statistics_pooling
+from models.pooling import activity, statistics_pooling
 from models.whisper import WhisperClassifier
 
 CPU = torch.device("cpu")
+RATE_HZ = 16_000
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +72,33 @@ def test_pooling_is_the_mean_and_deviation_of_what_is_there() -> None:
         there = state[row, :length]
         expected = torch.cat([there.mean(0), there.std(0, correction=0)])
         assert torch.allclose(pooled[row], expected, atol=1e-5)
+
+
+def test_active_frames_are_those_with_sound(speech: Samples) -> None:
+    """A second of speech between two of near silence, alone and beside a longer segment."""
+    hush = 1e-4 * np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32)
+    framed = np.concatenate([hush, speech[60_000 : 60_000 + RATE_HZ], hush])
+    features = whisper_log_mel([framed, speech[: 4 * RATE_HZ]], CPU)
+    weights = activity(features, 200)
+    assert weights[0, :45].max() < 0.01
+    assert weights[0, 105:].max() < 0.01  # and past its end
+    assert not weights[0, 150:].any()
+    assert weights[0, 50:100].mean() > 0.4
+    alone = activity(whisper_log_mel([framed], CPU), 150)
+    assert torch.allclose(weights[0, :150], alone[0], atol=1e-6)
+
+
+def test_silence_around_an_utterance_hardly_moves_active_statistics(speech: Samples) -> None:
+    voiced = speech[60_000:92_000]
+    moved = []
+    for weigh in (lambda _, length: torch.ones(1, length), activity):
+        pooled = []
+        for samples in (voiced, np.pad(voiced, RATE_HZ)):
+            heard = whisper_log_mel([samples], CPU)
+            state = heard.values[:, :, ::2].transpose(1, 2)
+            pooled.append(statistics_pooling([state], weigh(heard, state.shape[1])))
+        moved.append(float((pooled[0] - pooled[1]).abs().mean()))
+    assert moved[1] < 0.1 * moved[0]
 
 
 def test_a_segment_does_not_depend_on_its_neighbours(accurate: Checkpoint, speech: Samples) -> None:

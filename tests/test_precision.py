@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from trainings import training
 
 from models.device import has_bfloat16
@@ -29,3 +30,10 @@ def test_mixed_precision_learns_what_float32_learns(tree: Path, tmp_path: Path) 
     mixed, exact = (first_loss(tmp_path / name) for name in ("mixed", "float32"))
     assert mixed == pytest.approx(exact, rel=0.02)
     assert (mixed != exact) is has_bfloat16(CPU)  # and it is not float32 under another name
+
+
+def test_half_rounds_every_weight(tree: Path, tmp_path: Path) -> None:
+    train(training(tree, tmp_path / "run", "mfcc-cnn", "half=true"))
+    with safe_open(tmp_path / "run" / "checkpoint.safetensors", "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert {weights[name].dtype for name in weights if "weight" in name} == {torch.float16}

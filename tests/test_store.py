@@ -13,6 +13,7 @@ from conftest import SMALL
 
 from batch_ser.audio import Samples, load
 from batch_ser.features import Features, front_end
+from models.device import has_bfloat16
 from models.gap_cnn import GAPNet
 from models.network import Network
 from models.whisper import WhisperClassifier
@@ -184,6 +185,21 @@ def test_frozen_blocks_need_no_second_pass(utterances: list[Utterance], tmp_path
             values = kept.piece(number)[None]
             found = whole.upper(Features(values, torch.tensor([values.shape[2]])))
             assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_views_are_quick_where_hardware_allows_and_pieces_exact(
+    utterances: list[Utterance], tmp_path: Path
+) -> None:
+    """A frozen encoder's views in bfloat16 are close to, pieces equal to those of float32."""
+    frozen = WhisperClassifier(2, **SMALL)
+    mixed, exact = (
+        store(utterances, tmp_path, replace(PLAIN, precision=each), frozen)
+        for each in ("mixed", "float32")
+    )
+    assert same(mixed.pieces(), exact.pieces())
+    quick, slow = mixed.view(0), exact.view(0)
+    assert np.abs(quick.frames - slow.frames).max() < 0.1 * slow.frames.std()
+    assert same(quick, slow) is not has_bfloat16(torch.device("cpu"))
 
 
 def test_a_cut_cache_is_written_again(utterances: list[Utterance], tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from train.telephone import CODECS, telephoned
 
 Generator = np.random.Generator
 VOCODER_WINDOW = 2_048  # samples: what is shorter is neither stretched nor shifted
+RATIOS = ("noise_snr_db", "babble_snr_db")
+VOICES = 6  # of babble
 OF_FEATURES = {
     "time_masks", "time_mask_frames", "band_masks", "band_mask_width", "spectral_noise", "mixup",
 }  # fmt: skip
@@ -31,6 +33,7 @@ class Augment:
     probability: float = 0.5  # of each change of the samples
     gain_db: float | None = None  # up to so much louder or softer
     noise_snr_db: tuple[float, float] | None = None  # Gaussian noise, between these ratios
+    babble_snr_db: tuple[float, float] | None = None  # many voices, made of the recording itself
     pitch_semitones: float | None = None  # up to so much higher or lower, at the same tempo
     stretch: float | None = None  # up to this share faster or slower, at the same pitch
     speed: float | None = None  # up to this share faster and higher, or slower and lower
@@ -53,11 +56,12 @@ class Augment:
             if (share := getattr(self, name)) is not None and not 0 <= share < 1:
                 raise UsageError(f"augment.{name}={share}: expected a share from 0 to below 1")
         for name, value in asdict(self).items():
-            if name != "noise_snr_db" and value is not None and not 0 <= value < np.inf:
+            if name not in RATIOS and value is not None and not 0 <= value < np.inf:
                 raise UsageError(f"augment.{name}={value}: expected 0 or more")
-        pair = self.noise_snr_db
-        if pair is not None and (len(pair) != 2 or pair[0] > pair[1]):
-            raise UsageError(f"augment.noise_snr_db={pair}: expected [LOWEST, HIGHEST] in dB")
+        for name in RATIOS:
+            pair = getattr(self, name)
+            if pair is not None and (len(pair) != 2 or pair[0] > pair[1]):
+                raise UsageError(f"augment.{name}={pair}: expected [LOWEST, HIGHEST] in dB")
 
     def of_samples(self) -> dict[str, Any]:
         """What changes samples, as far as it is switched on: cached features depend on it."""
@@ -91,7 +95,11 @@ def change_samples(samples: Samples, rate_hz: int, augment: Augment, draw: Gener
         samples = -samples
     if happens(augment.noise_snr_db):
         low, high = augment.noise_snr_db or (0.0, 0.0)
-        samples = _noisy(samples, draw.uniform(low, high), draw)
+        noise = draw.standard_normal(len(samples), dtype=np.float32)
+        samples = with_noise(samples, noise, draw.uniform(low, high))
+    if happens(augment.babble_snr_db):
+        low, high = augment.babble_snr_db or (0.0, 0.0)
+        samples = with_noise(samples, _babble(samples, rate_hz, draw), draw.uniform(low, high))
     if happens(augment.telephone):
         samples = telephoned(samples, rate_hz, str(draw.choice(sorted(CODECS))))
     return samples
@@ -142,9 +150,21 @@ def _tilted(samples: Samples, rate_hz: int, most_db: float, draw: Generator) -> 
     return np.asarray(found) * np.float32(room)
 
 
-def _noisy(samples: Samples, snr_db: float, draw: Generator) -> Samples:
-    noise = draw.standard_normal(len(samples), dtype=np.float32)
-    if not samples.any():
+def _babble(samples: Samples, rate_hz: int, draw: Generator) -> Samples:
+    """Voices behind the speaker: the recording itself backwards, at other speeds, over and over.
+
+    So it needs no other recording, of which some may be held out.
+    """
+    voices = np.zeros(len(samples), np.float32)
+    for _ in range(VOICES):
+        voice = played(samples, rate_hz, draw.uniform(0.8, 1.25))[::-1]
+        voices += np.resize(np.roll(voice, int(draw.integers(max(1, len(voice))))), len(samples))
+    return voices
+
+
+def with_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
+    """Samples (n,) with noise (n,) that much softer; silence stays silent."""
+    if not samples.any() or not noise.any():
         return samples
     mixed = torchaudio.functional.add_noise(
         torch.from_numpy(samples), torch.from_numpy(noise), torch.tensor(snr_db)

@@ -110,10 +110,19 @@ def _fit_gradient(network: Network, task: Task, folder: Path) -> float:
     if not (folder / STATE).exists():
         _prepare(network, task)
     history = fit(network, task, folder / STATE)
+    if task.recipe.half:
+        _round(network)
     write_history(folder / HISTORY, history)
     plots.curves(folder / "curves.png", history, task.recipe.monitor)
     _tell(history, task.recipe)
     return best_temperature(judge(network, task, task.valid), task.targets[task.valid])
+
+
+@torch.no_grad()
+def _round(network: Network) -> None:
+    """Every weight to one that float16 holds, before anything is calibrated or judged."""
+    for parameter in network.parameters():
+        parameter.copy_(parameter.half().float())
 
 
 @torch.no_grad()

@@ -59,6 +59,7 @@ class Recipe:
     plateau_patience: int = 4  # epochs without progress before the rate is halved, for plateau
     clip: float | None = 1.0  # largest norm of the gradient
     precision: str = "mixed"  # with bfloat16 where the hardware has it; else all in float32
+    half: bool = False  # weights are rounded to float16 in the end, for a file of half the size
     # gradient: the loss and when to stop
     label_smoothing: float = 0.0
     class_weights: bool = False  # rare labels count more, in inverse proportion

@@ -7,7 +7,7 @@ seed or the fold, so that every fold and seed of a study shares them.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from batch_ser import SCORES_VERSION, audio
 from batch_ser.audio import Samples
 from batch_ser.features import FrontEnd, front_end
 from batch_ser.segment import in_pieces
+from models.device import has_bfloat16
 from models.network import Network
 from train.augment import change_samples
 from train.progress import every_s
@@ -76,7 +77,10 @@ class Store:
         self._most = round(network.max_input_s * network.rate_hz)
         crop_s = min(recipe.crop_s or network.max_input_s, network.max_input_s)
         self._crop = round(crop_s * network.rate_hz)
-        self._key = repr((SCORES_VERSION, network.front_end, settings, _frozen_digest(network)))
+        frozen = _frozen_digest(network)
+        self._key = repr((SCORES_VERSION, network.front_end, settings, frozen))
+        able = recipe.precision == "mixed" and has_bfloat16(next(network.parameters()).device)
+        self._mixed = bool(frozen) and able  # views only: what is judged is in float32
 
     def view(self, number: int, passing: bool = False) -> Kept:
         """One version of every recording: the first as it is, later ones augmented, cropped.
@@ -89,9 +93,9 @@ class Store:
 
         recipe = self._recipe
         augment = recipe.augment.of_samples() if number else recipe.augment.pad
-        what = repr((number, recipe.crop, self._crop, augment))
+        what = repr((number, recipe.crop, self._crop, augment) + ("bfloat16",) * self._mixed)
         folder = self._scratch if passing else self._folder
-        return self._keep(f"view {number}", what, heard, folder)
+        return self._keep(f"view {number}", what, heard, folder, self._mixed)
 
     def picture(self, recording: int, number: int) -> torch.Tensor:
         """What the front end makes of a view of one recording (bands, frames)."""
@@ -115,24 +119,24 @@ class Store:
 
         return self._keep("pieces", f"pieces {self._most}", heard, self._folder)
 
-    def _keep(self, title: str, what: str, heard: Heard, folder: Path) -> Kept:
+    def _keep(self, title: str, what: str, heard: Heard, folder: Path, mixed: bool = False) -> Kept:
         whole = "\n".join([self._key, what, *self._contents])
         path = folder / hashlib.sha256(whole.encode()).hexdigest()[:32]
         files = index, data = path.with_suffix(".npy"), path.with_suffix(".f32")
         if not _complete(index, data):
-            self._write(title, data, index, heard)
+            self._write(data, index, self._computed(title, heard, mixed))
         table = np.load(index)
         frames = np.memmap(data, np.float32, "r").reshape(-1, int(table[0, 3]))
         return Kept(frames, table[:, 0], table[:, 1], table[:, 2], files)
 
-    def _write(self, title: str, data: Path, index: Path, heard: Heard) -> None:
+    def _write(self, data: Path, index: Path, computed: Iterable[list[Piece]]) -> None:
         """Compute and write; the index is written last and makes it complete."""
         data.parent.mkdir(parents=True, exist_ok=True)
         rows: list[tuple[int, int, int, int]] = []
         end = 0
         partial = data.with_name(f"{data.name}.{os.getpid()}")
         with partial.open("wb") as file:
-            for recording, pieces in enumerate(self._computed(title, heard)):
+            for recording, pieces in enumerate(computed):
                 for features, weight in pieces:
                     end += features.shape[1]
                     rows.append((end, recording, weight, features.shape[0]))
@@ -142,7 +146,7 @@ class Store:
             np.save(file, np.array(rows, np.int64))
         index.with_suffix(f".{os.getpid()}").replace(index)
 
-    def _computed(self, title: str, heard: Heard) -> Iterator[list[Piece]]:
+    def _computed(self, title: str, heard: Heard, mixed: bool) -> Iterator[list[Piece]]:
         """Of each recording, its pieces' features (bands, frames) and numbers of new samples."""
         device = next(self._network.parameters()).device
 
@@ -150,9 +154,14 @@ class Store:
             samples = load_utterance(self._utterances[recording], self._network.rate_hz)
             found, left = [], len(samples)
             for piece in heard(samples, recording):
-                with torch.inference_mode():  # a training may have moved the network to a GPU
+                with (
+                    torch.inference_mode(),  # a training may have moved the network to a GPU
+                    torch.autocast(device.type, torch.bfloat16, enabled=mixed),
+                ):
                     features = self._network.lower(self._front_end([piece], device))
-                found.append((features.values[0].cpu().numpy(), max(1, min(left, len(piece)))))
+                found.append(
+                    (features.values[0].float().cpu().numpy(), max(1, min(left, len(piece))))
+                )
                 left -= len(piece)
             return found
 
