@@ -32,4 +32,4 @@ study: .venv/installed ## every architecture, trained and judged; hours, and goe
 	$(BIN)/python benchmarks/architectures.py
 
 clean:
-	rm -rf .venv .demo .study
+	rm -rf .venv .demo .study .evaluate

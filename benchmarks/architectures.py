@@ -5,7 +5,6 @@ stopped goes on, and one that is done only writes docs/results.md again. With na
 arguments it does the first round of those and writes no table; `done` writes what there is.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -14,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import SHARED, write_section
+from results import write_section
+from trained import ASED, DATA, EMOBOX, RANDOM, RAVDESS, TUREV, require_corpora, trained
+from trained import read as read_json
 
 from train.evaluate import EvaluateConfig, evaluate
-from train.run import TrainConfig, train
 
 WORK = Path(".study")
-DATA = SHARED / "data"
-RAVDESS = f"ravdess:{DATA / 'ravdess'}"
-EMOBOX = f"emobox:{SHARED / 'benchmarks' / 'emobox_folds.json'}"
-ABROAD = {"ASED": f"ased:{DATA / 'ased'}", "TurEV-DB": f"turev:{DATA / 'turev'}"}
-RANDOM = "random:80/10/10"
+ABROAD = {"ASED": ASED, "TurEV-DB": TUREV}
 SMALL_AST = (
     "settings.hidden_size=128", "settings.num_hidden_layers=4", "settings.num_attention_heads=4",
     "settings.intermediate_size=512", "settings.max_length=304", "settings.frequency_stride=16",
@@ -61,18 +57,11 @@ ENTRIES = (
 )
 
 
-def trained(name: str, entry: Entry, split: str, seed: int, **more: Any) -> Path:
-    """The folder of a training, done now unless it was done before."""
-    out = WORK / name
-    if not (out / "metrics.json").exists():
-        print(f"== {name}", file=sys.stderr, flush=True)
-        data = more.pop("data", RAVDESS)
-        config = TrainConfig(
-            (data,), entry.recipe, str(out), split=split, seed=seed, cache=str(WORK / "cache"),
-            overrides=entry.overrides, **more,
-        )  # fmt: skip
-        print(train(config), file=sys.stderr, flush=True)
-    return out
+def done(name: str, entry: Entry, split: str, seed: int, **more: Any) -> Path:
+    """The folder of a training of RAVDESS, done now unless it was done before."""
+    data = (more.pop("data", RAVDESS),)
+    more |= {"split": split, "seed": seed, "overrides": entry.overrides}
+    return trained(WORK / name, WORK / "cache", data, entry.recipe, **more)
 
 
 def judged(name: str, model: Path, data: str) -> dict[str, Any]:
@@ -84,8 +73,7 @@ def judged(name: str, model: Path, data: str) -> dict[str, Any]:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    return found
+    return read_json(folder / "metrics.json")
 
 
 def several(found: list[dict[str, Any]], name: str) -> str:
@@ -108,8 +96,8 @@ def row(entry: Entry, rounds: int) -> str:
 
     seeds = [seed for seed in range(entry.seeds) if wanted(seed, f"random-{seed}")]
     folds = [n for i, n in enumerate(entry.folds) if wanted(i, f"fold-{n}")]
-    known = [read(trained(f"{entry.slug}/random-{seed}", entry, RANDOM, seed)) for seed in seeds]
-    folders = [trained(f"{entry.slug}/fold-{n}", entry, f"{EMOBOX}:{n}", 0) for n in folds]
+    known = [read(done(f"{entry.slug}/random-{seed}", entry, RANDOM, seed)) for seed in seeds]
+    folders = [done(f"{entry.slug}/fold-{n}", entry, f"{EMOBOX}:{n}", 0) for n in folds]
     new = [read(folder) for folder in folders]
     abroad = [
         several([judged(f"{entry.slug}/{name}", one, data) for one in folders[:1]], "uar")
@@ -182,8 +170,8 @@ def doubled() -> Path:
 def leak() -> None:
     """What the doubled download is worth: mfcc_cnn with and without copies on both sides."""
     short = Entry("leak", "mfcc-cnn", 1, (), "", ("epochs=12",))
-    clean = read(trained("leak/clean", short, RANDOM, 0))["headline"]["accuracy"]
-    out = trained(
+    clean = read(done("leak/clean", short, RANDOM, 0))["headline"]["accuracy"]
+    out = done(
         "leak/doubled", short, RANDOM, 0,
         data=f"ravdess:{doubled()}", allow_duplicates=True, allow_leak=True,
     )  # fmt: skip
@@ -207,8 +195,7 @@ def _told(each: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    if not DATA.is_dir():
-        sys.exit(f"no corpora at {SHARED}: set BATCH_SER_SHARED")
+    require_corpora()
     if sys.argv[1:] == ["done"]:
         table(0)
     elif sys.argv[1:]:

@@ -22,6 +22,10 @@ def train(
         str | None,
         typer.Option(help="Pretrained weights: Whisper's encoder, or a Hugging Face folder."),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Who a recipe such as fast learns from: a checkpoint, or its run."),
+    ] = None,
     split: Annotated[
         str,
         typer.Option(
@@ -60,8 +64,9 @@ def train(
         from train.run import train as train_checkpoint
 
         config = TrainConfig(
-            data=tuple(data or ()), recipe=recipe, out=out, init=init, split=split, seed=seed,
-            cache=cache, labels=labels, overrides=tuple(override or ()), device=device,
+            data=tuple(data or ()), recipe=recipe, out=out, init=init, teacher=teacher,
+            split=split, seed=seed, cache=cache, labels=labels,
+            overrides=tuple(override or ()), device=device,
             allow_duplicates=allow_duplicates, allow_leak=allow_leak, figures_only=figures_only,
             restart=restart,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from models.gap_cnn import GAPNet
 from models.hf import HFNet
 from models.mfcc_cnn import MFCCNet
 from models.network import Network
+from models.tdnn import TDNN
 from models.vgg import VGG
 from models.whisper import WhisperClassifier
 
@@ -23,6 +24,7 @@ ARCHITECTURES: dict[str, type[Network]] = {
     "acnt": ACNT,
     "gap_cnn": GAPNet,
     "whisper": WhisperClassifier,
+    "tdnn": TDNN,
     "hf": HFNet,
 }
 

@@ -40,6 +40,8 @@ class CheckpointInfo:
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
+    note: str = ""  # what the metrics do not promise
+    report: str = ""  # further figures for the card, as Markdown
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
@@ -53,6 +55,11 @@ class CheckpointInfo:
             raise CheckpointError(f"labels {self.labels}: expected two or more different names")
         if not self.temperature > 0:
             raise CheckpointError(f"temperature {self.temperature}: expected more than 0")
+
+    def in_short(self) -> dict[str, Any]:
+        """Held-out figures of every fold and their mean; of several corpora only the means."""
+        means = {name: each for name, each in self.metrics.items() if name.startswith("mean ")}
+        return means or self.metrics
 
 
 def read_info(path: Path) -> CheckpointInfo:

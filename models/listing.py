@@ -20,7 +20,7 @@ def listing() -> dict[str, Any]:
                 "labels": list(info.labels),
                 "size_bytes": path.stat().st_size,
                 "licence": info.licence,
-                "metrics": info.metrics,
+                "metrics": info.in_short(),
             }
         )
     counts = {name: parameter_count(name) for name in ARCHITECTURES}

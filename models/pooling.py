@@ -1,11 +1,14 @@
 """Pooling over time that hears only what is there: statistics, and learned attention."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from batch_ser.features import Features
 
 ATTENTION_WIDTH = 128
+TO_POWER = 4 * math.log(10)  # Whisper's log-mel is (log10 of power + 4) / 4
 ACTIVE, SOFT = 2.8, 0.3  # log10 of power: how far below the loudest frame, and how sharply
 
 
@@ -28,18 +31,18 @@ def statistics_pooling(states: list[Tensor], weights: Tensor) -> Tensor:
     return torch.cat(pooled, dim=1)
 
 
-def activity(features: Features, length: int) -> Tensor:
-    """How much of a sound stands in each frame of 20 ms (batch, length), of Whisper's log-mel.
+def activity(features: Features, length: int, step: int = 2) -> Tensor:
+    """How much of a sound stands in each `step`-th frame of Whisper's log-mel (batch, length).
 
     1 where a frame's power is within 28 dB of its segment's loudest frame, falling to 0.001 some
     dB below, and 0 past the segment's end: silence before and after an utterance hardly counts.
     """
-    power = (10 ** (4 * features.values - 4)).mean(1) * mask_of(
+    power = torch.exp(TO_POWER * (features.values - 1)).mean(1) * mask_of(
         features.frames, features.values.shape[2]
     )
-    loudness = (power + 1e-20).log10()[:, : 2 * length : 2]
+    loudness = (power + 1e-20).log10()[:, : step * length : step]
     active = torch.sigmoid((loudness - loudness.amax(1, keepdim=True) + ACTIVE) / SOFT) + 1e-3
-    return active * mask_of((features.frames + 1) // 2, length)
+    return active * mask_of((features.frames + step - 1) // step, length)
 
 
 class Attention(nn.Module):

@@ -149,9 +149,9 @@ def wav2vec_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def inits(encoder: Path, ast_directory: Path, wav2vec_directory: Path) -> dict[str, str]:
     """What `--init` names, of the recipes that start from pretrained weights."""
-    return {"whisper": str(encoder), "whisper-frozen": str(encoder), "whisper-mlp": str(encoder),
-            "ast": str(ast_directory),
-            "hf": str(wav2vec_directory)}  # fmt: skip
+    recipes = ("whisper", "whisper-frozen", "whisper-mlp", "accurate")
+    own = {"ast": str(ast_directory), "hf": str(wav2vec_directory)}
+    return dict.fromkeys(recipes, str(encoder)) | own
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +164,9 @@ def finished(
     def folder(recipe: str) -> Path:
         if recipe not in found:
             found[recipe] = tmp_path_factory.mktemp("runs") / recipe
-            train(training(tree, found[recipe], recipe, init=inits.get(recipe)))
+            teacher = str(folder("accurate")) if recipe == "fast" else None
+            config = training(tree, found[recipe], recipe, init=inits.get(recipe), teacher=teacher)
+            train(config)
         return found[recipe]
 
     return folder

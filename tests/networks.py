@@ -44,6 +44,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "whisper, hidden": ("whisper", SMALL_WHISPER | {"hidden": 16, "dropout": 0.5}),
     "whisper, active": ("whisper", SMALL_WHISPER | {"pooling": "active", "hidden": 16}),
     "whisper, free": ("whisper", SMALL_WHISPER | {"frozen_layers": -1}),
+    "tdnn": ("tdnn", {"channels": 16, "hidden": 16}),
     "hf": ("hf", {"config": SMALL_WAV2VEC2, "extractor": RAW}),
 }
 

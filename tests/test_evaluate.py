@@ -320,6 +320,19 @@ def test_a_single_speaker_has_no_interval(
     assert "95 %" not in report
 
 
+def test_a_card_of_several_corpora_has_their_means(checkpoint_path: Path) -> None:
+    figures = {"UAR": 0.5, "WA": 0.25}
+    metrics = {f"{what} {corpus}": figures for corpus in ("ravdess", "ased")
+               for what in ("fold 1", "fold 2", "mean")}  # fmt: skip
+    info = replace(load_checkpoint(checkpoint_path).info, metrics=metrics)
+    told = card(replace(info, note="known voices", report="| more | figures |"), all_seen=True)
+    assert "| mean ravdess | 50.0 % | 25.0 % |" in told
+    assert "| mean ased |" in told
+    assert "fold 1" not in told
+    assert "Note: known voices." in told
+    assert "| more | figures |" in told
+
+
 def test_a_card_speaks_of_calm_where_ravdess_was_heard(checkpoint_path: Path) -> None:
     info = replace(load_checkpoint(checkpoint_path).info, labels=("calm", "happy"))
     about = {"recordings": 1, "speakers": 1, "licence": "", "source": ""}

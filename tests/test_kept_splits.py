@@ -82,6 +82,8 @@ def test_published_folds_by_actors_and_by_names(folds: Path) -> None:
         n % 5 == 0 for n in range(len(BOTH) - len(RAVDESS))
     ]
     assert not both.independent
+    names = [each.speaker for each in BOTH]  # what steers and calibrates is of new voices, too
+    assert not of(names, both.valid) & of(names, both.train)
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,22 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 from safetensors.torch import load_file
+from sklearn.metrics import recall_score
 from trainings import training
 
+from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from train.folder import WRITTEN, digest_of, fold_folders, fold_number
-from train.folds import Fold
 from train.run import TrainConfig, train
-from train.splits import Split
 
 
 def tensors(out: Path) -> dict[str, Any]:
@@ -147,17 +150,15 @@ def test_somebody_s_checkpoint_is_not_overwritten(
 
 def test_folds_named_after_speakers_have_folders_of_their_own() -> None:
     folder = Path("out")
-    side = np.zeros(1, np.bool_)
     names = ("a b", "a-b", "a/b", "..", "config.json", "", "fold 1", "x" * 300)
-    folds = tuple(Fold(name, side, side, side, True) for name in names)
-    found = fold_folders(folder, Split("loso", 0, folds))
+    found = fold_folders(folder, names)
     assert len({str(each) for each in found}) == len(names)
     assert [fold_number(each) for each in found] == list(range(1, len(names) + 1))
     for each in found:
         assert each.parent == folder
         assert each.name not in WRITTEN | {"..", "."}
         assert len(each.name) < 100
-    assert fold_folders(folder, Split("random", 0, folds[:1])) == [folder]
+    assert fold_folders(folder, names[:1]) == [folder]
 
 
 def test_what_init_names_is_known_by_its_content(tmp_path: Path) -> None:
@@ -175,3 +176,40 @@ def test_a_training_that_diverges_says_so(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the training diverged; give a lower"):
         train(training(tree, tmp_path / "run", "gap-cnn", "learning_rate=1e30", "clip=none"))
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_several_corpora_are_judged_one_by_one(tree: Path, tmp_path: Path, speech: Samples) -> None:
+    """Each among the labels that it has, as EmoBox does: the figures are those of predictions."""
+    for number in range(12):
+        path = tmp_path / "mine" / ("neutral", "angry")[number % 2] / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, speech[(number + 8) * 9_000 :][:9_000], 16_000)
+    data = (f"ravdess:{tree}", f"folder:{tmp_path / 'mine'}")
+    train(replace(training(tree, tmp_path / "run", split="random:50/20/30"), data=data))
+    figures = json.loads((tmp_path / "run" / "figures.json").read_text())
+    assert set(figures) == {"random ravdess", "random folder:mine"}
+    assert "among the labels that it has" in (tmp_path / "run" / "report.txt").read_text()
+    found = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    for corpus, mine in found.groupby("corpus"):
+        labels = sorted(set(mine["label"]))
+        best = mine[[f"p_{label}" for label in labels]].to_numpy().argmax(1)
+        expected = recall_score(mine["label"], [labels[i] for i in best], average="macro")
+        assert figures[f"random {corpus}"]["UAR"] == pytest.approx(expected)
+
+
+def test_a_training_of_a_version_with_fewer_settings_goes_on(tree: Path, tmp_path: Path) -> None:
+    """A setting that came later has its default; another value of it is another training."""
+    config = training(tree, tmp_path / "run")
+    train(config)
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    del content["recipe"]["half"], content["recipe"]["augment"]["babble_snr_db"]
+    del content["training"]["allow_leak"]
+    path.write_text(json.dumps(content))
+    train(config)
+    path.write_text(json.dumps(content))
+    for other in ("half=true", "augment.babble_snr_db=[5,9]"):
+        with pytest.raises(UsageError, match="other settings"):
+            train(replace(config, overrides=(*config.overrides, other)))
+    with pytest.raises(UsageError, match="other settings"):
+        train(replace(config, allow_leak=True))

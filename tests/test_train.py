@@ -19,8 +19,9 @@ from models import load_checkpoint
 from models.checkpoint import read_info
 from train import metrics
 from train.corpora import read_data
+from train.figures import NOT_INDEPENDENT
 from train.recipes import RECIPES
-from train.run import NOT_INDEPENDENT, train
+from train.run import train
 
 PICTURES = {"confusion.png", "curves.png", "examples.png", "reliability.png"}
 TABLES = {"history.csv", "split.json", "config.json", "metrics.json", "report.txt",

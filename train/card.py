@@ -44,7 +44,7 @@ CARD = """\
 {seen}
 
 {table}
-
+{report}
 UAR: unweighted average recall, the mean over the labels. Confidence is calibrated by one
 temperature ({temperature:.3f}), fitted on {whom} held out of the training data.
 
@@ -58,11 +58,8 @@ recordings with the same recipe: `batch-ser train --recipe {recipe}`.
 """
 
 
-def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
-    """The card as Markdown; `all_seen`: it was trained on the folds' test sides too.
-
-    `note` stands beside the figures: what they promise, or do not.
-    """
+def card(info: CheckpointInfo, all_seen: bool) -> str:
+    """The card as Markdown; `all_seen`: it was trained on the folds' test sides too."""
     corpora = [
         f"- {each['name']}: {each['recordings']} recordings of {each['speakers']} speakers, "
         f"{each['licence']} ({each['source']})"
@@ -72,7 +69,7 @@ def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
         is_called(each["name"], "RAVDESS") for each in info.corpora
     )
     acted = all(each["source"] != "the user" for each in info.corpora)
-    whom = "recordings" if note else "speakers"
+    whom = "recordings" if info.note else "speakers"
     linear = info.recipe.get("fit", "linear") == "linear"  # needs no valid side; once the only kind
     which = "all the recordings" if linear else "the recordings, but some that only steered it,"
     return CARD.format(
@@ -89,7 +86,8 @@ def card(info: CheckpointInfo, all_seen: bool, note: str = "") -> str:
         whom=whom,
         calm=CALM if calm else "",
         seen=SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN,
-        table=_table(info) + (f"\n\nNote: {note}." if note else ""),
+        table=_table(info) + (f"\n\nNote: {info.note}." if info.note else ""),
+        report=f"\n{info.report}\n" if info.report else "",
         temperature=info.temperature,
         corpora="\n".join(corpora),
         licence=info.licence,
@@ -104,6 +102,6 @@ def _table(info: CheckpointInfo) -> str:
     head = f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}"
     rows = [
         f"| {fold} | {' | '.join(f'{100 * figures[name]:.1f} %' for name in names)} |"
-        for fold, figures in info.metrics.items()
+        for fold, figures in info.in_short().items()
     ]
     return "\n".join([head, *rows])

@@ -16,11 +16,10 @@ from models.device import usable_device
 from models.loading import load_checkpoint, resolve
 from train.data import Data, corpus_names, is_called, read
 from train.evaluation import WRITTEN, check_labels, predict, write_evaluation
-from train.fold import CHECKPOINT
-from train.folder import CONFIG, SPLIT, fold_number
+from train.figures import NOT_INDEPENDENT
+from train.folder import CHECKPOINT, CONFIG, SPLIT, fold_number
 from train.labels import shared_name
 from train.report import as_text
-from train.run import NOT_INDEPENDENT
 from train.splits import make_split
 from train.utterances import Utterance
 

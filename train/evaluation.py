@@ -1,8 +1,8 @@
 """Predictions on labelled recordings, and everything that is told of them."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from models.scoring import Checkpoint
 from train import metrics, plots
@@ -66,13 +67,27 @@ class Predictions:
     def _of(self, columns: Sequence[int]) -> "Predictions":
         """Some of the labels, and the recordings that carry one of them."""
         labels = tuple(self.labels[i] for i in columns)
-        rows = [i for i, each in enumerate(self.utterances) if each.label in labels]
-        chosen = self.probabilities[np.ix_(rows, columns)].astype(np.float64) + 1e-12
+        carried = [i for i, each in enumerate(self.utterances) if each.label in labels]
+        mine = self._rows(np.array(carried, np.int64))
+        chosen = mine.probabilities[:, columns].astype(np.float64) + 1e-12
         chosen /= chosen.sum(1, keepdims=True)
+        return replace(mine, labels=labels, probabilities=chosen.astype(np.float32))
+
+    def by_corpus(self) -> dict[str, "Predictions"]:
+        """Those of each corpus, among the labels that it has (all, where it has but one)."""
+        corpora = np.array([each.corpus for each in self.utterances])
+        found = {}
+        for corpus in dict.fromkeys(corpora):
+            mine = self._rows(np.flatnonzero(corpora == corpus)).known()
+            if mine.utterances:
+                found[str(corpus)] = mine.shared() if len(set(mine.truth)) > 1 else mine
+        return found
+
+    def _rows(self, rows: NDArray[np.int64]) -> "Predictions":
         return Predictions(
             tuple(self.utterances[i] for i in rows),
-            labels,
-            chosen.astype(np.float32),
+            self.labels,
+            self.probabilities[rows],
             tuple(self.folds[i] for i in rows),
         )
 
@@ -107,15 +122,21 @@ def check_labels(labels: Sequence[str], utterances: Sequence[Utterance]) -> set[
     )
 
 
-def predict(checkpoint: Checkpoint, utterances: Sequence[Utterance], fold: str = "") -> Predictions:
-    """Score whole recordings (or given segments) as `run --segment whole` does."""
+def predict(
+    checkpoint: Checkpoint,
+    utterances: Sequence[Utterance],
+    fold: str = "",
+    hear: Callable[[Utterance, int], Samples] = load_utterance,
+) -> Predictions:
+    """Score whole recordings (or given segments) as `run --segment whole` does.
+
+    `hear` gives a recording's samples at a rate: other than as they are, to see what that costs.
+    """
     found = []
     with tqdm(total=len(utterances), desc="scoring", mininterval=every_s()) as bar:
         for first in range(0, len(utterances), AT_ONCE):
             some = utterances[first : first + AT_ONCE]
-            found.append(
-                checkpoint.score_all([load_utterance(u, checkpoint.info.rate_hz) for u in some])
-            )
+            found.append(checkpoint.score_all([hear(u, checkpoint.info.rate_hz) for u in some]))
             bar.update(len(some))
     folds = (fold,) * len(utterances)
     return Predictions(tuple(utterances), checkpoint.info.labels, np.concatenate(found), folds)
@@ -124,10 +145,8 @@ def predict(checkpoint: Checkpoint, utterances: Sequence[Utterance], fold: str =
 def measure(predictions: Predictions, mine: Predictions) -> dict[str, Any]:
     """Everything that `metrics.json` holds; `mine` are those of the predictions that count."""
     truth, predicted = mine.truth, mine.predicted()
-    numbers = np.array([mine.labels.index(label) for label in truth])
     speakers = [each.speaker for each in mine.utterances]
     known = all(speakers)
-    units = speakers if known else [each.name for each in mine.utterances]
     by_speaker = metrics.by_group(truth, predicted, speakers, "UAR")
     sexes = [each.sex for each in mine.utterances]
     return {
@@ -135,14 +154,32 @@ def measure(predictions: Predictions, mine: Predictions) -> dict[str, Any]:
         "speakers": len(set(speakers)) if known else None,
         "labels": list(mine.labels),
         "left_out": _left_out(predictions, mine),
-        "headline": metrics.headline(numbers, mine.probabilities.astype(np.float64), units),
-        "interval": _interval("speaker" if known else "recording", len(set(units))),
+        "headline": _headline(mine),
+        "interval": _interval("speaker" if known else "recording", len(set(_units(mine)))),
+        "by_corpus": _by_corpus(mine),
         "by_label": metrics.by_label(truth, predicted, mine.labels),
         "macro_f1_by_sex": metrics.by_group(truth, predicted, sexes, "macro F1"),
         "uar_by_speaker": by_speaker,
         "uar_over_speakers": metrics.spread(list(by_speaker.values())) if by_speaker else None,
         "by_fold": _by_fold(mine),
     }
+
+
+def _headline(mine: Predictions) -> dict[str, dict[str, Any]]:
+    numbers = np.array([mine.labels.index(label) for label in mine.truth])
+    return metrics.headline(numbers, mine.probabilities.astype(np.float64), _units(mine))
+
+
+def _units(mine: Predictions) -> list[str]:
+    """What the bootstrap draws: speakers, or recordings where they are not known."""
+    speakers = [each.speaker for each in mine.utterances]
+    return speakers if all(speakers) else [each.name for each in mine.utterances]
+
+
+def _by_corpus(mine: Predictions) -> dict[str, Any]:
+    """The headline of each corpus among its own labels, where there are several."""
+    found = mine.by_corpus()
+    return {name: _headline(one) for name, one in found.items()} if len(found) > 1 else {}
 
 
 def _interval(unit: str, count: int) -> str:

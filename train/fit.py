@@ -9,12 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from batch_ser.errors import UsageError
@@ -23,6 +22,7 @@ from models.device import has_bfloat16
 from models.network import Network
 from train.augment import change_features, mix
 from train.history import Epoch, better
+from train.loss import blend, loss_of
 from train.metrics import scores
 from train.optimiser import Schedule, make_optimiser
 from train.progress import every_s
@@ -31,8 +31,14 @@ from train.state import State, load_state, save_state
 from train.store import Kept, Store
 
 JUDGED_AT_ONCE = 16
-IMPOSSIBLE = -1e4  # a logit without probability or gradient; minus infinity times 0 is no number
 Bar = Any  # tqdm is generic in its stubs, plain at run time
+
+
+class Teaching(Protocol):
+    """A teacher, as `train.teacher` has it."""
+
+    def says(self, view: int, row: int) -> torch.Tensor:
+        """What it says of a recording in a view: (labels + width,)."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Task:
     valid: NDArray[np.int64]
     seed: int
     device: torch.device
+    teacher: "Teaching | None" = None  # whom `distil` and `mimic` of the recipe mean
     views: dict[int, Kept] = field(default_factory=dict)  # those that are open
 
     def view(self, number: int) -> Kept:
@@ -124,22 +131,18 @@ def _epoch(
     weights = _class_weights(task).to(task.device) if recipe.class_weights else None
     losses, right, seen = 0.0, 0.0, 0
     mixed = recipe.precision == "mixed" and has_bfloat16(task.device)
-    for features, targets, possible in _batches(task, number):
-        with torch.autocast(task.device.type, torch.bfloat16, enabled=mixed):
-            logits = network.upper(features)
-        logits = logits.float().masked_fill(~possible, IMPOSSIBLE)
-        smooth = recipe.label_smoothing * possible / possible.sum(1, keepdim=True)
-        wanted = (1 - recipe.label_smoothing) * targets + smooth
-        loss = F.cross_entropy(logits, wanted, weight=weights)
+    for batch in _batches(task, number):
+        loss, logits = loss_of(network, recipe, batch, weights, mixed)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         optimiser.step()
         schedule.step_done()
-        losses += _finite(loss.item(), number, recipe) * len(targets)
-        right += float((logits.argmax(1) == targets.argmax(1)).sum())
-        seen += len(targets)
+        wanted = batch[1][:, : logits.shape[1]]
+        losses += _finite(loss.item(), number, recipe) * len(logits)
+        right += float((logits.argmax(1) == wanted.argmax(1)).sum())
+        seen += len(logits)
         bar.update()
     return losses / seen, right / seen
 
@@ -167,7 +170,8 @@ def _class_weights(task: Task) -> torch.Tensor:
 def _batches(task: Task, epoch: int) -> Iterator[tuple[Features, torch.Tensor, torch.Tensor]]:
     """The training side in random order, each recording in one of its views.
 
-    Features, targets (batch, labels), and which labels are possible (batch, labels).
+    Features, targets (batch, labels), and which labels are possible (batch, labels). With a
+    teacher, its probabilities are mixed into the targets, and its embeddings stand behind them.
     """
     recipe = task.recipe
     draw = np.random.default_rng((task.seed, epoch))
@@ -177,12 +181,16 @@ def _batches(task: Task, epoch: int) -> Iterator[tuple[Features, torch.Tensor, t
         rows = order[first : first + recipe.batch_size]
         if len(rows) == 1 and len(order) > 1:  # batch norm needs two
             rows = np.append(rows, order[0])
-        each = []
-        for row in rows:
+        each, taught = [], []
+        for row in map(int, rows):
             view = epoch if recipe.views == 0 else (epoch + row) % recipe.views
-            values = task.view(int(view)).piece(int(row))
+            values = task.view(view).piece(row)
             each.append(change_features(values, recipe.augment, draw))
+            if task.teacher:
+                taught.append(task.teacher.says(view, row))
         targets = one_hot[torch.from_numpy(task.targets[rows])]
+        if taught:
+            targets = blend(targets, torch.stack(taught), recipe)
         possible = torch.from_numpy(task.possible[rows])
         heard = pad(each, torch.device("cpu"))
         features, targets, possible = mix(heard, targets, possible, recipe.augment, draw)

@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from batch_ser import __version__
-from models.checkpoint import CheckpointInfo, save_checkpoint
+from models.architectures import build
+from models.checkpoint import CheckpointInfo, read_info, read_weights, save_checkpoint
 from models.network import Network
 from models.whisper import WhisperClassifier
 from train import plots
@@ -21,14 +22,14 @@ from train.calibration import best_temperature
 from train.data import Data, about_corpora, licence_of
 from train.embed import embed
 from train.fit import Task, fit, judge, training_features
+from train.folder import CHECKPOINT, HISTORY, STATE
 from train.folds import Fold
 from train.history import Epoch, best_epoch, write_history
 from train.linear import fit_head, held_out_logits, set_head
 from train.recipes import Recipe
 from train.start import new_network
 from train.store import Store
-
-CHECKPOINT, STATE, HISTORY = "checkpoint.safetensors", "state.safetensors", "history.csv"
+from train.teacher import Teacher, find_teacher, store_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Study:
     device: torch.device
     cache: Path  # of features
     scratch: Path  # goes with the training
+    teacher: str | None = None
+    allow_leak: bool = False
 
 
 def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointInfo:
@@ -53,6 +56,8 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
     labels = fold.labels(study.data.utterances)
     network = new_network(study.recipe, len(labels), study.init, study.seed)
     task = _task(study, fold, network, labels)
+    if study.teacher:
+        task = replace(task, teacher=_teacher(study, fold, task))
     if study.recipe.fit == "linear":
         temperature = _fit_linear(network, study, task)
     else:
@@ -79,6 +84,17 @@ def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -
         seed=study.seed,
         device=study.device,
     )
+
+
+def _teacher(study: Study, fold: Fold, task: Task) -> Teacher:
+    """A fold's teacher, with what it says of the same views."""
+    assert study.teacher
+    path = find_teacher(study.teacher, fold, study.data, study.allow_leak)
+    info = read_info(path)
+    network = build(info.architecture, len(info.labels), info.settings)
+    network.load_state_dict(read_weights(path))
+    store = store_of(info, network, study.recipe, task.store)
+    return Teacher(info, network, store, task.labels, task.possible)
 
 
 def _possible(data: Data, labels: tuple[str, ...]) -> NDArray[np.bool_]:

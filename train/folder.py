@@ -3,17 +3,19 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import UsageError
 from train import evaluation
-from train.fold import CHECKPOINT, HISTORY, STATE
-from train.splits import Split
+from train.recipes import Recipe
 
 SUFFIX = ".safetensors"
+CHECKPOINT, STATE, HISTORY = "checkpoint.safetensors", "state.safetensors", "history.csv"
 CONFIG, SPLIT = "config.json", "split.json"
-PARTS = ("training", "recipe", "recordings", "init")  # of config.json, on which a result depends
+# of config.json, on which a result depends
+PARTS = ("training", "recipe", "recordings", "init", "teacher")
 FREE = ("out", "cache", "restart", "figures_only")  # may change when a training goes on
 MOST_NAMED = 5
 WRITTEN = {
@@ -85,13 +87,25 @@ def _changed(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
     changed = []
     for part in PARTS:
         before, after = earlier.get(part), now[part]
-        if part in ("recordings", "init"):
+        if part in ("recordings", "init", "teacher"):
             changed += [part] * (before != after)
         else:
             before = before if isinstance(before, dict) else {}
+            before = _of_then(before, after)
             keys = [key for key in after if not (part == "training" and key in FREE)]
             changed += [key for key in keys if before.get(key) != after[key]]
     return list(dict.fromkeys(changed))
+
+
+def _of_then(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Earlier settings, with those that the program did not have yet as it was without them."""
+    plain = json.loads(json.dumps(Recipe("", "").stored()))
+    new = {key: after[key] for key in after.keys() - before.keys() if not after[key]}
+    new |= {key: plain[key] for key in after.keys() & plain.keys() - before.keys()}
+    augment = before.get("augment")
+    if isinstance(augment, dict):
+        new["augment"] = plain["augment"] | augment
+    return before | new
 
 
 def digest_of(init: str | None) -> str | None:
@@ -109,17 +123,16 @@ def digest_of(init: str | None) -> str | None:
     return digest.hexdigest()
 
 
-def fold_folders(folder: Path, split: Split) -> list[Path]:
+def fold_folders(folder: Path, names: Sequence[str]) -> list[Path]:
     """Where each fold goes: the run's folder itself, or one below it for each of several.
 
     Folds may be named after speakers, who may be called anything: their number comes first.
     """
-    if len(split.folds) == 1:
+    if len(names) == 1:
         return [folder]
     return [
-        folder
-        / (f"fold-{number}" if fold.name == f"fold {number}" else f"{number}-{_safe(fold.name)}")
-        for number, fold in enumerate(split.folds, 1)
+        folder / (f"fold-{number}" if name == f"fold {number}" else f"{number}-{_safe(name)}")
+        for number, name in enumerate(names, 1)
     ]
 
 

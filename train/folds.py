@@ -60,11 +60,22 @@ class Division:
             )
         return [each.speaker for each in self.utterances]
 
-    def sided(self, name: str, test: Mask, independent: bool, pool: Mask | None = None) -> Fold:
-        """A fold from its test side: a part of the rest becomes the valid side."""
+    def sided(
+        self,
+        name: str,
+        test: Mask,
+        independent: bool,
+        pool: Mask | None = None,
+        new_voices: bool = False,
+    ) -> Fold:
+        """A fold from its test side: a part of the rest becomes the valid side.
+
+        That is of speakers of its own where the test side is, or some of it (`new_voices`): it
+        steers and calibrates for them.
+        """
         rest = ~test if pool is None else pool & ~test
         names = {each.speaker for each in self.utterances}
-        whole = independent and "" not in names  # corpora are apart without speakers, too
+        whole = (independent or new_voices) and "" not in names  # corpora can be apart without
         groups = self.speakers if whole else self.groups
         valid = carve_valid(rest, self.labels, groups, whole, self.valid_share, self.seed)
         return Fold(name, rest & ~valid, valid, test, independent)
@@ -123,8 +134,8 @@ def _cross(data: Division, rest: str) -> Iterator[Fold]:
 
 
 def _emobox(data: Division, rest: str) -> Iterator[Fold]:
-    for name, test, pool, independent in emobox_folds(data.utterances, rest, data.text):
-        yield data.sided(name, test, independent, pool)
+    for name, test, pool, apart in emobox_folds(data.utterances, rest, data.text):
+        yield data.sided(name, test, all(apart), pool, any(apart))
 
 
 def _given(data: Division, rest: str) -> Iterator[Fold]:

@@ -20,9 +20,9 @@ def shared_folder() -> Path:
 
 def emobox_folds(
     utterances: Sequence[Utterance], rest: str, text: str
-) -> Iterator[tuple[str, Mask, Mask | None, bool]]:
-    """EmoBox's folds of `FILE` or `FILE:FOLD`: name, test side, which recordings count, and
-    whether the benchmark keeps speakers apart.
+) -> Iterator[tuple[str, Mask, Mask | None, list[bool]]]:
+    """EmoBox's folds of `FILE` or `FILE:FOLD`: name, test side, which recordings count, and of
+    each corpus whether the benchmark keeps its speakers apart.
 
     One corpus: all its folds. Several: each has one side, as if it were one (its first fold, or
     the numbered one where it has more), so that one training can hold them all out.
@@ -50,7 +50,7 @@ def emobox_folds(
             f"fold {n}",
             test,
             np.array([each.style == "speech" for each in utterances]),  # songs count nowhere
-            all("test_actors" in e for e in mine),
+            ["test_actors" in each for each in mine],
         )
 
 

@@ -62,6 +62,8 @@ class Recipe:
     half: bool = False  # weights are rounded to float16 in the end, for a file of half the size
     # gradient: the loss and when to stop
     label_smoothing: float = 0.0
+    distil: float = 0.0  # share of the targets that are the teacher's probabilities, not labels
+    mimic: float = 0.0  # weight of the distance from the teacher's embedding
     class_weights: bool = False  # rare labels count more, in inverse proportion
     probe: bool = False  # the head starts as a logistic regression on the untouched network
     monitor: str = "uar"  # of the valid side; its best epoch is kept
@@ -88,6 +90,8 @@ class Recipe:
             raise UsageError(f"warm_up={self.warm_up}: expected a share from 0 to 1")
         if not 0 < self.valid_share < 1 or not 0 <= self.label_smoothing < 1:
             raise UsageError("valid_share and label_smoothing: expected shares between 0 and 1")
+        if not 0 <= self.distil <= 1 or not 0 <= self.mimic < math.inf:
+            raise UsageError("distil: expected a share from 0 to 1; mimic: 0 or more")
         if self.views < 0 or not all(0.1 <= speed <= 10 for speed in self.speeds):
             raise UsageError("views: expected 0 or more; speeds: expected 0.1 to 10")
         if not self.speeds:
@@ -100,6 +104,11 @@ class Recipe:
 
 LIGHT = Augment(gain_db=6.0, noise_snr_db=(15.0, 40.0), speed=0.1)
 MASKS = replace(LIGHT, time_masks=2, time_mask_frames=12, band_masks=2, band_mask_width=12)
+
+CHANNELS = Augment(  # whatever stands between a voice and a recording of it
+    probability=0.4, speed=0.15, reverb_s=0.5, tilt_db=10.0, noise_snr_db=(5.0, 30.0),
+    babble_snr_db=(5.0, 25.0), telephone=True,
+)  # fmt: skip
 
 RECIPES: dict[str, Recipe] = {
     each.name: each
@@ -137,6 +146,18 @@ RECIPES: dict[str, Recipe] = {
             {"level": -4.3}, epochs=80, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
             label_smoothing=0.1, monitor="loss", patience=80, views=7,
             augment=Augment(probability=1.0, speed=0.2, mixup=0.4),
+        ),
+        Recipe(  # the shipped checkpoint: an embedding of 256, and every channel a call may take
+            "accurate", "whisper",
+            {"taps": [1, 2, 3, 4], "pooling": "active", "hidden": 256, "hidden_dropout": 0.2,
+             "dropout": 0.5},
+            {"level": -4.3}, epochs=60, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
+            label_smoothing=0.1, monitor="loss", patience=60, views=10, half=True,
+            augment=replace(CHANNELS, mixup=0.4),
+        ),
+        Recipe(  # a small network that learns from a teacher, such as `accurate`
+            "fast", "tdnn", front_end={"level": -4.3}, epochs=60, learning_rate=2e-3, distil=0.7,
+            mimic=1.0, monitor="loss", patience=60, views=10, half=True, augment=CHANNELS,
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},

@@ -20,6 +20,9 @@ def as_text(found: dict[str, Any]) -> str:
     lines += [found["note"]] if found.get("note") else []
     lines += ["", f"in percent, {found['interval']}"]
     lines += [_headline(title, found["headline"][name]) for name, title in HEADLINES.items()]
+    for corpus, headline in found["by_corpus"].items():
+        lines += ["", f"{corpus}, among the labels that it has"]
+        lines += [_headline(title, headline[name]) for name, title in HEADLINES.items()]
     lines += ["", f"{'':<12}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}"]
     for label, each in found["by_label"].items():
         figures = "".join(f"{100 * each[name]:>10.1f}" for name in ("precision", "recall", "f1"))

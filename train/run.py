@@ -16,19 +16,20 @@ from models.architectures import build
 from models.checkpoint import read_info, read_weights, save_checkpoint
 from models.device import usable_device
 from models.loading import load_checkpoint
+from models.network import Network
 from train import metrics
 from train.card import card
 from train.corpora import overview
 from train.data import Data, labelled, read
-from train.evaluation import Predictions, predict, write_evaluation
-from train.fold import CHECKPOINT, Study, train_fold, versions
-from train.folder import SPLIT, SUFFIX, claim, digest_of, fold_folders
+from train.evaluation import Predictions, predict
+from train.figures import note_of, write_figures
+from train.fold import Study, train_fold, versions
+from train.folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
 from train.folds import Fold
 from train.recipes import Recipe, as_text, find_recipe
-from train.splits import Split, default_split, everything, make_split
+from train.splits import default_split, everything, make_split
 from train.start import new_network
-
-NOT_INDEPENDENT = "the test speakers were also heard in training: the figures are for known voices"
+from train.teacher import check_teacher, find_teacher
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class TrainConfig:
     recipe: str
     out: str | None = None
     init: str | None = None
+    teacher: str | None = None  # a checkpoint or a training's folder, for recipes that distil
     split: str = ""
     seed: int = 0
     cache: str | None = None
@@ -74,6 +76,13 @@ class TrainConfig:
                 f"recipe {recipe.name}: fit=linear and probe=true need the architecture whisper "
                 "with settings.hidden=0"
             )
+        if bool(recipe.distil or recipe.mimic) != bool(self.teacher):
+            found = f"--teacher {self.teacher}" if self.teacher else "no --teacher"
+            raise UsageError(
+                f"recipe {recipe.name} has distil={recipe.distil:g} and mimic={recipe.mimic:g}, "
+                f"found {found}; expected --teacher CHECKPOINT where one of them is more than 0, "
+                "and only there"
+            )
         changed = set(recipe.augment.of_samples()) - {"probability", "pad"}
         if recipe.fit == "gradient" and recipe.views == 1 and changed:
             raise UsageError(
@@ -105,21 +114,29 @@ def train(config: TrainConfig) -> str:
         text, data.utterances, data.contents, config.seed, recipe.valid_share, config.allow_leak
     )
     with torch.random.fork_rng():
-        _rehearse(recipe, config, len({each.label for each in data.utterances}))
+        network = _rehearse(recipe, config, len({each.label for each in data.utterances}))
+    if config.teacher:
+        for fold in [*split.folds] or [everything(data.utterances, data.contents, 0, 0.1)]:
+            path = find_teacher(config.teacher, fold, data, config.allow_leak)
+            check_teacher(path, fold.labels(data.utterances), network, recipe)
     claim(folder, config.out or "", _content(config, recipe, data), config.restart)
     split.save(folder / SPLIT, data.utterances)
     with tempfile.TemporaryDirectory(prefix="batch-ser-") as own, torch.random.fork_rng():
         cache = Path(config.cache or own)
-        study = Study(data, recipe, config.init, config.seed, device, cache, Path(own))
-        folders = fold_folders(folder, split)
+        study = Study(
+            data, recipe, config.init, config.seed, device, cache, Path(own), config.teacher,
+            config.allow_leak,
+        )  # fmt: skip
+        folders = fold_folders(folder, split.names)
         found = [_fold(study, *each) for each in zip(split.folds, folders, strict=True)]
-        lines = _figures(folder, split, found, config) if found else []
+        note = note_of(split, data)
+        lines = write_figures(folder, split, found, ", ".join(config.data), note) if found else []
         asked = len(split.folds) != 1 and not config.figures_only
         if asked and not (folder / CHECKPOINT).exists():
             whole = everything(data.utterances, data.contents, config.seed, recipe.valid_share)
             train_fold(study, whole, folder, _name(config))
     if (folder / CHECKPOINT).exists():
-        lines += _publish(config, folder, all_seen=len(split.folds) != 1)
+        lines += _publish(config, folder, len(split.folds) != 1, note)
     return "\n".join([*lines, f"written: {folder}"])
 
 
@@ -130,11 +147,12 @@ def _content(config: TrainConfig, recipe: Recipe, data: Data) -> dict[str, Any]:
         "recipe": recipe.stored(),
         "recordings": {"count": len(data.utterances), "digest": data.digest()},
         "init": digest_of(config.init),
+        "teacher": digest_of(config.teacher),
         "versions": versions(),
     }
 
 
-def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> None:
+def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> Network:
     """Build the network and let it hear a second of silence, before anything is written.
 
     Raises:
@@ -159,6 +177,7 @@ def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> None:
         raise UsageError(
             f"front_end={asked} does not fit {recipe.architecture} with these settings: {told}"
         ) from error
+    return network
 
 
 def _fold(study: Study, fold: Fold, folder: Path) -> Predictions:
@@ -177,43 +196,16 @@ def _fold(study: Study, fold: Fold, folder: Path) -> Predictions:
     return found
 
 
-def _figures(
-    folder: Path, split: Split, found: list[Predictions], config: TrainConfig
-) -> list[str]:
-    """Write the held-out figures, of all folds together where they have the same labels."""
-    note = "" if all(fold.independent for fold in split.folds) else NOT_INDEPENDENT
-    about = {
-        "data": ", ".join(config.data),
-        "split": f"{split.name}, seed {split.seed}",
-        "note": note,
-    }
-    figures = {one.folds[0]: one.known().scores() for one in found}
-    if len({one.labels for one in found}) == 1:
-        together = found[0]
-        for one in found[1:]:
-            together += one
-        write_evaluation(folder, together, about, every_label=True)
-    else:
-        for own, one in zip(fold_folders(folder, split), found, strict=True):
-            write_evaluation(own, one, about, every_label=True)
-    if len(found) > 1:
-        figures["mean"] = metrics.mean_scores(list(figures.values()))
-    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-    return [metrics.as_line(name, values) for name, values in figures.items()] + [note] * bool(note)
-
-
 def _name(config: TrainConfig) -> str:
     return Path(config.out or "").stem
 
 
-def _publish(config: TrainConfig, folder: Path, all_seen: bool) -> list[str]:
+def _publish(config: TrainConfig, folder: Path, all_seen: bool, note: str) -> list[str]:
     """Put the held-out figures into the checkpoint, write its card, and put both where asked."""
     info = read_info(folder / CHECKPOINT)
     path = folder / "figures.json"
     figures: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    independent = json.loads((folder / SPLIT).read_text())["folds"]
-    known = bool(independent) and not all(fold["independent"] for fold in independent)
-    info = replace(info, name=_name(config), metrics=figures)
+    info = replace(info, name=_name(config), metrics=figures, note=note)
     network = build(info.architecture, len(info.labels), info.settings)
     network.load_state_dict(read_weights(folder / CHECKPOINT))
     target = Path(config.out or "")
@@ -222,5 +214,5 @@ def _publish(config: TrainConfig, folder: Path, all_seen: bool) -> list[str]:
         places.append(target)
     for place in places:
         save_checkpoint(place, info, network)
-        place.with_suffix(".md").write_text(card(info, all_seen, NOT_INDEPENDENT if known else ""))
+        place.with_suffix(".md").write_text(card(info, all_seen))
     return [f"written: {target}"] if target.suffix == SUFFIX else []

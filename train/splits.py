@@ -34,6 +34,11 @@ class Split:
     seed: int
     folds: tuple[Fold, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """The folds' names."""
+        return [fold.name for fold in self.folds]
+
     def save(self, path: Path, utterances: Sequence[Utterance]) -> None:
         """Write it as JSON, by the recordings' names."""
         names = np.array([each.name for each in utterances])

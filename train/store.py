@@ -82,6 +82,10 @@ class Store:
         able = recipe.precision == "mixed" and has_bfloat16(next(network.parameters()).device)
         self._mixed = bool(frozen) and able  # views only: what is judged is in float32
 
+    def of(self, network: Network, recipe: Recipe) -> "Store":
+        """The same recordings for another network, kept in the same places."""
+        return Store(network, recipe, self._utterances, self._contents, self._folder, self._scratch)
+
     def view(self, number: int, passing: bool = False) -> Kept:
         """One version of every recording: the first as it is, later ones augmented, cropped.
 

@@ -1,0 +1,105 @@
+"""What is measured of a recipe for `accuracy.py`: every training is held out from its judges.
+
+Trainings and figures stay in `.evaluate/`: a call that was stopped goes on.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from conditions import conditions
+from trained import ASED, EMOBOX, RANDOM, RAVDESS, TUREV, read, trained
+
+from batch_ser.audio import load
+from models import Checkpoint, load_checkpoint
+from train.data import Data
+from train.data import read as read_corpora
+from train.evaluation import Predictions, measure, predict
+from train.folder import CHECKPOINT, fold_folders
+from train.folds import Fold
+from train.splits import make_split
+
+WORK = Path(".evaluate")
+CACHE = WORK / "cache"
+EVERY = (RAVDESS, ASED, TUREV)
+CORPORA = {"ravdess": "RAVDESS", "ased": "ASED", "turev": "TurEV-DB"}
+SEEDS = range(5)
+SPEECH = Path(__file__).parent.parent / "examples" / "calls" / "announcement.opus"
+Figures = dict[str, Any]
+
+
+def shipped_training(recipe: str) -> Path:
+    """EmoBox's folds of three corpora at once, and then the checkpoint on everything: its folder.
+
+    A fold's training holds out four of RAVDESS's speakers and the test sides of both others.
+    """
+    return trained(WORK / f"{recipe}.safetensors", CACHE, EVERY, recipe, split=EMOBOX)
+
+
+def known_voices(recipe: str) -> list[float]:
+    """Accuracy on random tenths of RAVDESS, trained on RAVDESS alone, one for each seed."""
+    found = []
+    for seed in SEEDS:
+        out = WORK / f"{recipe}-random" / str(seed)
+        folder = trained(out, CACHE, (RAVDESS,), recipe, split=RANDOM, seed=seed)
+        found.append(float(read(folder / "figures.json")["random"]["WA"]))
+    return found
+
+
+def unknown_corpora(recipe: str) -> dict[str, float]:
+    """UAR on each corpus by a training on the other two, and their mean; shared labels."""
+    out = WORK / f"{recipe}-cross"
+    folder = trained(out, CACHE, EVERY, recipe, split="cross", figures_only=True)
+    return {name: each["UAR"] for name, each in read(folder / "figures.json").items()}
+
+
+def under_conditions(folder: Path) -> dict[str, dict[str, Figures]]:
+    """Of each corpus, condition by condition, what `measure` finds on the folds' test sides.
+
+    ASED and TurEV-DB have one test side: the first fold's checkpoint is judged on it.
+    """
+    data = read_corpora(EVERY, None)
+    split = make_split(f"saved:{folder / 'split.json'}", data.utterances, data.contents, 0, 0.1)
+    found: dict[str, dict[str, Figures]] = {}
+    for corpus in CORPORA:
+        kept = WORK / f"{folder.stem}-conditions" / f"{corpus}.json"
+        if not kept.exists():
+            folds = list(zip(split.folds, fold_folders(folder, split.names), strict=True))
+            some = folds if corpus == "ravdess" else folds[:1]
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(_measured(data, corpus, some), indent=1))
+        found[corpus] = read(kept)
+    return found
+
+
+def _measured(data: Data, corpus: str, folds: list[tuple[Fold, Path]]) -> dict[str, Figures]:
+    """Each condition's figures on a corpus's test recordings, each judged by its own fold."""
+    together: dict[str, Predictions] = {}
+    mine = np.array([each.corpus == corpus for each in data.utterances])
+    for fold, folder in folds:
+        checkpoint = load_checkpoint(folder / CHECKPOINT)
+        test = data.chosen(list(np.flatnonzero(fold.test & mine)))
+        for name, hear in conditions(test).items():
+            found = predict(checkpoint, test, fold.name, hear)
+            together[name] = together[name] + found if name in together else found
+    return {name: measure(one, one.shared()) for name, one in together.items()}
+
+
+def seconds_per_hour(checkpoint: Checkpoint) -> float:
+    """Seconds of one core for an hour of audio, front end included: 4 s, in batches of 8."""
+    rate_hz = checkpoint.info.rate_hz
+    speech = load(str(SPEECH), rate_hz)
+    length = 4 * rate_hz
+    batch = [speech[start : start + length] for start in range(0, 8 * rate_hz, rate_hz)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times = []
+    for _ in range(9):
+        started = time.perf_counter()
+        checkpoint.score_batch(batch)
+        times.append(time.perf_counter() - started)
+    torch.set_num_threads(threads)
+    return float(np.median(times)) * 3600 / 32

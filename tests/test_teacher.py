@@ -1,0 +1,155 @@
+"""Distillation: a student meets its teacher, who never heard what the student is judged by."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import cuts
+from trainings import training
+
+from batch_ser.audio import Samples
+from batch_ser.errors import UsageError
+from batch_ser.features import whisper_log_mel
+from models import load_checkpoint
+from models.architectures import build
+from models.checkpoint import read_info, read_weights
+from train.data import read
+from train.loss import blend, loss_of
+from train.recipes import RECIPES
+from train.run import TrainConfig, train
+from train.splits import make_split
+from train.store import Store, load_utterance
+from train.teacher import Teacher, find_teacher
+
+Finished = Callable[[str], Path]
+CPU = torch.device("cpu")
+
+
+def student(tree: Path, out: Path, teacher: Path | None, *sets: str, **rest: Any) -> TrainConfig:
+    told = str(teacher) if teacher else None
+    return training(tree, out, "fast", *sets, teacher=told, **rest)
+
+
+def test_a_student_comes_to_say_what_it_is_told(speech: Samples) -> None:
+    """Both its probabilities and its embeddings, on a batch of real speech."""
+    torch.manual_seed(0)
+    network = build("tdnn", 3, {"channels": 16, "hidden": 8, "hidden_dropout": 0.0, "dropout": 0.0})
+    features = whisper_log_mel([each for each in cuts(speech) if len(each) > 8_000], CPU)
+    count = len(features.frames)
+    probabilities = torch.randn(count, 3).mul(2).softmax(1)
+    said = torch.cat([probabilities, torch.rand(count, 8)], dim=1)
+    recipe = replace(RECIPES["fast"], distil=1.0, mimic=10.0)
+    batch = (features, blend(torch.eye(3)[:1].repeat(count, 1), said, recipe), said[:, :3] >= 0)
+    optimiser = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(300):
+        loss, _ = loss_of(network, recipe, batch, None, mixed=False)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.inference_mode():
+        embeddings = network.represent(features)
+        apart = (network.classify(embeddings).softmax(1) - probabilities).abs().mean()
+        assert apart < 0.05
+        assert (embeddings - said[:, 3:]).abs().median() < 0.05  # they are spread over 0 to 1
+
+
+def test_a_teacher_says_what_its_checkpoint_scores(
+    tree: Path, tmp_path: Path, finished: Finished
+) -> None:
+    """On the recordings as they are; without labels that a corpus does not have."""
+    path = finished("accurate") / "checkpoint.safetensors"
+    info, checkpoint = read_info(path), load_checkpoint(path)
+    network = build(info.architecture, 3, info.settings)
+    network.load_state_dict(read_weights(path))
+    data = read((f"ravdess:{tree}",), None)
+    recipe = replace(RECIPES["fast"], front_end=dict(info.front_end_settings))
+    store = Store(network, recipe, data.utterances, data.contents, tmp_path)
+    possible = np.ones((len(data.utterances), 3), np.bool_)
+    possible[0, 1] = False
+    labels = ("angry", "neutral", "happy")  # in another order than the teacher has them
+    teacher = Teacher(info, network, store, labels, possible)
+    said = torch.stack([teacher.says(0, row) for row in range(len(possible))])
+    recordings = [load_utterance(each, 16_000) for each in data.utterances]
+    expected = checkpoint.score_all(recordings)[:, [info.labels.index(each) for each in labels]]
+    expected[0, 1] = 0
+    expected /= expected.sum(1, keepdims=True)
+    assert np.abs(said[:, :3].numpy() - expected).max() < 0.03  # views are in bfloat16
+    embeddings = checkpoint.classify_and_embed(checkpoint.features(recordings))[1]
+    assert np.abs(said[:, 3:].numpy() - embeddings).max() < 0.1 * np.abs(embeddings).max()
+
+
+def test_targets_are_the_labels_and_the_teacher_in_shares() -> None:
+    recipe = replace(RECIPES["fast"], distil=0.25)
+    said = torch.tensor([[0.2, 0.8, 5.0, 6.0]])  # two labels, an embedding of two
+    assert blend(torch.eye(2)[:1], said, recipe).tolist() == [pytest.approx([0.8, 0.2, 5.0, 6.0])]
+
+
+def test_a_teacher_that_heard_the_test_side_is_refused(
+    tree: Path, tmp_path: Path, finished: Finished
+) -> None:
+    teacher = finished("accurate")
+    with pytest.raises(UsageError, match="held out what random tests"):
+        train(student(tree, tmp_path / "run", teacher, seed=1))
+    assert not (tmp_path / "run").exists()
+    train(student(tree, tmp_path / "run", teacher, seed=1, allow_leak=True))
+    lone = tmp_path / "lone" / "checkpoint.safetensors"  # of whose training nothing is known
+    lone.parent.mkdir()
+    shutil.copy(teacher / "checkpoint.safetensors", lone)
+    for given in (lone, lone.parent):
+        with pytest.raises(UsageError, match="held out what random tests"):
+            train(student(tree, tmp_path / "other", given))
+    train(student(tree, tmp_path / "all", lone, split="none"))  # nothing is held out
+
+
+def test_each_fold_has_the_teacher_of_its_own_fold(
+    tree: Path, tmp_path: Path, inits: dict[str, str]
+) -> None:
+    folds = training(tree, tmp_path / "teacher", "accurate", "epochs=1", init=inits["accurate"],
+                     split="speakers:2")  # fmt: skip
+    train(folds)
+    data = read(folds.data, None)
+    split = make_split("speakers:2", data.utterances, data.contents, 0, 0.1)
+    found = [find_teacher(str(folds.folder), fold, data, False) for fold in split.folds]
+    assert [path.parent.name for path in found] == ["fold-1", "fold-2"]
+    train(student(tree, tmp_path / "student", folds.folder, "epochs=1", split="speakers:2"))
+    assert (tmp_path / "student" / "checkpoint.safetensors").exists()
+    shutil.copy(found[0], folds.folder / "checkpoint.safetensors")
+    with pytest.raises(UsageError, match="other settings"):  # of another teacher
+        train(student(tree, tmp_path / "student", folds.folder, "epochs=1", split="speakers:2"))
+
+
+@pytest.mark.parametrize(
+    ("sets", "recipe", "told"),
+    [
+        ((), "fast", "found no --teacher"),
+        (("distil=0", "mimic=0"), "gap-cnn", None),
+        (("settings.hidden=16",), "fast", "an embedding of so many numbers: 32, expected 16"),
+    ],
+)
+def test_a_teacher_where_one_is_needed_and_one_that_fits(
+    sets: tuple[str, ...], recipe: str, told: str | None, tree: Path, tmp_path: Path,
+    finished: Finished,
+) -> None:  # fmt: skip
+    teacher = None if told and "no --teacher" in told else str(finished("accurate"))
+    config = training(tree, tmp_path / "run", recipe, *sets, teacher=teacher)
+    with pytest.raises(UsageError, match=told or "found --teacher"):
+        train(config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_that_lacks_a_label_is_refused(
+    tree: Path, tmp_path: Path, inits: dict[str, str]
+) -> None:
+    two = training(tree, tmp_path / "two", "accurate", "epochs=1", init=inits["accurate"],
+                   labels="happy,angry")  # fmt: skip
+    train(two)
+    with pytest.raises(UsageError, match="it knows happy, angry, and not neutral"):
+        train(student(tree, tmp_path / "run", two.folder, split="none"))
+    gone = student(tree, tmp_path / "run", tmp_path / "gone.safetensors")
+    with pytest.raises(UsageError, match="there is no"):
+        train(gone)

@@ -1,0 +1,69 @@
+"""The held-out figures of a training: of every fold, of every corpus, and what they promise."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from train import metrics
+from train.data import Data
+from train.evaluation import Predictions, write_evaluation
+from train.folder import fold_folders
+from train.splits import Split
+
+NOT_INDEPENDENT = "the test speakers were also heard in training: the figures are for known voices"
+
+
+def write_figures(
+    folder: Path, split: Split, found: list[Predictions], data: str, note: str
+) -> list[str]:
+    """Write the held-out figures, of all folds together where they have the same labels."""
+    about = {
+        "data": data,
+        "split": f"{split.name}, seed {split.seed}",
+        "note": note,
+    }
+    figures = _by_fold_and_corpus(found)
+    if len({one.labels for one in found}) == 1:
+        together = found[0]
+        for one in found[1:]:
+            together += one
+        write_evaluation(folder, together, about, every_label=True)
+    else:
+        for own, one in zip(fold_folders(folder, split.names), found, strict=True):
+            write_evaluation(own, one, about, every_label=True)
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    return [metrics.as_line(name, values) for name, values in figures.items()] + [note] * bool(note)
+
+
+def note_of(split: Split, data: Data) -> str:
+    """What the held-out figures do not promise: which test speakers were heard in training."""
+    speakers = np.array([each.speaker for each in data.utterances])
+    corpora = np.array([each.corpus for each in data.utterances])
+    known: set[str] = set()
+    for fold in split.folds:
+        heard = fold.test & (
+            np.isin(speakers, speakers[fold.train | fold.valid]) | (speakers == "")
+        )
+        known |= set() if fold.independent else set(corpora[heard])
+    judged = {str(corpus) for fold in split.folds for corpus in corpora[fold.test]}
+    if not known or known == judged:
+        return NOT_INDEPENDENT if known else ""
+    return f"of {', '.join(sorted(known))}, {NOT_INDEPENDENT}"
+
+
+def _by_fold_and_corpus(found: list[Predictions]) -> dict[str, dict[str, float]]:
+    """Figures of each fold and their mean; with several corpora, of each among its own labels."""
+    figures: dict[str, dict[str, float]] = {}
+    several = any(len({each.corpus for each in one.utterances}) > 1 for one in found)
+    split = [one.known().by_corpus() if several else {"": one.known()} for one in found]
+    for corpus in dict.fromkeys(name for each in split for name in each):
+        mine = {
+            f"{one.folds[0]} {corpus}".strip(): each[corpus].scores()
+            for one, each in zip(found, split, strict=True)
+            if corpus in each
+        }
+        figures |= mine
+        if len(mine) > 1:
+            figures[f"mean {corpus}".strip()] = metrics.mean_scores(list(mine.values()))
+    return figures
