@@ -266,3 +266,15 @@ def test_history_as_a_table(tmp_path: Path) -> None:
     assert tuple(rows[0]) == tuple(each.name for each in fields(Epoch))
     assert [better(history[:n], "uar") for n in range(1, 5)] == [True, True, False, False]
     assert best_epoch(history, "loss").epoch == 1
+
+
+def test_the_last_epoch_is_kept_where_the_recipe_says_so(
+    task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(SMALL, epochs=4, patience=1, monitor="last", schedule="constant")
+    figures(monkeypatch, [0.9, 0.5, 0.4, 0.3])
+    network, history = trained(task(recipe), tmp_path / "a")
+    assert len(history) == 4
+    assert best_epoch(history, "last").epoch == 4
+    best, _ = trained(task(replace(recipe, monitor="uar", patience=9)), tmp_path / "b")
+    assert not same(network, best)

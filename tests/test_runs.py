@@ -17,6 +17,8 @@ from trainings import training
 
 from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
+from models.checkpoint import read_info
+from train import fold as fold_module
 from train.folder import WRITTEN, digest_of, fold_folders, fold_number
 from train.run import TrainConfig, train
 
@@ -213,3 +215,31 @@ def test_a_training_of_a_version_with_fewer_settings_goes_on(tree: Path, tmp_pat
             train(replace(config, overrides=(*config.overrides, other)))
     with pytest.raises(UsageError, match="other settings"):
         train(replace(config, allow_leak=True))
+
+
+def test_a_refit_hears_the_valid_side_that_told_the_temperature(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides: list[int] = []
+    real = fold_module.fit
+
+    def counted(network: Any, task: Any, path: Path) -> Any:
+        sides.append(len(task.train))
+        return real(network, task, path)
+
+    monkeypatch.setattr(fold_module, "fit", counted)
+    for name, refit in (("once", "refit=false"), ("again", "refit=true")):
+        train(training(tree, tmp_path / name, "gap-cnn", "monitor=last", refit))
+    split = json.loads((tmp_path / "again" / "split.json").read_text())["folds"][0]
+    train_side, valid_side = len(split["train"]), len(split["valid"])
+    assert sides == [train_side, train_side, train_side + valid_side]
+    once, again = (
+        read_info(tmp_path / name / "checkpoint.safetensors") for name in ("once", "again")
+    )
+    assert once.temperature == again.temperature
+    assert not np.array_equal(
+        *(tensors(tmp_path / name)["head.1.weight"] for name in ("once", "again"))
+    )
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {
+        path.name for path in (tmp_path / "once").iterdir()
+    }

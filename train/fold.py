@@ -22,7 +22,7 @@ from train.calibration import best_temperature
 from train.data import Data, about_corpora, licence_of
 from train.embed import embed
 from train.fit import Task, fit, judge, training_features
-from train.folder import CHECKPOINT, HISTORY, STATE
+from train.folder import AGAIN, CHECKPOINT, HISTORY, STATE
 from train.folds import Fold
 from train.history import Epoch, best_epoch, write_history
 from train.linear import fit_head, held_out_logits, set_head
@@ -62,10 +62,14 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
         temperature = _fit_linear(network, study, task)
     else:
         temperature = _fit_gradient(network, task, folder)
+        if study.recipe.refit:
+            network = new_network(study.recipe, len(labels), study.init, study.seed)
+            _refit(network, task, folder)
     _draw_examples(folder / "examples.png", task)
     info = _info(study, fold, network, labels, temperature, name)
     save_checkpoint(folder / CHECKPOINT, info, network.cpu())
-    (folder / STATE).unlink(missing_ok=True)  # the checkpoint is what stays
+    for state in (STATE, AGAIN):  # the checkpoint is what stays
+        (folder / state).unlink(missing_ok=True)
     return info
 
 
@@ -132,6 +136,16 @@ def _fit_gradient(network: Network, task: Task, folder: Path) -> float:
     plots.curves(folder / "curves.png", history, task.recipe.monitor)
     _tell(history, task.recipe)
     return best_temperature(judge(network, task, task.valid), task.targets[task.valid])
+
+
+def _refit(network: Network, task: Task, folder: Path) -> None:
+    """The same training on the valid side, too, when that has told the temperature."""
+    whole = replace(task, train=np.union1d(task.train, task.valid))
+    if not (folder / AGAIN).exists():
+        _prepare(network, whole)
+    fit(network, whole, folder / AGAIN)
+    if task.recipe.half:
+        _round(network)
 
 
 @torch.no_grad()

@@ -13,13 +13,15 @@ from train.recipes import Recipe
 
 SUFFIX = ".safetensors"
 CHECKPOINT, STATE, HISTORY = "checkpoint.safetensors", "state.safetensors", "history.csv"
+AGAIN = "again.safetensors"  # the state of a second fit, on the valid side, too
 CONFIG, SPLIT = "config.json", "split.json"
 # of config.json, on which a result depends
 PARTS = ("training", "recipe", "recordings", "init", "teacher")
 FREE = ("out", "cache", "restart", "figures_only")  # may change when a training goes on
 MOST_NAMED = 5
 WRITTEN = {
-    *evaluation.WRITTEN, CONFIG, SPLIT, CHECKPOINT, STATE, f"{STATE}.partial", HISTORY,
+    *evaluation.WRITTEN, CONFIG, SPLIT, CHECKPOINT, STATE, f"{STATE}.partial", AGAIN,
+    f"{AGAIN}.partial", HISTORY,
     "checkpoint.md", "curves.png", "examples.png", "figures.json",
 }  # fmt: skip
 

@@ -21,7 +21,9 @@ class Epoch:
     seconds: float
 
     def monitored(self, name: str) -> float:
-        """The figure that decides, larger is better: uar, macro_f1, accuracy or loss."""
+        """The figure that decides, larger is better: a valid one, or its number."""
+        if name == "last":
+            return float(self.epoch)
         return -self.valid_loss if name == "loss" else float(getattr(self, f"valid_{name}"))
 
 

@@ -19,7 +19,7 @@ CHOICES = {
     "fit": ("gradient", "linear"),
     "optimiser": ("adamw", "adam"),
     "schedule": ("constant", "cosine", "plateau"),
-    "monitor": ("uar", "macro_f1", "accuracy", "loss"),
+    "monitor": ("uar", "macro_f1", "accuracy", "loss", "last"),
     "crop": ("random", "centre", "start"),
     "precision": ("float32", "mixed"),
 }
@@ -66,8 +66,9 @@ class Recipe:
     mimic: float = 0.0  # weight of the distance from the teacher's embedding
     class_weights: bool = False  # rare labels count more, in inverse proportion
     probe: bool = False  # the head starts as a logistic regression on the untouched network
-    monitor: str = "uar"  # of the valid side; its best epoch is kept
+    monitor: str = "uar"  # of the valid side; its best epoch is kept. last: the last one is
     patience: int = 12  # epochs without progress before the training ends
+    refit: bool = False  # calibrated, the network is trained anew on the valid side, too
     valid_share: float = 0.1  # held out for this where the split has no valid side
     # gradient: what the network hears
     crop: str = "random"  # which part of a recording that is longer than `crop_s`
@@ -83,7 +84,7 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{name}={value}: expected more than 0")
-        for name in ("weight_decay", "plateau_patience"):
+        for name in ("weight_decay", "plateau_patience", "views"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not 0 <= self.warm_up <= 1:
@@ -92,10 +93,10 @@ class Recipe:
             raise UsageError("valid_share and label_smoothing: expected shares between 0 and 1")
         if not 0 <= self.distil <= 1 or not 0 <= self.mimic < math.inf:
             raise UsageError("distil: expected a share from 0 to 1; mimic: 0 or more")
-        if self.views < 0 or not all(0.1 <= speed <= 10 for speed in self.speeds):
-            raise UsageError("views: expected 0 or more; speeds: expected 0.1 to 10")
-        if not self.speeds:
-            raise UsageError("speeds: expected one or more")
+        if self.refit and self.monitor != "last":
+            raise UsageError(f"refit=true: found monitor={self.monitor}, expected monitor=last")
+        if not self.speeds or not all(0.1 <= speed <= 10 for speed in self.speeds):
+            raise UsageError("speeds: expected one or more of 0.1 to 10")
 
     def stored(self) -> dict[str, Any]:
         """Every field, as a checkpoint and `config.json` keep it."""
@@ -152,12 +153,12 @@ RECIPES: dict[str, Recipe] = {
             {"taps": [1, 2, 3, 4], "pooling": "active", "hidden": 256, "hidden_dropout": 0.2,
              "dropout": 0.5},
             {"level": -4.3}, epochs=60, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
-            label_smoothing=0.1, monitor="loss", patience=60, views=10, half=True,
+            label_smoothing=0.1, monitor="last", refit=True, views=10, half=True,
             augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # a small network that learns from a teacher, such as `accurate`
             "fast", "tdnn", front_end={"level": -4.3}, epochs=60, learning_rate=2e-3, distil=0.7,
-            mimic=1.0, monitor="loss", patience=60, views=10, half=True, augment=CHANNELS,
+            mimic=1.0, monitor="last", refit=True, views=10, half=True, augment=CHANNELS,
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},
