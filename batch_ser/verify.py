@@ -132,8 +132,13 @@ def _verify_file(
         if scored != parts[0]:
             verdict.fault(f"{name}: {parts[0]} samples scored, its segments cover {scored}")
         _verify_probabilities(name, row, rows, labels, verdict)
-        if EMBEDDING in rows.column_names and not _all_finite(rows[EMBEDDING]):
+        if _has_embeddings(rows.schema) and not _all_finite(rows[EMBEDDING]):
             verdict.fault(f"{name}: an embedding that is missing or not finite")
+
+
+def _has_embeddings(schema: pa.Schema) -> bool:
+    """Whether there are embeddings of ours: a manifest may have a column of that name."""
+    return EMBEDDING in schema.names and pa.types.is_fixed_size_list(schema.field(EMBEDDING).type)
 
 
 def _all_finite(embeddings: pa.ChunkedArray) -> bool:

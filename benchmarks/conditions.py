@@ -15,11 +15,11 @@ SNR_DB = 10.0
 BABBLERS = 6
 LENGTHS_S = (1, 2, 3)
 Heard = Callable[[Utterance, int], Samples]
-Change = Callable[[Samples, int, np.random.Generator], Samples]
+Change = Callable[[Samples, int, np.random.Generator, str], Samples]  # of whom, at last
 
 
 def conditions(utterances: Sequence[Utterance]) -> dict[str, Heard]:
-    """By name, what a recording sounds like; babble is made of these `utterances`."""
+    """By name, what a recording sounds like; babble is made of other speakers of `utterances`."""
     changes: dict[str, Change] = {f"telephone, {name}": _line(name) for name in CODECS}
     changes["white noise, 10 dB"] = _white
     changes["babble, 10 dB"] = _babble_of(utterances)
@@ -32,26 +32,27 @@ def _changed(change: Change) -> Heard:
     def heard(utterance: Utterance, rate_hz: int) -> Samples:
         digest = hashlib.sha256(utterance.name.encode()).hexdigest()
         draw = np.random.default_rng(int(digest[:12], 16))
-        return change(load_utterance(utterance, rate_hz), rate_hz, draw)
+        return change(load_utterance(utterance, rate_hz), rate_hz, draw, utterance.speaker)
 
     return heard
 
 
 def _line(codec: str) -> Change:
-    return lambda samples, rate_hz, _: telephoned(samples, rate_hz, codec)
+    return lambda samples, rate_hz, _draw, _speaker: telephoned(samples, rate_hz, codec)
 
 
-def _white(samples: Samples, _: int, draw: np.random.Generator) -> Samples:
+def _white(samples: Samples, _: int, draw: np.random.Generator, __: str) -> Samples:
     return with_noise(samples, draw.standard_normal(len(samples), dtype=np.float32), SNR_DB)
 
 
 def _babble_of(utterances: Sequence[Utterance]) -> Change:
-    """Six recordings at once, equally loud, each from a place of its own."""
+    """Six recordings of other speakers at once, equally loud, each from a place of its own."""
 
-    def babble(samples: Samples, rate_hz: int, draw: np.random.Generator) -> Samples:
+    def babble(samples: Samples, rate_hz: int, draw: np.random.Generator, speaker: str) -> Samples:
+        others = [each for each in utterances if each.speaker != speaker]
         noise = np.zeros(len(samples), np.float32)
-        for number in draw.choice(len(utterances), BABBLERS, replace=False):
-            voice = load_utterance(utterances[number], rate_hz)
+        for number in draw.choice(len(others), BABBLERS):
+            voice = load_utterance(others[number], rate_hz)
             level = np.sqrt(np.mean(voice**2)) + 1e-9
             voice = np.roll(voice, int(draw.integers(len(voice)))) / level
             noise += np.resize(voice, len(samples))
@@ -61,7 +62,7 @@ def _babble_of(utterances: Sequence[Utterance]) -> Change:
 
 
 def _middle(length_s: float) -> Change:
-    def middle(samples: Samples, rate_hz: int, _: np.random.Generator) -> Samples:
+    def middle(samples: Samples, rate_hz: int, _: np.random.Generator, __: str) -> Samples:
         length = round(length_s * rate_hz)
         first = max(0, (len(samples) - length) // 2)
         return samples[first : first + length]

@@ -3,7 +3,7 @@
 Trainings and figures stay in `.evaluate/`: a call that was stopped goes on.
 """
 
-import json
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from train.evaluation import Predictions, measure, predict
 from train.folder import CHECKPOINT, fold_folders
 from train.folds import Fold
 from train.splits import make_split
+from train.utterances import Utterance
 
 WORK = Path(".evaluate")
 CACHE = WORK / "cache"
 EVERY = (RAVDESS, ASED, TUREV)
 CORPORA = {"ravdess": "RAVDESS", "ased": "ASED", "turev": "TurEV-DB"}
 SEEDS = range(5)
+CONDITIONS = hashlib.sha256(Path(conditions.__code__.co_filename).read_bytes()).hexdigest()[:8]
 SPEECH = Path(__file__).parent.parent / "examples" / "calls" / "announcement.opus"
 Figures = dict[str, Any]
 
@@ -49,10 +51,10 @@ def known_voices(recipe: str) -> list[float]:
     return found
 
 
-def unknown_corpora(recipe: str) -> dict[str, float]:
+def unknown_corpora(recipe: str, **more: Any) -> dict[str, float]:
     """UAR on each corpus by a training on the other two, and their mean; shared labels."""
     out = WORK / f"{recipe}-cross"
-    folder = trained(out, CACHE, EVERY, recipe, split="cross", figures_only=True)
+    folder = trained(out, CACHE, EVERY, recipe, split="cross", figures_only=True, **more)
     return {name: each["UAR"] for name, each in read(folder / "figures.json").items()}
 
 
@@ -63,16 +65,11 @@ def under_conditions(folder: Path) -> dict[str, dict[str, Figures]]:
     """
     data = read_corpora(EVERY, None)
     split = make_split(f"saved:{folder / 'split.json'}", data.utterances, data.contents, 0, 0.1)
-    found: dict[str, dict[str, Figures]] = {}
-    for corpus in CORPORA:
-        kept = WORK / f"{folder.stem}-conditions" / f"{corpus}.json"
-        if not kept.exists():
-            folds = list(zip(split.folds, fold_folders(folder, split.names), strict=True))
-            some = folds if corpus == "ravdess" else folds[:1]
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(_measured(data, corpus, some), indent=1))
-        found[corpus] = read(kept)
-    return found
+    folds = list(zip(split.folds, fold_folders(folder, split.names), strict=True))
+    return {
+        corpus: _measured(data, corpus, folds if corpus == "ravdess" else folds[:1])
+        for corpus in CORPORA
+    }
 
 
 def _measured(data: Data, corpus: str, folds: list[tuple[Fold, Path]]) -> dict[str, Figures]:
@@ -80,12 +77,25 @@ def _measured(data: Data, corpus: str, folds: list[tuple[Fold, Path]]) -> dict[s
     together: dict[str, Predictions] = {}
     mine = np.array([each.corpus == corpus for each in data.utterances])
     for fold, folder in folds:
-        checkpoint = load_checkpoint(folder / CHECKPOINT)
         test = data.chosen(list(np.flatnonzero(fold.test & mine)))
-        for name, hear in conditions(test).items():
-            found = predict(checkpoint, test, fold.name, hear)
+        for name, found in heard_by(folder, corpus, test, fold.name).items():
             together[name] = together[name] + found if name in together else found
     return {name: measure(one, one.shared()) for name, one in together.items()}
+
+
+def heard_by(folder: Path, corpus: str, test: list[Utterance], fold: str) -> dict[str, Predictions]:
+    """What a fold's checkpoint says of a corpus's test side under each condition; kept."""
+    checkpoint = load_checkpoint(folder / CHECKPOINT)
+    found = {}
+    for name, hear in conditions(test).items():
+        kept = WORK / "conditions" / checkpoint.digest[:12] / CONDITIONS / corpus / f"{name}.npy"
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            np.save(kept, predict(checkpoint, test, fold, hear).probabilities)
+        scores = np.load(kept)
+        labels = checkpoint.info.labels
+        found[name] = Predictions(tuple(test), labels, scores, (fold,) * len(test))
+    return found
 
 
 def seconds_per_hour(checkpoint: Checkpoint) -> float:

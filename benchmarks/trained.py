@@ -7,6 +7,8 @@ from typing import Any
 
 from results import SHARED
 
+from batch_ser.errors import UsageError
+from train.folder import other_settings
 from train.run import TrainConfig, train
 
 DATA = SHARED / "data"
@@ -17,11 +19,18 @@ RANDOM = "random:80/10/10"
 
 
 def trained(out: Path, cache: Path, data: tuple[str, ...], recipe: str, **more: Any) -> Path:
-    """The folder of a training, done now unless an earlier call ended it."""
+    """The folder of a training, done now unless an earlier call ended it.
+
+    Raises:
+        UsageError: what stands there is of another recipe; delete it, and it is done again.
+    """
     config = TrainConfig(data, recipe, str(out), cache=str(cache), **more)
     if not (config.folder / "figures.json").exists() or not _whole(config):
         print(f"== {out}", file=sys.stderr, flush=True)
         print(train(config), file=sys.stderr, flush=True)
+    earlier = read(config.folder / "config.json")["recipe"]
+    if changed := other_settings(earlier, json.loads(json.dumps(config.chosen().stored()))):
+        raise UsageError(f"{config.folder}: of another recipe ({', '.join(changed)}); delete it")
     return config.folder
 
 

@@ -128,7 +128,7 @@ def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
         return
     old, new = _flat(earlier), _flat(fingerprint)
     changed = [
-        f"{name} was {old.get(name, 'not asked for')}, is {new.get(name, 'not asked for')}"
+        f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]

@@ -40,6 +40,7 @@ class CheckpointInfo:
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
+    teacher: str = ""  # the name of the checkpoint that it learned from
     note: str = ""  # what the metrics do not promise
     report: str = ""  # further figures for the card, as Markdown
 

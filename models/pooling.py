@@ -34,8 +34,8 @@ def statistics_pooling(states: list[Tensor], weights: Tensor) -> Tensor:
 def activity(features: Features, length: int, step: int = 2) -> Tensor:
     """How much of a sound stands in each `step`-th frame of Whisper's log-mel (batch, length).
 
-    1 where a frame's power is within 28 dB of its segment's loudest frame, falling to 0.001 some
-    dB below, and 0 past the segment's end: silence before and after an utterance hardly counts.
+    Near 1 where a frame's power is close to that of its segment's loudest frame, half 28 dB below
+    it, 0.001 far below, 0 past the segment's end: silence around an utterance hardly counts.
     """
     power = torch.exp(TO_POWER * (features.values - 1)).mean(1) * mask_of(
         features.frames, features.values.shape[2]

@@ -61,7 +61,7 @@ class Checkpoint:
             raise CheckpointError(
                 f"the checkpoint {self.info.name} has "
                 f"{f'an embedding of {width:,} numbers' if width else 'no embedding'}, expected "
-                f"one of at most {WIDEST}; the shipped checkpoints have one"
+                f"one of at most {WIDEST}, such as the recipe accurate makes"
             )
         return width
 

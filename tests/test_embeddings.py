@@ -1,8 +1,10 @@
 """`run --embeddings`: what the head hears, stored beside the probabilities that it gives."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -13,6 +15,8 @@ from results import SCORES, assert_holds, score
 
 from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError, MismatchError
+from batch_ser.output import Output
+from batch_ser.verify import verify
 from models.architectures import build
 from models.checkpoint import read_info, read_weights
 from models.network import Network
@@ -57,6 +61,21 @@ def test_the_head_on_stored_embeddings_gives_the_stored_probabilities(
     assert_holds(stored)
 
 
+def test_verify_finds_an_embedding_that_is_none(stored: Path, tmp_path: Path) -> None:
+    for name in stored.parent.iterdir():
+        shutil.copy(name, tmp_path / name.name)
+    table = pq.read_table(stored)
+    rows = table["embedding"].to_pylist()
+    rows[3][2] = float("nan")
+    column = table.schema.get_field_index("embedding")
+    broken = table.set_column(
+        column, table.schema.field(column), pa.array(rows, table.schema.field(column).type)
+    )
+    pq.write_table(broken, tmp_path / stored.name)
+    faults = verify(Output(tmp_path / stored.name)).faults
+    assert any("an embedding that is missing or not finite" in each for each in faults)
+
+
 def test_nothing_else_changes_and_other_workers_give_the_same(
     stored: Path, archive: Path, embedding_path: Path, tmp_path: Path
 ) -> None:
@@ -97,11 +116,11 @@ def test_a_long_segment_has_the_mean_of_its_pieces(
 def test_embeddings_are_not_added_to_a_table_without_them(
     stored: Path, archive: Path, embedding_path: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(MismatchError, match="embeddings was True, is not asked for"):
+    with pytest.raises(MismatchError, match="embeddings was True, is absent"):
         score(archive, stored, embedding_path)
     plain = tmp_path / "plain.parquet"
     score(archive, plain, embedding_path)
-    with pytest.raises(MismatchError, match="embeddings was not asked for, is True"):
+    with pytest.raises(MismatchError, match="embeddings was absent, is True"):
         score(archive, plain, embedding_path, embeddings=True)
 
 
@@ -137,3 +156,17 @@ def test_a_manifests_own_embedding_travels_under_another_name(
     table = pq.read_table(out)
     assert set(table["in_embedding"].to_pylist()) == {"theirs"}
     assert table.schema.field("embedding").type.list_size == 16
+
+
+def test_a_manifests_own_embedding_is_left_alone_where_there_is_none_of_ours(
+    archive: Path, embedding_path: Path, tmp_path: Path
+) -> None:
+    manifest = archive / "calls.csv"
+    out = tmp_path / "out.parquet"
+    try:
+        manifest.write_text("file,embedding\nday0/call03.flac,theirs\n")
+        score(manifest, out, embedding_path)
+    finally:
+        manifest.unlink()
+    assert set(pq.read_table(out)["embedding"].to_pylist()) == {"theirs"}
+    assert_holds(out)

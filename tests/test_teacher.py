@@ -1,5 +1,6 @@
 """Distillation: a student meets its teacher, who never heard what the student is judged by."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import cuts
 from trainings import training
 
 from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
-from batch_ser.features import whisper_log_mel
+from batch_ser.features import pad, whisper_log_mel
 from models import load_checkpoint
 from models.architectures import build
 from models.checkpoint import read_info, read_weights
@@ -93,15 +95,21 @@ def test_a_teacher_that_heard_the_test_side_is_refused(
     tree: Path, tmp_path: Path, finished: Finished
 ) -> None:
     teacher = finished("accurate")
-    with pytest.raises(UsageError, match="held out what random tests"):
+    with pytest.raises(UsageError, match="held out what"):
         train(student(tree, tmp_path / "run", teacher, seed=1))
     assert not (tmp_path / "run").exists()
     train(student(tree, tmp_path / "run", teacher, seed=1, allow_leak=True))
+    assert "the test side may have been heard" in (tmp_path / "run" / "checkpoint.md").read_text()
+    above = replace(
+        student(tree, tmp_path / "above", teacher, seed=1), data=(f"ravdess:{tree.parent}",)
+    )
+    with pytest.raises(UsageError, match="held out what"):  # the same sounds under other names
+        train(above)
     lone = tmp_path / "lone" / "checkpoint.safetensors"  # of whose training nothing is known
     lone.parent.mkdir()
     shutil.copy(teacher / "checkpoint.safetensors", lone)
     for given in (lone, lone.parent):
-        with pytest.raises(UsageError, match="held out what random tests"):
+        with pytest.raises(UsageError, match="held out what"):
             train(student(tree, tmp_path / "other", given))
     train(student(tree, tmp_path / "all", lone, split="none"))  # nothing is held out
 
@@ -118,9 +126,65 @@ def test_each_fold_has_the_teacher_of_its_own_fold(
     assert [path.parent.name for path in found] == ["fold-1", "fold-2"]
     train(student(tree, tmp_path / "student", folds.folder, "epochs=1", split="speakers:2"))
     assert (tmp_path / "student" / "checkpoint.safetensors").exists()
-    shutil.copy(found[0], folds.folder / "checkpoint.safetensors")
-    with pytest.raises(UsageError, match="other settings"):  # of another teacher
+    shutil.copy(found[1], found[0])  # one of those that taught
+    with pytest.raises(UsageError, match="other settings"):
         train(student(tree, tmp_path / "student", folds.folder, "epochs=1", split="speakers:2"))
+
+
+def test_a_teacher_s_steering_side_and_speakers_count_as_heard(
+    tree: Path, tmp_path: Path, finished: Finished
+) -> None:
+    """A test recording on the teacher's valid side, and a test speaker among what it heard."""
+    teacher = tmp_path / "teacher"
+    shutil.copytree(finished("accurate"), teacher)
+    config = student(tree, tmp_path / "run", teacher)
+    data = read(config.data, None)
+    fold = make_split(config.split, data.utterances, data.contents, 0, 0.1).folds[0]
+    assert find_teacher(str(teacher), fold, data, False).parent == teacher
+    with pytest.raises(UsageError, match="held out what"):
+        find_teacher(str(teacher), replace(fold, independent=True), data, False)
+    split = json.loads((teacher / "split.json").read_text())
+    entry = split["folds"][0]
+    entry["valid"].append(entry["test"][0])
+    (teacher / "split.json").write_text(json.dumps(split))
+    with pytest.raises(UsageError, match="held out what"):
+        find_teacher(str(teacher), fold, data, False)
+
+
+def test_what_taught_is_told(
+    tree: Path, tmp_path: Path, finished: Finished, speech: Samples
+) -> None:
+    """Its corpora and licences are the student's, too."""
+    for number in range(12):
+        path = tmp_path / "mine" / ("neutral", "angry")[number % 2] / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, speech[(number + 8) * 9_000 :][:9_000], 16_000)
+    config = student(tree, tmp_path / "run", finished("accurate"), "epochs=1", split="none")
+    train(replace(config, data=(f"folder:{tmp_path / 'mine'}",)))
+    info = read_info(tmp_path / "run" / "checkpoint.safetensors")
+    assert "RAVDESS" in str(info.corpora)
+    assert "CC BY-NC-SA" in info.licence
+    card = (tmp_path / "run" / "checkpoint.md").read_text()
+    assert "taught by: accurate (whisper)" in card
+    assert "--recipe fast --teacher CHECKPOINT" in card
+
+
+def test_the_teacher_hears_the_view_that_the_student_hears(
+    tree: Path, tmp_path: Path, finished: Finished
+) -> None:
+    path = finished("accurate") / "checkpoint.safetensors"
+    info = read_info(path)
+    network = build(info.architecture, 3, info.settings)
+    network.load_state_dict(read_weights(path))
+    data = read((f"ravdess:{tree}",), None)
+    recipe = replace(RECIPES["fast"], front_end=dict(info.front_end_settings))
+    store = Store(network, recipe, data.utterances, data.contents, tmp_path)
+    teacher = Teacher(info, network, store, info.labels, np.ones((24, 3), np.bool_))
+    with torch.inference_mode():
+        for view in (0, 1):
+            heard = pad([store.view(view).piece(3)], CPU)
+            assert torch.allclose(teacher.says(view, 3)[3:], network.represent(heard)[0], atol=1e-5)
+    assert not torch.allclose(teacher.says(0, 3), teacher.says(1, 3))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +192,8 @@ def test_each_fold_has_the_teacher_of_its_own_fold(
     [
         ((), "fast", "found no --teacher"),
         (("distil=0", "mimic=0"), "gap-cnn", None),
-        (("settings.hidden=16",), "fast", "an embedding of so many numbers: 32, expected 16"),
+        (("settings.hidden=16",), "fast", "its embedding has 32 numbers, the student's 16"),
+        (("half=true",), "whisper-frozen", "fit=linear has no teacher, half or refit"),
     ],
 )
 def test_a_teacher_where_one_is_needed_and_one_that_fits(

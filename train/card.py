@@ -33,7 +33,7 @@ CARD = """\
 - labels: {labels}
 - architecture: {architecture}; {settings}
 - front end: {front_end} at {rate_hz} Hz, at most {max_input_s:g} s at once
-- recipe: {recipe}; made with {made_with}
+- recipe: {recipe}; made with {made_with}{teacher}
 
 ## What it is for, and what not
 
@@ -45,7 +45,7 @@ CARD = """\
 
 {table}
 {report}
-UAR: unweighted average recall, the mean over the labels. Confidence is calibrated by one
+UAR: unweighted average recall, the mean over the labels{among}. Confidence is calibrated by one
 temperature ({temperature:.3f}), fitted on {whom} held out of the training data.
 
 ## Training data and licence
@@ -54,7 +54,7 @@ temperature ({temperature:.3f}), fitted on {whom} held out of the training data.
 
 Licence of these weights: {licence}.
 {origin}For commercial use, train on your own
-recordings with the same recipe: `batch-ser train --recipe {recipe}`.
+recordings with the same recipe: `batch-ser train --recipe {recipe}{needs}`.
 """
 
 
@@ -71,7 +71,8 @@ def card(info: CheckpointInfo, all_seen: bool) -> str:
     acted = all(each["source"] != "the user" for each in info.corpora)
     whom = "recordings" if info.note else "speakers"
     linear = info.recipe.get("fit", "linear") == "linear"  # needs no valid side; once the only kind
-    which = "all the recordings" if linear else "the recordings, but some that only steered it,"
+    every = linear or info.recipe.get("refit", False)
+    which = "all the recordings" if every else "the recordings, but some that only steered it,"
     return CARD.format(
         name=info.name,
         labels=", ".join(info.labels),
@@ -84,9 +85,12 @@ def card(info: CheckpointInfo, all_seen: bool) -> str:
         made_with=", ".join(f"{name} {version}" for name, version in info.made_with.items()),
         not_for=NOT_FOR.format(acted=ACTED if acted else ""),
         whom=whom,
+        among=" that a corpus has" if len(info.corpora) > 1 else "",
         calm=CALM if calm else "",
         seen=SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN,
         table=_table(info) + (f"\n\nNote: {info.note}." if info.note else ""),
+        teacher=f"\n- taught by: {info.teacher}" if info.teacher else "",
+        needs=" --teacher CHECKPOINT" if info.teacher else "",
         report=f"\n{info.report}\n" if info.report else "",
         temperature=info.temperature,
         corpora="\n".join(corpora),

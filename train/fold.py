@@ -197,6 +197,9 @@ def _info(
 ) -> CheckpointInfo:
     heard = study.data.chosen(list(np.flatnonzero(fold.train | fold.valid)))
     corpora = about_corpora(heard)
+    teacher = _teacher_info(study, fold)
+    known = {each["name"] for each in corpora}
+    corpora += tuple(e for e in teacher.corpora if e["name"] not in known) if teacher else ()
     return CheckpointInfo(
         name=name,
         architecture=study.recipe.architecture,
@@ -216,7 +219,14 @@ def _info(
         corpora=corpora,
         recipe=study.recipe.stored(),
         made_with=versions(),
+        teacher=f"{teacher.name} ({teacher.architecture})" if teacher else "",
     )
+
+
+def _teacher_info(study: Study, fold: Fold) -> CheckpointInfo | None:
+    if not study.teacher:
+        return None
+    return read_info(find_teacher(study.teacher, fold, study.data, study.allow_leak))
 
 
 def versions() -> dict[str, Any]:

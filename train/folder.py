@@ -17,7 +17,7 @@ AGAIN = "again.safetensors"  # the state of a second fit, on the valid side, too
 CONFIG, SPLIT = "config.json", "split.json"
 # of config.json, on which a result depends
 PARTS = ("training", "recipe", "recordings", "init", "teacher")
-FREE = ("out", "cache", "restart", "figures_only")  # may change when a training goes on
+FREE = ("out", "cache", "restart", "figures_only", "teacher")  # may change when a training goes on
 MOST_NAMED = 5
 WRITTEN = {
     *evaluation.WRITTEN, CONFIG, SPLIT, CHECKPOINT, STATE, f"{STATE}.partial", AGAIN,
@@ -92,11 +92,15 @@ def _changed(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if part in ("recordings", "init", "teacher"):
             changed += [part] * (before != after)
         else:
-            before = before if isinstance(before, dict) else {}
-            before = _of_then(before, after)
-            keys = [key for key in after if not (part == "training" and key in FREE)]
-            changed += [key for key in keys if before.get(key) != after[key]]
+            found = other_settings(before if isinstance(before, dict) else {}, after)
+            changed += [key for key in found if not (part == "training" and key in FREE)]
     return list(dict.fromkeys(changed))
+
+
+def other_settings(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Which settings of a training or a recipe, as JSON keeps them, are not what they were."""
+    before = _of_then(before, after)
+    return [key for key in after if before.get(key) != after[key]]
 
 
 def _of_then(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

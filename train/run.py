@@ -27,7 +27,7 @@ from train.fold import Study, train_fold, versions
 from train.folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
 from train.folds import Fold
 from train.recipes import Recipe, as_text, find_recipe
-from train.splits import default_split, everything, make_split
+from train.splits import Split, default_split, everything, make_split
 from train.start import new_network
 from train.teacher import check_teacher, find_teacher
 
@@ -76,6 +76,11 @@ class TrainConfig:
                 f"recipe {recipe.name}: fit=linear and probe=true need the architecture whisper "
                 "with settings.hidden=0"
             )
+        if recipe.fit == "linear" and (self.teacher or recipe.half or recipe.refit):
+            raise UsageError(
+                f"recipe {recipe.name}: fit=linear has no teacher, half or refit; expected a "
+                "recipe with fit=gradient"
+            )
         if bool(recipe.distil or recipe.mimic) != bool(self.teacher):
             found = f"--teacher {self.teacher}" if self.teacher else "no --teacher"
             raise UsageError(
@@ -83,6 +88,8 @@ class TrainConfig:
                 f"found {found}; expected --teacher CHECKPOINT where one of them is more than 0, "
                 "and only there"
             )
+        if self.teacher and not recipe.views:
+            raise UsageError("views=0: found --teacher, which hears as many; expected 1 or more")
         changed = set(recipe.augment.of_samples()) - {"probability", "pad"}
         if recipe.fit == "gradient" and recipe.views == 1 and changed:
             raise UsageError(
@@ -115,12 +122,9 @@ def train(config: TrainConfig) -> str:
     )
     with torch.random.fork_rng():
         network = _rehearse(recipe, config, len({each.label for each in data.utterances}))
-    if config.teacher:
-        for fold in [*split.folds] or [everything(data.utterances, data.contents, 0, 0.1)]:
-            path = find_teacher(config.teacher, fold, data, config.allow_leak)
-            check_teacher(path, fold.labels(data.utterances), network, recipe)
-    claim(folder, config.out or "", _content(config, recipe, data), config.restart)
-    split.save(folder / SPLIT, data.utterances)
+    teachers = _teachers(config, split, data, network, recipe)
+    claim(folder, config.out or "", _content(config, recipe, data, teachers), config.restart)
+    split.save(folder / SPLIT, data.utterances, data.contents)
     with tempfile.TemporaryDirectory(prefix="batch-ser-") as own, torch.random.fork_rng():
         cache = Path(config.cache or own)
         study = Study(
@@ -129,7 +133,7 @@ def train(config: TrainConfig) -> str:
         )  # fmt: skip
         folders = fold_folders(folder, split.names)
         found = [_fold(study, *each) for each in zip(split.folds, folders, strict=True)]
-        note = note_of(split, data)
+        note = note_of(split, data, config.allow_leak)
         lines = write_figures(folder, split, found, ", ".join(config.data), note) if found else []
         asked = len(split.folds) != 1 and not config.figures_only
         if asked and not (folder / CHECKPOINT).exists():
@@ -140,14 +144,33 @@ def train(config: TrainConfig) -> str:
     return "\n".join([*lines, f"written: {folder}"])
 
 
-def _content(config: TrainConfig, recipe: Recipe, data: Data) -> dict[str, Any]:
+def _teachers(
+    config: TrainConfig, split: Split, data: Data, network: Network, recipe: Recipe
+) -> list[str | None]:
+    """Digests of the checkpoints that will teach, all of them found and fit to."""
+    if not config.teacher:
+        return []
+    folds = list(split.folds)
+    if len(folds) != 1 and not config.figures_only:
+        folds.append(everything(data.utterances, data.contents, config.seed, recipe.valid_share))
+    digests = []
+    for fold in folds:
+        path = find_teacher(config.teacher, fold, data, config.allow_leak)
+        check_teacher(path, fold.labels(data.utterances), network, recipe)
+        digests.append(digest_of(str(path)))
+    return digests
+
+
+def _content(
+    config: TrainConfig, recipe: Recipe, data: Data, teachers: list[str | None]
+) -> dict[str, Any]:
     """What `config.json` says of a training."""
     return {
         "training": asdict(config),
         "recipe": recipe.stored(),
         "recordings": {"count": len(data.utterances), "digest": data.digest()},
         "init": digest_of(config.init),
-        "teacher": digest_of(config.teacher),
+        "teacher": teachers or None,
         "versions": versions(),
     }
 

@@ -39,8 +39,10 @@ class Split:
         """The folds' names."""
         return [fold.name for fold in self.folds]
 
-    def save(self, path: Path, utterances: Sequence[Utterance]) -> None:
-        """Write it as JSON, by the recordings' names."""
+    def save(
+        self, path: Path, utterances: Sequence[Utterance], contents: Sequence[str] = ()
+    ) -> None:
+        """Write it as JSON, by the recordings' names; with their contents, under any name."""
         names = np.array([each.name for each in utterances])
         folds = [
             {
@@ -53,7 +55,15 @@ class Split:
             for fold in self.folds
         ]
         path.write_text(
-            json.dumps({"split": self.name, "seed": self.seed, "folds": folds}, indent=1)
+            json.dumps(
+                {
+                    "split": self.name,
+                    "seed": self.seed,
+                    "folds": folds,
+                    "contents": dict(zip(names.tolist(), contents, strict=False)),
+                },
+                indent=1,
+            )
         )
 
 

@@ -7,6 +7,7 @@ Source: Hinton et al. 2015, Distilling the Knowledge in a Neural Network.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
 from batch_ser.features import pad
+from models.architectures import build
 from models.checkpoint import CheckpointInfo, read_info
+from models.loading import SHIPPED, shipped_checkpoints
 from models.network import Network
 from train.data import Data
-from train.folder import CHECKPOINT, SPLIT, SUFFIX, fold_folders
+from train.folder import CHECKPOINT, SPLIT, SUFFIX, fold_folders, fold_number
 from train.folds import Fold
 from train.recipes import Recipe
 from train.store import Store
@@ -61,8 +64,13 @@ class Teacher:
         for first in range(0, len(kept.ends), TAUGHT_AT_ONCE):
             rows = range(first, min(first + TAUGHT_AT_ONCE, len(kept.ends)))
             heard = pad([kept.piece(row) for row in rows], torch.device("cpu"))
-            embeddings = self._network.represent(heard)
-            logits = self._network.classify(embeddings)[:, self._columns] / self._temperature
+            embeddings = torch.zeros(len(rows), 0)
+            if self._network.embedding_width:
+                embeddings = self._network.represent(heard)
+                logits = self._network.classify(embeddings)
+            else:
+                logits = self._network.upper(heard)
+            logits = logits[:, self._columns] / self._temperature
             found.append(torch.cat([logits.softmax(1), embeddings], dim=1))
         said = torch.cat(found).clone()
         chosen = said[:, : len(self._columns)] * self._possible
@@ -79,50 +87,62 @@ def store_of(info: CheckpointInfo, network: Network, recipe: Recipe, store: Stor
 def find_teacher(teacher: str, fold: Fold, data: Data, allow_leak: bool) -> Path:
     """The checkpoint that may teach a fold: one that has not heard its test side.
 
-    `teacher` is a checkpoint or the folder of a training.
+    `teacher` is a checkpoint, a shipped one's name, or the folder of a training.
 
     Raises:
         UsageError: there is none.
     """
-    given = Path(teacher)
-    is_file = given.suffix == SUFFIX
-    whole = given if is_file else given / CHECKPOINT
-    if allow_leak or not fold.test.any():
-        return _existing(whole, teacher)
-    run = given.with_suffix(".run") if is_file else given
-    names = np.array([each.name for each in data.utterances])
-    held_out = _without_knowing(fold, data)
-    try:
-        entries = json.loads((run / SPLIT).read_text())["folds"]
-    except (OSError, ValueError, KeyError, TypeError):
-        entries = []
-    for entry, folder in zip(entries, fold_folders(run, [e["name"] for e in entries]), strict=True):
-        heard = np.isin(names, [*entry["train"], *entry["valid"]])
-        if not (heard & held_out).any() and (folder / CHECKPOINT).is_file():
-            return folder / CHECKPOINT
-    _existing(whole, teacher)
+    whole, run = _placed(teacher)
+    if not whole.is_file() and not (run / SPLIT).is_file():
+        raise UsageError(
+            f"--teacher {teacher}: there is no {whole}; expected a checkpoint that `batch-ser "
+            "train` wrote, or the folder of its training"
+        )
+    if (allow_leak or not fold.test.any()) and whole.is_file():
+        return whole
+    contents = np.array(data.contents)[_not_to_know(fold, data)]
+    for heard, path in _trained_on(run):
+        mine = path == whole or fold_number(whole.parent) is None or whole.parent == run
+        if mine and path.is_file() and not np.isin(contents, heard).any():
+            return path
     raise UsageError(
-        f"--teacher {teacher}: found no training of it that held out what {fold.name} tests, so "
-        "that the figures would be too good; expected a checkpoint that was trained on the same "
-        "data with the same --split and --seed, with its run's folder, or --allow-leak"
+        f"--teacher {teacher}: found no checkpoint of its training that held out what {fold.name} "
+        "tests, so that the figures would be too good; expected the folder of a training on the "
+        "same data with the same --split and --seed, or --allow-leak"
     )
 
 
-def _without_knowing(fold: Fold, data: Data) -> NDArray[np.bool_]:
+def _placed(teacher: str) -> tuple[Path, Path]:
+    """The checkpoint that is meant as a whole, and the folder of its training."""
+    if teacher in shipped_checkpoints():
+        path = SHIPPED / f"{teacher}{SUFFIX}"
+        return path, path.with_suffix(".run")
+    given = Path(teacher)
+    if given.suffix != SUFFIX:
+        return given / CHECKPOINT, given
+    if given.name != CHECKPOINT:
+        return given, given.with_suffix(".run")
+    return given, given.parent.parent if fold_number(given.parent) else given.parent
+
+
+def _trained_on(run: Path) -> Iterator[tuple[list[str], Path]]:
+    """Of each fold of a training, the contents that it heard, and its checkpoint."""
+    try:
+        kept = json.loads((run / SPLIT).read_text())
+        entries, contents = kept["folds"], kept["contents"]
+    except (OSError, ValueError, KeyError, TypeError):  # none, or of an earlier version
+        return
+    for entry, folder in zip(entries, fold_folders(run, [e["name"] for e in entries]), strict=True):
+        names = [*entry["train"], *entry["valid"]]
+        yield [contents[name] for name in names], folder / CHECKPOINT
+
+
+def _not_to_know(fold: Fold, data: Data) -> NDArray[np.bool_]:
     """Recordings that a fold's teacher must not have heard: of the test side or its speakers."""
     if not fold.independent:
         return np.asarray(fold.test)
     speakers = np.array([each.speaker for each in data.utterances])
     return np.asarray(fold.test | np.isin(speakers, speakers[fold.test]) & (speakers != ""))
-
-
-def _existing(path: Path, teacher: str) -> Path:
-    if not path.is_file():
-        raise UsageError(
-            f"--teacher {teacher}: there is no {path}; expected a checkpoint that `batch-ser "
-            "train` wrote, or the folder of its training"
-        )
-    return path
 
 
 def check_teacher(path: Path, labels: tuple[str, ...], student: Network, recipe: Recipe) -> None:
@@ -131,18 +151,23 @@ def check_teacher(path: Path, labels: tuple[str, ...], student: Network, recipe:
     Raises:
         UsageError: it lacks a label, hears at another rate, or its embedding is of another width.
     """
-    from models.architectures import build
-
     info = read_info(path)
     if lacking := [label for label in labels if label not in info.labels]:
         raise UsageError(
             f"--teacher {path}: it knows {', '.join(info.labels)}, and not {', '.join(lacking)}"
         )
     teacher = build(info.architecture, len(info.labels), info.settings)
+    widths = teacher.embedding_width, student.embedding_width
+    if recipe.mimic and (0 in widths or widths[0] != widths[1]):
+        raise UsageError(
+            f"--teacher {path}: its embedding has {widths[0]} numbers, the student's {widths[1]}; "
+            "expected as many, or mimic=0"
+        )
     for what, its, ours in (
-        ("an embedding of so many numbers", teacher.embedding_width, student.embedding_width),
-        ("so many samples a second", teacher.rate_hz, student.rate_hz),
-        ("so many seconds at once", teacher.max_input_s, student.max_input_s),
+        ("{:g} Hz", teacher.rate_hz, student.rate_hz),
+        ("at most {:g} s at once", teacher.max_input_s, student.max_input_s),
     ):
-        if its != ours and (recipe.mimic or "embedding" not in what):
-            raise UsageError(f"--teacher {path}: it has {what}: {its:g}, expected {ours:g}")
+        if its != ours:
+            raise UsageError(
+                f"--teacher {path}: it hears {what.format(its)}, the student {what.format(ours)}"
+            )
