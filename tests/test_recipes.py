@@ -91,7 +91,6 @@ def test_later_changes_win() -> None:
         ("monitor=wa", "expected uar or macro_f1 or accuracy or loss"),
         ("label_smoothing=1", "expected shares between 0 and 1"),
         ("valid_share=0", "expected shares between 0 and 1"),
-        ("refit=true", "refit=true: found monitor=uar, expected monitor=last"),
         ("mimic=-1", "mimic: 0 or more"),
         ("distil=1.5", "distil: expected a share"),
         ("views=-1", "views=-1: expected 0 or more"),
@@ -164,6 +163,12 @@ def test_show_prints_a_recipe_and_its_changes(batch_ser: Runner) -> None:
     wrong = batch_ser("train", "--recipe", "vgg", "--show", "--set", "epochs=many")
     assert wrong.returncode == 2
     assert wrong.stderr == "batch-ser: --set epochs=many: expected a whole number\n"
+
+
+def test_a_refit_keeps_the_last_epoch() -> None:
+    with pytest.raises(UsageError, match="found monitor=uar, expected monitor=last"):
+        TrainConfig((), "vgg", overrides=("refit=true",)).chosen()
+    assert TrainConfig((), "vgg", overrides=("refit=true", "monitor=last")).chosen().refit
 
 
 def test_changes_that_nobody_would_hear_are_refused() -> None:

@@ -100,8 +100,9 @@ def test_a_teacher_that_heard_the_test_side_is_refused(
     assert not (tmp_path / "run").exists()
     train(student(tree, tmp_path / "run", teacher, seed=1, allow_leak=True))
     assert "the test side may have been heard" in (tmp_path / "run" / "checkpoint.md").read_text()
+    shutil.copytree(tree, tmp_path / "parent" / "ravdess")
     above = replace(
-        student(tree, tmp_path / "above", teacher, seed=1), data=(f"ravdess:{tree.parent}",)
+        student(tree, tmp_path / "above", teacher, seed=1), data=(f"ravdess:{tmp_path / 'parent'}",)
     )
     with pytest.raises(UsageError, match="held out what"):  # the same sounds under other names
         train(above)

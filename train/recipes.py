@@ -93,8 +93,6 @@ class Recipe:
             raise UsageError("valid_share and label_smoothing: expected shares between 0 and 1")
         if not 0 <= self.distil <= 1 or not 0 <= self.mimic < math.inf:
             raise UsageError("distil: expected a share from 0 to 1; mimic: 0 or more")
-        if self.refit and self.monitor != "last":
-            raise UsageError(f"refit=true: found monitor={self.monitor}, expected monitor=last")
         if not self.speeds or not all(0.1 <= speed <= 10 for speed in self.speeds):
             raise UsageError("speeds: expected one or more of 0.1 to 10")
 

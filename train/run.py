@@ -81,6 +81,8 @@ class TrainConfig:
                 f"recipe {recipe.name}: fit=linear has no teacher, half or refit; expected a "
                 "recipe with fit=gradient"
             )
+        if recipe.refit and recipe.monitor != "last":
+            raise UsageError(f"refit=true: found monitor={recipe.monitor}, expected monitor=last")
         if bool(recipe.distil or recipe.mimic) != bool(self.teacher):
             found = f"--teacher {self.teacher}" if self.teacher else "no --teacher"
             raise UsageError(
