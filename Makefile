@@ -25,7 +25,7 @@ test: check ## lint, types, all tests
 bench: .venv/installed ## the figures of docs/results.md that take long or depend on the machine
 	$(BIN)/python benchmarks/measure.py
 
-evaluate: .venv/installed ## the accuracy figures, recomputed from the recordings
+evaluate: .venv/installed ## how good the shipped checkpoints are, trained and judged anew; an hour or two
 	$(BIN)/python benchmarks/accuracy.py
 
 study: .venv/installed ## every architecture, trained and judged; hours, and goes on where it was stopped

@@ -1,4 +1,4 @@
-"""A light network of dilated convolutions over time: what the checkpoint `fast` is made of.
+"""A light network of dilated convolutions over time: what the recipe `fast` trains.
 
 Whisper's log-mel bands, a frame every 40 ms after two strided convolutions, residual blocks whose
 dilations widen what a frame hears to a second, statistics over time, an embedding, a head. A

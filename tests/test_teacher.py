@@ -152,6 +152,20 @@ def test_a_teacher_s_steering_side_and_speakers_count_as_heard(
         find_teacher(str(teacher), fold, data, False)
 
 
+def test_a_teacher_of_folds_alone_cannot_teach_a_checkpoint_on_everything(
+    tree: Path, tmp_path: Path, inits: dict[str, str]
+) -> None:
+    """Refused before anything is trained; its folds can teach folds."""
+    folds = training(tree, tmp_path / "teacher", "accurate", "epochs=1", init=inits["accurate"],
+                     split="speakers:2", figures_only=True)  # fmt: skip
+    train(folds)
+    config = student(tree, tmp_path / "run", folds.folder, "epochs=1", split="speakers:2")
+    with pytest.raises(UsageError, match="there is no"):
+        train(config)
+    assert not (tmp_path / "run").exists()
+    train(replace(config, figures_only=True))
+
+
 def test_what_taught_is_told(
     tree: Path, tmp_path: Path, finished: Finished, speech: Samples
 ) -> None:

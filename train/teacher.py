@@ -93,17 +93,18 @@ def find_teacher(teacher: str, fold: Fold, data: Data, allow_leak: bool) -> Path
         UsageError: there is none.
     """
     whole, run = _placed(teacher)
-    if not whole.is_file() and not (run / SPLIT).is_file():
+    anything = allow_leak or not fold.test.any()
+    if not whole.is_file() and (anything or not (run / SPLIT).is_file()):
         raise UsageError(
             f"--teacher {teacher}: there is no {whole}; expected a checkpoint that `batch-ser "
             "train` wrote, or the folder of its training"
         )
-    if (allow_leak or not fold.test.any()) and whole.is_file():
+    if anything:
         return whole
     contents = np.array(data.contents)[_not_to_know(fold, data)]
     for heard, path in _trained_on(run):
-        mine = path == whole or fold_number(whole.parent) is None or whole.parent == run
-        if mine and path.is_file() and not np.isin(contents, heard).any():
+        another = whole.parent.parent == run and path != whole  # one fold's was given
+        if not another and path.is_file() and not np.isin(contents, heard).any():
             return path
     raise UsageError(
         f"--teacher {teacher}: found no checkpoint of its training that held out what {fold.name} "
