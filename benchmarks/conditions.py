@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from batch_ser.audio import Samples
-from train.augment import with_noise
+from train.babble import VOICES, babble, with_noise
 from train.store import load_utterance
 from train.telephone import CODECS, telephoned
 from train.utterances import Utterance
 
 SNR_DB = 10.0
-BABBLERS = 6
 LENGTHS_S = (1, 2, 3)
 Heard = Callable[[Utterance, int], Samples]
 Change = Callable[[Samples, int, np.random.Generator, str], Samples]  # of whom, at last
@@ -46,19 +45,15 @@ def _white(samples: Samples, _: int, draw: np.random.Generator, __: str) -> Samp
 
 
 def _babble_of(utterances: Sequence[Utterance]) -> Change:
-    """Six recordings of other speakers at once, equally loud, each from a place of its own."""
+    """Six recordings of other speakers at once."""
 
-    def babble(samples: Samples, rate_hz: int, draw: np.random.Generator, speaker: str) -> Samples:
-        others = [each for each in utterances if each.speaker != speaker]
-        noise = np.zeros(len(samples), np.float32)
-        for number in draw.choice(len(others), BABBLERS):
-            voice = load_utterance(others[number], rate_hz)
-            level = np.sqrt(np.mean(voice**2)) + 1e-9
-            voice = np.roll(voice, int(draw.integers(len(voice)))) / level
-            noise += np.resize(voice, len(samples))
-        return with_noise(samples, noise, SNR_DB)
+    def babbled(samples: Samples, rate_hz: int, draw: np.random.Generator, who: str) -> Samples:
+        others = [each for each in utterances if each.speaker != who]
+        chosen = draw.choice(len(others), VOICES)
+        voices = [load_utterance(others[number], rate_hz) for number in chosen]
+        return with_noise(samples, babble(voices, len(samples), draw), SNR_DB)
 
-    return babble
+    return babbled
 
 
 def _middle(length_s: float) -> Change:

@@ -26,6 +26,9 @@ class Network(nn.Module):
     rate_hz: int
     max_input_s: float
     embedding_width: int  # numbers of an embedding; 0: the network has none
+    adapts = False  # whether it has a second head, for embeddings relative to their group
+    centre: Tensor  # (embedding_width,): of such a network, the mean of its training's embeddings
+    spread: Tensor  # (embedding_width,): their standard deviation within a voice
     settings: Any
 
     def lower(self, features: Features) -> Features:
@@ -38,6 +41,19 @@ class Network(nn.Module):
 
     def classify(self, embeddings: Tensor) -> Tensor:
         """The head: embeddings to logits (batch, labels)."""
+        raise NotImplementedError
+
+    def add_adapted_head(self, labels: int) -> None:
+        """A second head, and what training embeddings are like."""
+        self.adapts = True
+        self.adapted = nn.Linear(self.embedding_width, labels)
+        self.register_buffer("centre", torch.zeros(self.embedding_width))
+        self.register_buffer("spread", torch.ones(self.embedding_width))
+
+    def classify_adapted(self, embeddings: Tensor) -> Tensor:
+        """The head for groups: embeddings, moved so that their group's mean is `centre`, to
+        logits (batch, labels).
+        """
         raise NotImplementedError
 
     def upper(self, features: Features) -> Tensor:

@@ -30,6 +30,7 @@ class TDNNSettings:
     hidden: int = 256  # the embedding
     hidden_dropout: float = 0.2  # of pooled statistics
     dropout: float = 0.3  # of what the head hears
+    adapted: bool = False  # a second head, for embeddings relative to their group
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON gives a list
@@ -80,11 +81,13 @@ class TDNN(Network):
         self.last_norm = MaskedNorm(width)
         self.pooled_norm = nn.BatchNorm1d(4 * width)
         self.hidden = nn.Sequential(
-            nn.Dropout(chosen.hidden_dropout), nn.Linear(4 * width, chosen.hidden), nn.GELU()
+            nn.Dropout(chosen.hidden_dropout), nn.Linear(4 * width, chosen.hidden)
         )
         self.embedding_width = chosen.hidden
         self.dropout = nn.Dropout(chosen.dropout)
         self.head = nn.Linear(chosen.hidden, labels)
+        if chosen.adapted:
+            self.add_adapted_head(labels)
 
     def represent(self, features: Features) -> Tensor:
         frames, mask = self.frames(features)
@@ -104,4 +107,7 @@ class TDNN(Network):
         return self.last_norm(x, mask), mask
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        return self.head(self.dropout(embeddings))  # type: ignore[no-any-return]
+        return self.head(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
+
+    def classify_adapted(self, embeddings: Tensor) -> Tensor:
+        return self.adapted(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]

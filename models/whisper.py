@@ -37,9 +37,10 @@ class WhisperSettings:
     frozen_layers: int | None = None  # convolutions and so many blocks; -1: nothing; None: all
     layer_weights: bool = False  # one learned mixture of the taps instead of their concatenation
     pooling: str = "statistics"  # active: of all frames, and again of those with sound
-    hidden: int = 0  # units of a layer between pooling and head; 0: the head stands on pooling
+    hidden: int = 0  # numbers of the embedding between pooling and head; 0: pooling is that
     hidden_dropout: float = 0.0  # of what that layer hears
     dropout: float = 0.0  # of what the head hears
+    adapted: bool = False  # a second head, for embeddings relative to their group
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "taps", tuple(self.taps))  # JSON gives a list
@@ -53,8 +54,8 @@ class WhisperSettings:
             raise ValueError(f"pooling {self.pooling}: expected one of {', '.join(POOLINGS)}")
         if self.pooling == "active" and not self.pooled_below:
             raise ValueError("pooling active: expected a frozen encoder without layer_weights")
-        if self.hidden < 0:
-            raise ValueError(f"hidden {self.hidden}: expected 0 or more")
+        if self.hidden < 0 or (self.adapted and not self.hidden):
+            raise ValueError(f"hidden {self.hidden}: expected 0 or more, with adapted 1 or more")
 
     @property
     def depth(self) -> int:
@@ -116,7 +117,11 @@ class WhisperEncoder(nn.Module):
 
 
 class WhisperClassifier(Network):
-    """Encoder, pooling, standardisation, a hidden layer on request, linear head."""
+    """Encoder, pooling, standardisation, an embedding on request, light heads.
+
+    The embedding is linear in what was pooled, so that the mean of a group's embeddings is the
+    embedding of its mean; what bends it belongs to the heads.
+    """
 
     shift: Tensor
     scale: Tensor
@@ -138,11 +143,13 @@ class WhisperClassifier(Network):
         self.register_buffer("scale", torch.ones(width))
         if chosen.hidden:
             self.hidden = nn.Sequential(
-                nn.Dropout(chosen.hidden_dropout), nn.Linear(width, chosen.hidden), nn.GELU()
+                nn.Dropout(chosen.hidden_dropout), nn.Linear(width, chosen.hidden)
             )
         self.dropout = nn.Dropout(chosen.dropout)
         self.embedding_width = chosen.hidden or width
         self.head = nn.Linear(self.embedding_width, labels)
+        if chosen.adapted:
+            self.add_adapted_head(labels)
         for parameter in self._frozen():
             parameter.requires_grad_(False)
 
@@ -207,11 +214,18 @@ class WhisperClassifier(Network):
         return self.hidden(pooled) if self.settings.hidden else pooled
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        return self.head(self.dropout(embeddings))  # type: ignore[no-any-return]
+        return self.head(self._bent(embeddings))  # type: ignore[no-any-return]
+
+    def classify_adapted(self, embeddings: Tensor) -> Tensor:
+        return self.adapted(self._bent(embeddings))  # type: ignore[no-any-return]
+
+    def _bent(self, embeddings: Tensor) -> Tensor:
+        bent = F.gelu(embeddings) if self.settings.hidden else embeddings
+        return self.dropout(bent)  # type: ignore[no-any-return]
 
     def frozen_settings(self) -> object:
         """Settings without those of the head."""
-        return replace(self.settings, hidden=0, hidden_dropout=0.0, dropout=0.0)
+        return replace(self.settings, hidden=0, hidden_dropout=0.0, dropout=0.0, adapted=False)
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
         """Take shift and scale from the embeddings of a training set, given as `lower` gives it."""

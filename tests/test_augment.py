@@ -20,6 +20,7 @@ SWITCHES: dict[str, Any] = {
     "gain_db": 6.0, "noise_snr_db": (5.0, 20.0), "babble_snr_db": (5.0, 20.0),
     "pitch_semitones": 3.0, "stretch": 0.3,
     "speed": 0.2, "polarity": True, "reverb_s": 0.4, "tilt_db": 9.0, "telephone": True,
+    "cut_s": 0.5,
 }  # fmt: skip
 
 

@@ -17,11 +17,13 @@ from models.network import Network
 from train.augment import Augment
 from train.copies import content_of
 from train.corpora import read_data
-from train.fit import Task, _class_weights, fit, judge, training_features
+from train.fit import _class_weights, fit, judge
+from train.groups import groups_of
 from train.history import Epoch, best_epoch, better, write_history
 from train.recipes import RECIPES, Recipe
 from train.state import State
 from train.store import Store
+from train.task import Task, batches, training_features
 
 LABELS = ("neutral", "happy", "angry")
 CPU = torch.device("cpu")
@@ -49,8 +51,11 @@ def task(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
         store = Store(new(recipe, 0), recipe, utterances, contents, cache)
         rows, every = np.arange(len(utterances)), np.ones((len(utterances), len(LABELS)), np.bool_)
         return replace(
-            Task(recipe, store, targets, every, LABELS, rows[8:], rows[:8], seed, CPU), **changes
-        )
+            Task(
+                recipe, store, targets, every, LABELS, rows[8:], rows[:8], seed, CPU,
+                groups_of(utterances),
+            ), **changes,
+        )  # fmt: skip
 
     return make
 
@@ -278,3 +283,31 @@ def test_the_last_epoch_is_kept_where_the_recipe_says_so(
     assert best_epoch(history, "last").epoch == 4
     best, _ = trained(task(replace(recipe, monitor="uar", patience=9)), tmp_path / "b")
     assert not same(network, best)
+
+
+class Sure:
+    """A teacher that says one thing, and thinks of two numbers."""
+
+    def says(self, _: int, row: int) -> torch.Tensor:
+        return torch.tensor([0.0, 0.0, 1.0, 5.0, 6.0 + row])
+
+
+def test_targets_are_the_labels_and_the_teacher_in_shares(task: Callable[..., Task]) -> None:
+    recipe = replace(SMALL, distil=0.25, augment=Augment())
+    taught = task(recipe, teacher=Sure())
+    moved = torch.arange(24.0)[:, None].repeat(1, 2)
+    for batch in batches(taught, 1, moved):
+        assert batch.embeddings is not None
+        assert batch.offsets is not None
+        rows = batch.embeddings[:, 1].long() - 6
+        assert batch.offsets.tolist() == moved[rows].tolist()  # everything is of one recording
+        expected = 0.75 * torch.eye(3)[torch.from_numpy(taught.targets)[rows]]
+        expected[:, 2] += 0.25
+        assert torch.allclose(batch.targets, expected)
+
+
+def test_without_a_teacher_the_targets_are_the_labels(task: Callable[..., Task]) -> None:
+    for batch in batches(task(replace(SMALL, augment=Augment())), 1, None):
+        assert sorted(batch.targets.unique().tolist()) == [0.0, 1.0]
+        assert batch.embeddings is None
+        assert batch.offsets is None

@@ -15,12 +15,14 @@ import torchaudio
 from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from batch_ser.features import Features
+from train.babble import VOICES, Voices, babble, with_noise
 from train.telephone import CODECS, telephoned
 
 Generator = np.random.Generator
 VOCODER_WINDOW = 2_048  # samples: what is shorter is neither stretched nor shifted
 RATIOS = ("noise_snr_db", "babble_snr_db")
-VOICES = 6  # of babble
+AUDIBLE_DB = 30.0  # frames within this of a recording's loudest one are not the silence around it
+FRAME_S = 0.02
 OF_FEATURES = {
     "time_masks", "time_mask_frames", "band_masks", "band_mask_width", "spectral_noise", "mixup",
 }  # fmt: skip
@@ -33,7 +35,7 @@ class Augment:
     probability: float = 0.5  # of each change of the samples
     gain_db: float | None = None  # up to so much louder or softer
     noise_snr_db: tuple[float, float] | None = None  # Gaussian noise, between these ratios
-    babble_snr_db: tuple[float, float] | None = None  # many voices, made of the recording itself
+    babble_snr_db: tuple[float, float] | None = None  # many voices, between these ratios
     pitch_semitones: float | None = None  # up to so much higher or lower, at the same tempo
     stretch: float | None = None  # up to this share faster or slower, at the same pitch
     speed: float | None = None  # up to this share faster and higher, or slower and lower
@@ -41,6 +43,7 @@ class Augment:
     reverb_s: float | None = None  # up to this reverberation time
     tilt_db: float | None = None  # bass and treble up to so much louder or softer
     telephone: bool = False  # through a line of 8 kHz with one of `telephone.CODECS`
+    cut_s: float | None = None  # a stretch of at least this, without the silence around the speech
     pad: bool = False  # a short recording stands anywhere within what the network takes at once
     time_masks: int = 0  # SpecAugment: stretches of time at the mean
     time_mask_frames: int = 20
@@ -69,12 +72,23 @@ class Augment:
         return {name: value for name, value in every if value and name not in OF_FEATURES}
 
 
-def change_samples(samples: Samples, rate_hz: int, augment: Augment, draw: Generator) -> Samples:
-    """Samples (n,) changed at random; the length changes with speed and stretch."""
+def change_samples(
+    samples: Samples,
+    rate_hz: int,
+    augment: Augment,
+    draw: Generator,
+    voices: Voices | None = None,
+) -> Samples:
+    """Samples (n,) changed at random; the length changes with cut, speed and stretch.
+
+    Babble is made of `voices`, else of the recording itself backwards.
+    """
 
     def happens(wanted: object) -> bool:
         return bool(wanted) and draw.random() < augment.probability
 
+    if happens(augment.cut_s):
+        samples = _cut(samples, rate_hz, augment.cut_s or 0, draw)
     if happens(augment.speed):
         samples = played(samples, rate_hz, 1 + draw.uniform(-1, 1) * (augment.speed or 0))
     vocoded = len(samples) >= VOCODER_WINDOW
@@ -99,7 +113,8 @@ def change_samples(samples: Samples, rate_hz: int, augment: Augment, draw: Gener
         samples = with_noise(samples, noise, draw.uniform(low, high))
     if happens(augment.babble_snr_db):
         low, high = augment.babble_snr_db or (0.0, 0.0)
-        samples = with_noise(samples, _babble(samples, rate_hz, draw), draw.uniform(low, high))
+        others = voices(draw, VOICES) if voices else _backwards(samples, rate_hz, draw)
+        samples = with_noise(samples, babble(others, len(samples), draw), draw.uniform(low, high))
     if happens(augment.telephone):
         samples = telephoned(samples, rate_hz, str(draw.choice(sorted(CODECS))))
     return samples
@@ -150,26 +165,23 @@ def _tilted(samples: Samples, rate_hz: int, most_db: float, draw: Generator) -> 
     return np.asarray(found) * np.float32(room)
 
 
-def _babble(samples: Samples, rate_hz: int, draw: Generator) -> Samples:
-    """Voices behind the speaker: the recording itself backwards, at other speeds, over and over.
+def _cut(samples: Samples, rate_hz: int, shortest_s: float, draw: Generator) -> Samples:
+    """What a detector of speech may leave of a recording: its speech, often only a part of it."""
+    frames = np.array_split(samples, max(1, round(len(samples) / (FRAME_S * rate_hz))))
+    power = np.array([np.mean(each.astype(np.float64) ** 2) for each in frames])
+    audible = np.flatnonzero(power >= power.max() * 10 ** (-AUDIBLE_DB / 10))
+    edges = np.cumsum([0, *map(len, frames)])
+    speech = samples[edges[audible[0]] : edges[audible[-1] + 1]]
+    length = max(round(shortest_s * rate_hz), round(len(speech) * draw.uniform(0.5, 1.2)))
+    first = int(draw.integers(max(0, len(speech) - length) + 1))
+    return speech[first : first + length]
 
-    So it needs no other recording, of which some may be held out.
-    """
-    voices = np.zeros(len(samples), np.float32)
-    for _ in range(VOICES):
-        voice = played(samples, rate_hz, draw.uniform(0.8, 1.25))[::-1]
-        voices += np.resize(np.roll(voice, int(draw.integers(max(1, len(voice))))), len(samples))
-    return voices
 
-
-def with_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
-    """Samples (n,) with noise (n,) that much softer; silence stays silent."""
-    if not samples.any() or not noise.any():
-        return samples
-    mixed = torchaudio.functional.add_noise(
-        torch.from_numpy(samples), torch.from_numpy(noise), torch.tensor(snr_db)
-    )
-    return np.asarray(mixed, np.float32)
+def _backwards(samples: Samples, rate_hz: int, draw: Generator) -> list[Samples]:
+    """The recording itself backwards at other speeds: voices that need no other recording."""
+    speeds = draw.uniform(0.8, 1.25, VOICES)
+    played_so = [played(samples, rate_hz, speed)[::-1] for speed in speeds]
+    return [each if len(each) else samples for each in played_so]
 
 
 def change_features(values: torch.Tensor, augment: Augment, draw: Generator) -> torch.Tensor:

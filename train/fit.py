@@ -6,10 +6,9 @@ interrupted repeats, bit for bit on a CPU, the one that was not.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,55 +16,21 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from batch_ser.errors import UsageError
-from batch_ser.features import Features, pad
+from batch_ser.features import pad
 from models.device import has_bfloat16
 from models.network import Network
-from train.augment import change_features, mix
+from train.groups import describe
 from train.history import Epoch, better
-from train.loss import blend, loss_of
+from train.loss import loss_of
 from train.metrics import scores
 from train.optimiser import Schedule, make_optimiser
 from train.progress import every_s
 from train.recipes import Recipe
 from train.state import State, load_state, save_state
-from train.store import Kept, Store
+from train.task import Task, batches, moved_by_groups, taught_embeddings
 
 JUDGED_AT_ONCE = 16
 Bar = Any  # tqdm is generic in its stubs, plain at run time
-
-
-class Teaching(Protocol):
-    """A teacher, as `train.teacher` has it."""
-
-    def says(self, view: int, row: int) -> torch.Tensor:
-        """What it says of a recording in a view: (labels + width,)."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One training: rows of the store to train on and to judge by, and their labels' numbers."""
-
-    recipe: Recipe
-    store: Store
-    targets: NDArray[np.int64]  # (recordings,), -1 where a recording is not of this fold
-    possible: NDArray[np.bool_]  # (recordings, labels): what a recording's corpus can say at all
-    labels: tuple[str, ...]
-    train: NDArray[np.int64]
-    valid: NDArray[np.int64]
-    seed: int
-    device: torch.device
-    teacher: "Teaching | None" = None  # whom `distil` and `mimic` of the recipe mean
-    views: dict[int, Kept] = field(default_factory=dict)  # those that are open
-
-    def view(self, number: int) -> Kept:
-        if number not in self.views:
-            passing = self.recipe.views == 0  # a new one each epoch: the last one goes
-            if passing:
-                for old in self.views.values():
-                    old.remove()
-                self.views.clear()
-            self.views[number] = self.store.view(number, passing)
-        return self.views[number]
 
 
 def fit(network: Network, task: Task, state_path: Path) -> list[Epoch]:
@@ -101,6 +66,9 @@ def fit(network: Network, task: Task, state_path: Path) -> list[Epoch]:
             save_state(state_path, state, network, optimiser, schedule)
             bar.set_postfix_str(f"valid UAR {100 * epoch.valid_uar:.1f} %")
     network.load_state_dict(state.best)
+    if recipe.adapt:
+        embeddings = taught_embeddings(network, task, recipe.epochs)
+        describe(network, embeddings, task.train, task.groups)
     return state.history
 
 
@@ -126,12 +94,13 @@ def _epoch(
 ) -> tuple[float, float]:
     """One pass over the training side: mean loss and accuracy, as they were on the way."""
     recipe = task.recipe
+    moved = moved_by_groups(network, task, number) if recipe.adapt else None
     network.train()
     torch.manual_seed(task.seed * 100_003 + number)  # for dropout
     weights = _class_weights(task).to(task.device) if recipe.class_weights else None
     losses, right, seen = 0.0, 0.0, 0
     mixed = recipe.precision == "mixed" and has_bfloat16(task.device)
-    for batch in _batches(task, number):
+    for batch in batches(task, number, moved):
         loss, logits = loss_of(network, recipe, batch, weights, mixed)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -139,9 +108,8 @@ def _epoch(
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         optimiser.step()
         schedule.step_done()
-        wanted = batch[1][:, : logits.shape[1]]
         losses += _finite(loss.item(), number, recipe) * len(logits)
-        right += float((logits.argmax(1) == wanted.argmax(1)).sum())
+        right += float((logits.argmax(1) == batch.targets.argmax(1)).sum())
         seen += len(logits)
         bar.update()
     return losses / seen, right / seen
@@ -165,45 +133,6 @@ def _class_weights(task: Task) -> torch.Tensor:
     """Inverse to a label's share, 1 on average over the recordings."""
     counts = np.bincount(task.targets[task.train], minlength=len(task.labels))
     return torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
-
-
-def _batches(task: Task, epoch: int) -> Iterator[tuple[Features, torch.Tensor, torch.Tensor]]:
-    """The training side in random order, each recording in one of its views.
-
-    Features, targets (batch, labels), and which labels are possible (batch, labels). With a
-    teacher, its probabilities are mixed into the targets, and its embeddings stand behind them.
-    """
-    recipe = task.recipe
-    draw = np.random.default_rng((task.seed, epoch))
-    order = draw.permutation(task.train)
-    one_hot = torch.eye(len(task.labels))
-    for first in range(0, len(order), recipe.batch_size):
-        rows = order[first : first + recipe.batch_size]
-        if len(rows) == 1 and len(order) > 1:  # batch norm needs two
-            rows = np.append(rows, order[0])
-        each, taught = [], []
-        for row in map(int, rows):
-            view = epoch if recipe.views == 0 else (epoch + row) % recipe.views
-            values = task.view(view).piece(row)
-            each.append(change_features(values, recipe.augment, draw))
-            if task.teacher:
-                taught.append(task.teacher.says(view, row))
-        targets = one_hot[torch.from_numpy(task.targets[rows])]
-        if taught:
-            targets = blend(targets, torch.stack(taught), recipe)
-        possible = torch.from_numpy(task.possible[rows])
-        heard = pad(each, torch.device("cpu"))
-        features, targets, possible = mix(heard, targets, possible, recipe.augment, draw)
-        values, frames = (tensor.to(task.device) for tensor in features)
-        yield Features(values, frames), targets.to(task.device), possible.to(task.device)
-
-
-def training_features(task: Task, batch: int = 32) -> Iterator[Features]:
-    """The training side's first views, for statistics: as they are, in order."""
-    view = task.view(0)
-    for first in range(0, len(task.train), batch):
-        rows = task.train[first : first + batch]
-        yield pad([view.piece(int(row)) for row in rows], torch.device("cpu"))
 
 
 @torch.inference_mode()

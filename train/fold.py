@@ -21,14 +21,16 @@ from train.augment import change_features
 from train.calibration import best_temperature
 from train.data import Data, about_corpora, licence_of
 from train.embed import embed
-from train.fit import Task, fit, judge, training_features
+from train.fit import fit, judge
 from train.folder import AGAIN, CHECKPOINT, HISTORY, STATE
 from train.folds import Fold
+from train.groups import groups_of
 from train.history import Epoch, best_epoch, write_history
 from train.linear import fit_head, held_out_logits, set_head
 from train.recipes import Recipe
 from train.start import new_network
 from train.store import Store
+from train.task import Task, training_features
 from train.teacher import Teacher, find_teacher, store_of
 
 
@@ -45,6 +47,7 @@ class Study:
     scratch: Path  # goes with the training
     teacher: str | None = None
     allow_leak: bool = False
+    heard_always: NDArray[np.bool_] | None = None  # recordings that every fold trains on
 
 
 def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointInfo:
@@ -79,7 +82,10 @@ def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -
     targets = np.array([numbers.get(each.label, -1) for each in data.utterances])
     return Task(
         recipe=recipe,
-        store=Store(network, recipe, data.utterances, data.contents, study.cache, study.scratch),
+        store=Store(
+            network, recipe, data.utterances, data.contents, study.cache, study.scratch,
+            study.heard_always,
+        ),
         targets=targets,
         possible=_possible(data, labels),
         labels=labels,
@@ -87,7 +93,8 @@ def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -
         valid=np.flatnonzero(fold.valid & (targets >= 0)),  # what no one trains on steers nothing
         seed=study.seed,
         device=study.device,
-    )
+        groups=groups_of(data.utterances),
+    )  # fmt: skip
 
 
 def _teacher(study: Study, fold: Fold, task: Task) -> Teacher:

@@ -1,5 +1,7 @@
 """What a training minimises: cross-entropy with labels or a teacher, and a distance to its mind."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,41 +13,45 @@ from train.recipes import Recipe
 IMPOSSIBLE = -1e4  # a logit without probability or gradient; minus infinity times 0 is no number
 
 
-def blend(targets: Tensor, said: Tensor, recipe: Recipe) -> Tensor:
-    """Targets (batch, labels), partly the teacher's probabilities; behind them its embeddings.
+class Batch(NamedTuple):
+    """What a step hears, and what it should say."""
 
-    `said` (batch, labels + width) is what a `Teacher` says.
-    """
-    labels = targets.shape[1]
-    probabilities, embeddings = said[:, :labels], said[:, labels:]
-    mixed = (1 - recipe.distil) * targets + recipe.distil * probabilities
-    return torch.cat([mixed, embeddings], dim=1)
+    features: Features
+    targets: Tensor  # (batch, labels)
+    possible: Tensor  # (batch, labels): what a recording's corpus can say at all
+    embeddings: Tensor | None = None  # a teacher's, (batch, width)
+    offsets: Tensor | None = None  # of each recording's group from all, (batch, width)
+
+    def to(self, device: torch.device) -> "Batch":
+        features = Features(*(each.to(device) for each in self.features))
+        rest = (None if each is None else each.to(device) for each in self[1:])
+        return Batch(features, *rest)  # type: ignore[arg-type]
 
 
 def loss_of(
-    network: Network,
-    recipe: Recipe,
-    batch: tuple[Features, Tensor, Tensor],
-    weights: Tensor | None,
-    mixed: bool,
+    network: Network, recipe: Recipe, batch: Batch, weights: Tensor | None, mixed: bool
 ) -> tuple[Tensor, Tensor]:
-    """The loss of a batch, and its logits (batch, labels).
-
-    `batch`: features, targets (batch, labels, and embeddings behind them where a teacher's are to
-    be met), and which labels are possible (batch, labels).
-    """
-    features, targets, possible = batch
-    with torch.autocast(features.values.device.type, torch.bfloat16, enabled=mixed):
-        if recipe.mimic:
-            embeddings = network.represent(features)
+    """The loss of a batch, and its logits (batch, labels)."""
+    possible = batch.possible
+    adapted = None
+    with torch.autocast(possible.device.type, torch.bfloat16, enabled=mixed):
+        if recipe.mimic or recipe.adapt:
+            embeddings = network.represent(batch.features)
             logits = network.classify(embeddings)
+            if batch.offsets is not None:
+                adapted = network.classify_adapted(embeddings - batch.offsets)
         else:
-            logits = network.upper(features)
-    logits = logits.float().masked_fill(~possible, IMPOSSIBLE)
-    labels = logits.shape[1]
+            logits = network.upper(batch.features)
     smooth = recipe.label_smoothing * possible / possible.sum(1, keepdim=True)
-    wanted = (1 - recipe.label_smoothing) * targets[:, :labels] + smooth
-    loss = F.cross_entropy(logits, wanted, weight=weights)
-    if recipe.mimic:
-        loss = loss + recipe.mimic * F.mse_loss(embeddings.float(), targets[:, labels:])
-    return loss, logits
+    wanted = (1 - recipe.label_smoothing) * batch.targets + smooth
+
+    def distance(logits: Tensor) -> Tensor:
+        heard = logits.float().masked_fill(~possible, IMPOSSIBLE)
+        return F.cross_entropy(heard, wanted, weight=weights)
+
+    loss = distance(logits)
+    if batch.embeddings is not None and recipe.mimic:
+        loss = loss + recipe.mimic * F.mse_loss(embeddings.float(), batch.embeddings)
+    if adapted is not None:
+        loss = loss + recipe.adapt * distance(adapted)
+    return loss, logits.float().masked_fill(~possible, IMPOSSIBLE)

@@ -64,6 +64,7 @@ class Recipe:
     label_smoothing: float = 0.0
     distil: float = 0.0  # share of the targets that are the teacher's probabilities, not labels
     mimic: float = 0.0  # weight of the distance from the teacher's embedding
+    adapt: float = 0.0  # weight of the loss of the head for embeddings relative to their group
     class_weights: bool = False  # rare labels count more, in inverse proportion
     probe: bool = False  # the head starts as a logistic regression on the untouched network
     monitor: str = "uar"  # of the valid side; its best epoch is kept. last: the last one is
@@ -84,15 +85,15 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{name}={value}: expected more than 0")
-        for name in ("weight_decay", "plateau_patience", "views"):
+        for name in ("weight_decay", "plateau_patience", "views", "mimic", "adapt"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not 0 <= self.warm_up <= 1:
             raise UsageError(f"warm_up={self.warm_up}: expected a share from 0 to 1")
         if not 0 < self.valid_share < 1 or not 0 <= self.label_smoothing < 1:
             raise UsageError("valid_share and label_smoothing: expected shares between 0 and 1")
-        if not 0 <= self.distil <= 1 or not 0 <= self.mimic < math.inf:
-            raise UsageError("distil: expected a share from 0 to 1; mimic: 0 or more")
+        if not 0 <= self.distil <= 1:
+            raise UsageError(f"distil={self.distil:g}: expected a share from 0 to 1")
         if not self.speeds or not all(0.1 <= speed <= 10 for speed in self.speeds):
             raise UsageError("speeds: expected one or more of 0.1 to 10")
 
@@ -106,7 +107,7 @@ MASKS = replace(LIGHT, time_masks=2, time_mask_frames=12, band_masks=2, band_mas
 
 CHANNELS = Augment(  # whatever stands between a voice and a recording of it
     probability=0.4, speed=0.15, reverb_s=0.5, tilt_db=10.0, noise_snr_db=(5.0, 30.0),
-    babble_snr_db=(5.0, 25.0), telephone=True,
+    babble_snr_db=(5.0, 25.0), telephone=True, cut_s=1.0,
 )  # fmt: skip
 
 RECIPES: dict[str, Recipe] = {
@@ -149,14 +150,15 @@ RECIPES: dict[str, Recipe] = {
         Recipe(  # the shipped checkpoint: an embedding of 256, and every channel a call may take
             "accurate", "whisper",
             {"taps": [1, 2, 3, 4], "pooling": "active", "hidden": 256, "hidden_dropout": 0.2,
-             "dropout": 0.5},
-            {"level": -4.3}, epochs=60, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
-            label_smoothing=0.1, monitor="last", refit=True, views=10, half=True,
+             "dropout": 0.5, "adapted": True},
+            {"level": -4.3}, epochs=50, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
+            label_smoothing=0.1, monitor="last", refit=True, views=10, half=True, adapt=1.0,
             augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # a small network that learns from a teacher, such as `accurate`
-            "fast", "tdnn", front_end={"level": -4.3}, epochs=60, learning_rate=2e-3, distil=0.7,
-            mimic=1.0, monitor="last", refit=True, views=10, half=True, augment=CHANNELS,
+            "fast", "tdnn", {"adapted": True}, {"level": -4.3}, epochs=60, learning_rate=2e-3,
+            distil=0.7, mimic=1.0, monitor="last", refit=True, views=10, half=True, adapt=1.0,
+            augment=CHANNELS,
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},

@@ -131,7 +131,7 @@ def train(config: TrainConfig) -> str:
         cache = Path(config.cache or own)
         study = Study(
             data, recipe, config.init, config.seed, device, cache, Path(own), config.teacher,
-            config.allow_leak,
+            config.allow_leak, split.heard_always(),
         )  # fmt: skip
         folders = fold_folders(folder, split.names)
         found = [_fold(study, *each) for each in zip(split.folds, folders, strict=True)]
@@ -188,6 +188,12 @@ def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> Network:
         raise UsageError(f"--cache {config.cache}: found a file, expected a folder")
     network = new_network(recipe, labels, config.init, config.seed).eval()
     asked = recipe.front_end
+    if bool(recipe.adapt) != network.adapts:
+        raise UsageError(
+            f"recipe {recipe.name}: found adapt={recipe.adapt:g} and a network with"
+            f"{'' if network.adapts else 'out'} a head for it; expected settings.adapted=true "
+            "where adapt is more than 0, and only there"
+        )
     if asked.get("rate_hz", network.rate_hz) != network.rate_hz:
         raise UsageError(f"front_end.rate_hz: {recipe.architecture} hears {network.rate_hz} Hz")
     try:

@@ -17,6 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from batch_ser.errors import UsageError
+from train.divide import Mask
 from train.folds import MAKERS, Division, Fold
 from train.utterances import Utterance
 
@@ -38,6 +39,11 @@ class Split:
     def names(self) -> list[str]:
         """The folds' names."""
         return [fold.name for fold in self.folds]
+
+    def heard_always(self) -> Mask | None:
+        """(recordings,): what no fold holds out; none where there are no folds."""
+        heard = [fold.train | fold.valid for fold in self.folds]
+        return np.logical_and.reduce(heard) if heard else None
 
     def save(
         self, path: Path, utterances: Sequence[Utterance], contents: Sequence[str] = ()

@@ -24,6 +24,7 @@ from batch_ser.segment import in_pieces
 from models.device import has_bfloat16
 from models.network import Network
 from train.augment import change_samples
+from train.babble import Voices, babblers
 from train.progress import every_s
 from train.recipes import Recipe
 from train.utterances import Utterance
@@ -65,6 +66,7 @@ class Store:
         contents: Sequence[str],
         folder: Path,
         scratch: Path | None = None,  # for what is not kept; none: the same folder
+        heard_always: NDArray[np.bool_] | None = None,  # what every fold trains on may be babble
     ) -> None:
         self._network = network.eval()
         self._recipe = recipe
@@ -72,6 +74,8 @@ class Store:
         self._contents = contents
         self._folder = folder
         self._scratch = scratch or folder
+        self._heard_always = heard_always
+        self._babblers = babblers(utterances, heard_always)
         settings = dict(network.front_end_settings) | recipe.front_end
         self._front_end: FrontEnd = front_end(network.front_end, settings)
         self._most = round(network.max_input_s * network.rate_hz)
@@ -84,7 +88,10 @@ class Store:
 
     def of(self, network: Network, recipe: Recipe) -> "Store":
         """The same recordings for another network, kept in the same places."""
-        return Store(network, recipe, self._utterances, self._contents, self._folder, self._scratch)
+        return Store(
+            network, recipe, self._utterances, self._contents, self._folder, self._scratch,
+            self._heard_always,
+        )  # fmt: skip
 
     def view(self, number: int, passing: bool = False) -> Kept:
         """One version of every recording: the first as it is, later ones augmented, cropped.
@@ -98,6 +105,8 @@ class Store:
         recipe = self._recipe
         augment = recipe.augment.of_samples() if number else recipe.augment.pad
         what = repr((number, recipe.crop, self._crop, augment) + ("bfloat16",) * self._mixed)
+        if number and recipe.augment.babble_snr_db:
+            what += "".join(self._contents[row] for rows in self._babblers.values() for row in rows)
         folder = self._scratch if passing else self._folder
         return self._keep(f"view {number}", what, heard, folder, self._mixed)
 
@@ -111,8 +120,19 @@ class Store:
         recipe = self._recipe
         draw = np.random.default_rng((int(self._contents[recording][:12], 16), number))
         if number:
-            samples = change_samples(samples, self._network.rate_hz, recipe.augment, draw)
+            voices = self._voices(self._utterances[recording].corpus)
+            samples = change_samples(samples, self._network.rate_hz, recipe.augment, draw, voices)
         return _cropped(samples, self._crop, recipe.crop, recipe.augment.pad, draw)
+
+    def _voices(self, corpus: str) -> Voices | None:
+        """Who babbles behind a corpus's speakers; none: they themselves."""
+        rows = self._babblers.get(corpus, ())
+        if not len(rows):
+            return None
+        rate_hz = self._network.rate_hz
+        return lambda draw, count: [
+            load_utterance(self._utterances[row], rate_hz) for row in draw.choice(rows, count)
+        ]
 
     def pieces(self) -> Kept:
         """Every recording in pieces that the network takes, as a job scores it."""

@@ -1,0 +1,112 @@
+"""What one training hears, and what it should say: views of its recordings, batch by batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from batch_ser.features import Features, pad
+from models.network import Network
+from train.augment import change_features, mix
+from train.groups import Groups, embeddings_of, offsets
+from train.loss import Batch
+from train.recipes import Recipe
+from train.store import Kept, Store
+
+
+class Teaching(Protocol):
+    """A teacher, as `train.teacher` has it."""
+
+    def says(self, view: int, row: int, /) -> torch.Tensor:
+        """What it says of a recording in a view: (labels + width,)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: rows of the store to train on and to judge by, and their labels' numbers."""
+
+    recipe: Recipe
+    store: Store
+    targets: NDArray[np.int64]  # (recordings,), -1 where a recording is not of this fold
+    possible: NDArray[np.bool_]  # (recordings, labels): what a recording's corpus can say at all
+    labels: tuple[str, ...]
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+    seed: int
+    device: torch.device
+    groups: Groups  # voices and corpora
+    teacher: "Teaching | None" = None  # whom `distil` and `mimic` of the recipe mean
+    views: dict[int, Kept] = field(default_factory=dict)  # those that are open
+
+    def view(self, number: int) -> Kept:
+        if number not in self.views:
+            passing = self.recipe.views == 0  # a new one each epoch: the last one goes
+            if passing:
+                for old in self.views.values():
+                    old.remove()
+                self.views.clear()
+            self.views[number] = self.store.view(number, passing)
+        return self.views[number]
+
+    def heard(self, epoch: int, row: int) -> tuple[int, torch.Tensor]:
+        """Which view an epoch hears of a recording, and its features (bands, frames)."""
+        number = epoch if self.recipe.views == 0 else (epoch + row) % self.recipe.views
+        return number, self.view(number).piece(row)
+
+
+def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batch]:
+    """The training side in random order, each recording in one of its views.
+
+    With a teacher, its probabilities are mixed into the targets. `moved` (recordings, width) are
+    the offsets of the recordings' groups.
+    """
+    recipe, labels = task.recipe, len(task.labels)
+    draw = np.random.default_rng((task.seed, epoch))
+    order = draw.permutation(task.train)
+    one_hot = torch.eye(labels)
+    for first in range(0, len(order), recipe.batch_size):
+        rows = order[first : first + recipe.batch_size]
+        if len(rows) == 1 and len(order) > 1:  # batch norm needs two
+            rows = np.append(rows, order[0])
+        each, taught = [], []
+        for row in map(int, rows):
+            view, values = task.heard(epoch, row)
+            each.append(change_features(values, recipe.augment, draw))
+            taught.append(task.teacher.says(view, row) if task.teacher else torch.zeros(0))
+        said = torch.stack(taught)
+        targets = one_hot[torch.from_numpy(task.targets[rows])]
+        if task.teacher:
+            targets = (1 - recipe.distil) * targets + recipe.distil * said[:, :labels]
+        shifts = torch.zeros(len(rows), 0) if moved is None else moved[torch.from_numpy(rows)]
+        together = torch.cat([targets, said[:, labels:], shifts], dim=1)  # they mix alike
+        possible = torch.from_numpy(task.possible[rows])
+        heard = pad(each, torch.device("cpu"))
+        features, together, possible = mix(heard, together, possible, recipe.augment, draw)
+        widths = [labels, together.shape[1] - labels - shifts.shape[1], shifts.shape[1]]
+        targets, embeddings, shifts = torch.split(together, widths, dim=1)
+        yield Batch(
+            features, targets, possible, embeddings if widths[1] else None,
+            None if moved is None else shifts,
+        ).to(task.device)  # fmt: skip
+
+
+def training_features(task: Task, batch: int = 32) -> Iterator[Features]:
+    """The training side's first views, for statistics: as they are, in order."""
+    view = task.view(0)
+    for first in range(0, len(task.train), batch):
+        rows = task.train[first : first + batch]
+        yield pad([view.piece(int(row)) for row in rows], torch.device("cpu"))
+
+
+def taught_embeddings(network: Network, task: Task, epoch: int) -> torch.Tensor:
+    """Of the training side (rows, width), as an epoch hears it."""
+    return embeddings_of(network, lambda row: task.heard(epoch, row)[1], task.train, task.device)
+
+
+def moved_by_groups(network: Network, task: Task, epoch: int) -> torch.Tensor:
+    """The offsets of the recordings' groups (recordings, width), as an epoch hears them."""
+    draw = np.random.default_rng((task.seed, epoch, 1))
+    return offsets(taught_embeddings(network, task, epoch), task.train, task.groups, draw)
