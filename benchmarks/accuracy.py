@@ -29,9 +29,8 @@ from results import RESULTS, SHARED, write_section
 from trained import DATA, read, require_corpora
 
 from models import load_checkpoint
-from models.architectures import build
-from models.checkpoint import read_info, read_weights, save_checkpoint
-from models.loading import SHIPPED
+from models.checkpoint import save_checkpoint
+from models.loading import SHIPPED, load_network
 from train.card import card
 from train.corpora import read_data
 from train.store import load_utterance
@@ -180,9 +179,8 @@ def draw(path: Path, points: dict[str, tuple[float, float]]) -> None:
 def ship(recipe: str, report: list[str]) -> None:
     """The checkpoint on everything, with its figures, into the package; and its card."""
     made = WORK / f"{recipe}.safetensors"
-    info = replace(read_info(made), report="\n".join(report))
-    network = build(info.architecture, len(info.labels), info.settings)
-    network.load_state_dict(read_weights(made))
+    info, network = load_network(made)
+    info = replace(info, report="\n".join(report))
     target = SHIPPED / f"{recipe}.safetensors"
     save_checkpoint(target, info, network)
     target.with_suffix(".md").write_text(card(info, all_seen=True))

@@ -58,7 +58,16 @@ def load_checkpoint(model: str | Path, device: str = "cpu") -> Checkpoint:
     found = resolve(str(model))
     if found.startswith(DIRECTORY):
         return Checkpoint(*_load_directory(Path(found.removeprefix(DIRECTORY))), device)
-    path = Path(found)
+    info, network = load_network(Path(found))
+    return Checkpoint(info, network, digest_of(Path(found)), device)
+
+
+def load_network(path: Path) -> tuple[CheckpointInfo, Network]:
+    """What a checkpoint file says of itself, and its network.
+
+    Raises:
+        CheckpointError: missing, damaged, or weights that do not fit the architecture.
+    """
     info = read_info(path)
     try:
         network = build(info.architecture, len(info.labels), info.settings)
@@ -69,7 +78,7 @@ def load_checkpoint(model: str | Path, device: str = "cpu") -> Checkpoint:
         raise CheckpointError(
             f"{path}: weights do not fit {info.architecture}: {in_short(error)}"
         ) from error
-    return Checkpoint(info, network, digest_of(path), device)
+    return info, network
 
 
 def _load_directory(path: Path) -> tuple[CheckpointInfo, Network, str]:

@@ -291,6 +291,9 @@ class Sure:
     def says(self, _: int, row: int) -> torch.Tensor:
         return torch.tensor([0.0, 0.0, 1.0, 5.0, 6.0 + row])
 
+    def hand_over(self, _: Network) -> None:
+        """It has nothing to give."""
+
 
 def test_targets_are_the_labels_and_the_teacher_in_shares(task: Callable[..., Task]) -> None:
     recipe = replace(SMALL, distil=0.25, augment=Augment())

@@ -76,6 +76,13 @@ def test_a_teacher_says_what_its_checkpoint_scores(
     labels = ("angry", "neutral", "happy")  # in another order than the teacher has them
     teacher = Teacher(info, network, store, labels, possible)
     said = torch.stack([teacher.says(0, row) for row in range(len(possible))])
+    student = build("tdnn", 3, {"channels": 4, "hidden": 32, "adapted": True})
+    teacher.hand_over(student)
+    for name in ("head", "adapted"):
+        mine, its = getattr(network, name), getattr(student, name)
+        for label, row, bias in zip(labels, its.weight, its.bias, strict=True):
+            assert torch.equal(row, mine.weight[info.labels.index(label)])
+            assert bias == mine.bias[info.labels.index(label)]
     recordings = [load_utterance(each, 16_000) for each in data.utterances]
     expected = checkpoint.score_all(recordings)[:, [info.labels.index(each) for each in labels]]
     expected[0, 1] = 0

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from batch_ser import __version__
-from models.architectures import build
-from models.checkpoint import CheckpointInfo, read_info, read_weights, save_checkpoint
+from models.checkpoint import CheckpointInfo, save_checkpoint
+from models.loading import load_network
 from models.network import Network
 from models.whisper import WhisperClassifier
 from train import plots
@@ -59,8 +59,8 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
     labels = fold.labels(study.data.utterances)
     network = new_network(study.recipe, len(labels), study.init, study.seed)
     task = _task(study, fold, network, labels)
-    if study.teacher:
-        task = replace(task, teacher=_teacher(study, fold, task))
+    teacher = _teacher(study, fold, task) if study.teacher else None
+    task = replace(task, teacher=teacher)
     if study.recipe.fit == "linear":
         temperature = _fit_linear(network, study, task)
     else:
@@ -69,7 +69,7 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
             network = new_network(study.recipe, len(labels), study.init, study.seed)
             _refit(network, task, folder)
     _draw_examples(folder / "examples.png", task)
-    info = _info(study, fold, network, labels, temperature, name)
+    info = _info(study, fold, network, labels, temperature, name, teacher.info if teacher else None)
     save_checkpoint(folder / CHECKPOINT, info, network.cpu())
     for state in (STATE, AGAIN):  # the checkpoint is what stays
         (folder / state).unlink(missing_ok=True)
@@ -101,9 +101,7 @@ def _teacher(study: Study, fold: Fold, task: Task) -> Teacher:
     """A fold's teacher, with what it says of the same views."""
     assert study.teacher
     path = find_teacher(study.teacher, fold, study.data, study.allow_leak)
-    info = read_info(path)
-    network = build(info.architecture, len(info.labels), info.settings)
-    network.load_state_dict(read_weights(path))
+    info, network = load_network(path)
     store = store_of(info, network, study.recipe, task.store)
     return Teacher(info, network, store, task.labels, task.possible)
 
@@ -167,6 +165,8 @@ def _prepare(network: Network, task: Task) -> None:
     """Statistics of the training set, and with `probe` a head that is already good."""
     network.eval()
     network.fit_statistics(training_features(task))
+    if task.teacher:
+        task.teacher.hand_over(network)
     if task.recipe.probe:
         assert isinstance(network, WhisperClassifier)
         rows = torch.cat([network.pool(each) for each in training_features(task)]).numpy()
@@ -201,10 +201,10 @@ def _info(
     labels: tuple[str, ...],
     temperature: float,
     name: str,
+    teacher: CheckpointInfo | None,
 ) -> CheckpointInfo:
     heard = study.data.chosen(list(np.flatnonzero(fold.train | fold.valid)))
     corpora = about_corpora(heard)
-    teacher = _teacher_info(study, fold)
     known = {each["name"] for each in corpora}
     corpora += tuple(e for e in teacher.corpora if e["name"] not in known) if teacher else ()
     return CheckpointInfo(
@@ -228,12 +228,6 @@ def _info(
         made_with=versions(),
         teacher=f"{teacher.name} ({teacher.architecture})" if teacher else "",
     )
-
-
-def _teacher_info(study: Study, fold: Fold) -> CheckpointInfo | None:
-    if not study.teacher:
-        return None
-    return read_info(find_teacher(study.teacher, fold, study.data, study.allow_leak))
 
 
 def versions() -> dict[str, Any]:

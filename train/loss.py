@@ -51,7 +51,8 @@ def loss_of(
 
     loss = distance(logits)
     if batch.embeddings is not None and recipe.mimic:
-        loss = loss + recipe.mimic * F.mse_loss(embeddings.float(), batch.embeddings)
+        apart = F.mse_loss(embeddings.float(), batch.embeddings)
+        loss = loss + recipe.mimic * apart / batch.embeddings.var(0).mean().clamp(min=1e-6)
     if adapted is not None:
         loss = loss + recipe.adapt * distance(adapted)
     return loss, logits.float().masked_fill(~possible, IMPOSSIBLE)

@@ -12,10 +12,9 @@ import torch
 
 from batch_ser.errors import CheckpointError, UsageError
 from batch_ser.features import front_end
-from models.architectures import build
-from models.checkpoint import read_info, read_weights, save_checkpoint
+from models.checkpoint import save_checkpoint
 from models.device import usable_device
-from models.loading import load_checkpoint
+from models.loading import load_checkpoint, load_network
 from models.network import Network
 from train import metrics
 from train.card import card
@@ -233,12 +232,10 @@ def _name(config: TrainConfig) -> str:
 
 def _publish(config: TrainConfig, folder: Path, all_seen: bool, note: str) -> list[str]:
     """Put the held-out figures into the checkpoint, write its card, and put both where asked."""
-    info = read_info(folder / CHECKPOINT)
+    info, network = load_network(folder / CHECKPOINT)
     path = folder / "figures.json"
     figures: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     info = replace(info, name=_name(config), metrics=figures, note=note)
-    network = build(info.architecture, len(info.labels), info.settings)
-    network.load_state_dict(read_weights(folder / CHECKPOINT))
     target = Path(config.out or "")
     places = [folder / CHECKPOINT]
     if target.suffix == SUFFIX:

@@ -23,6 +23,9 @@ class Teaching(Protocol):
     def says(self, view: int, row: int, /) -> torch.Tensor:
         """What it says of a recording in a view: (labels + width,)."""
 
+    def hand_over(self, student: Network) -> None:
+        """Start a student with what it can use of the teacher's own."""
+
 
 @dataclass(frozen=True)
 class Task:

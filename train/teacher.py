@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from batch_ser.errors import UsageError
 from batch_ser.features import pad
@@ -28,6 +29,7 @@ from train.recipes import Recipe
 from train.store import Store
 
 TAUGHT_AT_ONCE = 64
+HEADS = ("head", "adapted")
 
 
 class Teacher:
@@ -41,12 +43,24 @@ class Teacher:
         labels: tuple[str, ...],
         possible: NDArray[np.bool_],
     ) -> None:
+        self.info = info
         self._network = network.eval()
         self._temperature = info.temperature
         self._columns = [info.labels.index(label) for label in labels]
         self._store = store
         self._possible = torch.from_numpy(possible)
         self._said: dict[int, torch.Tensor] = {}
+
+    @torch.no_grad()
+    def hand_over(self, student: Network) -> None:
+        """Start a student's heads as the teacher's, where both stand on as wide an embedding."""
+        for name in HEADS:
+            mine, its = getattr(self._network, name, None), getattr(student, name, None)
+            if not (isinstance(mine, nn.Linear) and isinstance(its, nn.Linear)):
+                continue
+            if mine.in_features == its.in_features:
+                its.weight.copy_(mine.weight[self._columns])
+                its.bias.copy_(mine.bias[self._columns])
 
     def says(self, view: int, row: int) -> torch.Tensor:
         """Of one recording in a view: (labels + embedding_width,).
