@@ -223,3 +223,15 @@ def test_switches_out_of_range(switch: dict[str, Any]) -> None:
     name = next(iter(switch))
     with pytest.raises(UsageError, match=f"augment.{name}="):
         Augment(**switch)
+
+
+@given(st.integers(0, 1000), st.floats(0.1, 1.0))
+def test_a_cut_is_a_stretch_of_the_speech(seed: int, shortest_s: float) -> None:
+    """A tone between silences: no silence is left, and at least as much as asked, if there is."""
+    tone = np.sin(np.arange(RATE_HZ) * 0.3).astype(np.float32)
+    quiet = np.zeros(RATE_HZ // 2, np.float32)
+    found = changed(np.concatenate([quiet, tone, quiet]), seed, cut_s=shortest_s)
+    frame = RATE_HZ // 50
+    assert round(shortest_s * RATE_HZ) <= len(found) <= len(tone) + 2 * frame
+    inside = found[frame:-frame]
+    assert np.sqrt(np.mean(inside**2)) == pytest.approx(np.sqrt(0.5), rel=0.02)

@@ -38,7 +38,7 @@ def babblers(
 def babble(voices: Sequence[Samples], length: int, draw: Generator) -> Samples:
     """Voices at once (length,): equally loud, over and over, each from a place of its own."""
     found = np.zeros(length, np.float32)
-    for voice in voices:
+    for voice in filter(len, voices):
         level = np.sqrt(np.mean(voice**2)) + 1e-9
         found += np.resize(np.roll(voice, int(draw.integers(len(voice)))) / level, length)
     return found
