@@ -1,6 +1,7 @@
 """The fitting loop: it learns, repeats bit for bit, goes on after a stop, and keeps the best."""
 
 import csv
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -314,3 +315,37 @@ def test_without_a_teacher_the_targets_are_the_labels(task: Callable[..., Task])
         assert sorted(batch.targets.unique().tolist()) == [0.0, 1.0]
         assert batch.embeddings is None
         assert batch.offsets is None
+
+
+@pytest.mark.parametrize("alike", [1, 2])
+@pytest.mark.parametrize("size", [3, 4, 5])  # of 16 recordings: the last batch has one, none, one
+def test_an_epoch_hears_every_recording_once(
+    task: Callable[..., Task], alike: int, size: int
+) -> None:
+    """But for one that fills up a last batch of a single one: batch norm needs two."""
+    some = task(replace(SMALL, alike=alike, batch_size=size))
+    for epoch in (1, 2):
+        found = some.order(epoch, np.random.default_rng(epoch))
+        every = np.concatenate(found)
+        assert set(every) == set(some.train)
+        assert len(every) == 16 + (16 % size == 1)
+        assert all(1 < len(batch) <= size + 1 for batch in found)
+    again = some.order(2, np.random.default_rng(2))
+    assert all(np.array_equal(*both) for both in zip(found, again, strict=True))
+    assert not np.array_equal(np.concatenate(some.order(1, np.random.default_rng(1))), every)
+
+
+class Lengths:
+    """A view of recordings of many lengths."""
+
+    def length(self, number: int) -> int:
+        return 7 * number % 24
+
+
+def test_batches_of_similar_lengths(task: Callable[..., Task]) -> None:
+    """With all batches drawn together, no batch's lengths lie within another's."""
+    recipe = replace(SMALL, alike=100, batch_size=4, views=1, augment=Augment())
+    some = task(recipe, views={0: Lengths()})
+    batches = some.order(1, np.random.default_rng(0))
+    edges = sorted((min(each), max(each)) for each in ([7 * n % 24 for n in b] for b in batches))
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(edges))

@@ -66,7 +66,7 @@ def fit(network: Network, task: Task, state_path: Path) -> list[Epoch]:
             save_state(state_path, state, network, optimiser, schedule)
             bar.set_postfix_str(f"valid UAR {100 * epoch.valid_uar:.1f} %")
     network.load_state_dict(state.best)
-    if recipe.adapt:
+    if network.adapts:
         embeddings = taught_embeddings(network, task, recipe.epochs)
         describe(network, embeddings, task.train, task.groups)
     return state.history

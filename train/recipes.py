@@ -24,8 +24,8 @@ CHOICES = {
     "precision": ("float32", "mixed"),
 }
 POSITIVE = (
-    "epochs", "batch_size", "patience", "learning_rate", "pretrained_rate", "regularisation",
-    "max_iterations", "clip", "crop_s",
+    "epochs", "batch_size", "alike", "patience", "learning_rate", "pretrained_rate",
+    "regularisation", "max_iterations", "clip", "crop_s",
 )  # fmt: skip
 TYPES: dict[Any, str] = {  # as `--set` takes them
     str: "a word", int: "a whole number", float: "a number", bool: "true or false",
@@ -50,6 +50,7 @@ class Recipe:
     # gradient: the optimiser
     epochs: int = 40
     batch_size: int = 32
+    alike: int = 1  # so many batches at a time are drawn together and sorted by length: no padding
     optimiser: str = "adamw"
     learning_rate: float = 1e-3
     pretrained_rate: float | None = None  # of the part that comes pretrained; none: the same
@@ -156,9 +157,8 @@ RECIPES: dict[str, Recipe] = {
             augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # a small network that learns from a teacher, such as `accurate`
-            "fast", "tdnn", {"adapted": True}, {"level": -4.3}, epochs=60, learning_rate=2e-3,
-            distil=0.7, mimic=1.0, monitor="last", refit=True, views=10, half=True, adapt=1.0,
-            augment=CHANNELS,
+            "fast", "tdnn", {"adapted": True}, {"level": -4.3}, epochs=40, learning_rate=2e-3,
+            distil=0.7, mimic=1.0, monitor="last", views=10, half=True, alike=8, augment=CHANNELS,
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},

@@ -187,11 +187,11 @@ def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> Network:
         raise UsageError(f"--cache {config.cache}: found a file, expected a folder")
     network = new_network(recipe, labels, config.init, config.seed).eval()
     asked = recipe.front_end
-    if bool(recipe.adapt) != network.adapts:
+    if network.adapts != bool(recipe.adapt) and not (network.adapts and recipe.mimic):
         raise UsageError(
             f"recipe {recipe.name}: found adapt={recipe.adapt:g} and a network with"
             f"{'' if network.adapts else 'out'} a head for it; expected settings.adapted=true "
-            "where adapt is more than 0, and only there"
+            "where adapt is more than 0 (or a teacher gives that head), and only there"
         )
     if asked.get("rate_hz", network.rate_hz) != network.rate_hz:
         raise UsageError(f"front_end.rate_hz: {recipe.architecture} hears {network.rate_hz} Hz")

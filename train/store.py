@@ -44,6 +44,10 @@ class Kept:
     weights: NDArray[np.int64]  # (pieces,): new samples, for the mean over a recording's pieces
     files: tuple[Path, ...] = ()
 
+    def length(self, number: int) -> int:
+        """Frames of one piece."""
+        return int(self.ends[number] - (self.ends[number - 1] if number else 0))
+
     def piece(self, number: int) -> torch.Tensor:
         """One piece's features (bands, frames)."""
         start = self.ends[number - 1] if number else 0

@@ -54,10 +54,32 @@ class Task:
             self.views[number] = self.store.view(number, passing)
         return self.views[number]
 
-    def heard(self, epoch: int, row: int) -> tuple[int, torch.Tensor]:
-        """Which view an epoch hears of a recording, and its features (bands, frames)."""
-        number = epoch if self.recipe.views == 0 else (epoch + row) % self.recipe.views
-        return number, self.view(number).piece(row)
+    def number(self, epoch: int, row: int) -> int:
+        """Which view an epoch hears of a recording."""
+        return epoch if self.recipe.views == 0 else (epoch + row) % self.recipe.views
+
+    def heard(self, epoch: int, row: int) -> torch.Tensor:
+        """The features of a recording as an epoch hears it (bands, frames)."""
+        return self.view(self.number(epoch, row)).piece(row)
+
+    def order(self, epoch: int, draw: np.random.Generator) -> list[NDArray[np.int64]]:
+        """The training side in random order, in batches; with `alike`, of similar lengths each."""
+        order, size = draw.permutation(self.train), self.recipe.batch_size
+        if self.recipe.alike > 1:
+            chunk = size * self.recipe.alike
+            chunks = [order[at : at + chunk] for at in range(0, len(order), chunk)]
+            order = np.concatenate([self._by_length(epoch, each) for each in chunks])
+        batches = [order[at : at + size] for at in range(0, len(order), size)]
+        if len(batches[-1]) == 1 and len(order) > 1:  # batch norm needs two
+            batches[-1] = np.append(batches[-1], order[0])
+        if self.recipe.alike > 1:
+            batches = [batches[number] for number in draw.permutation(len(batches))]
+        return batches
+
+    def _by_length(self, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        views = [self.view(self.number(epoch, int(row))) for row in rows]
+        lengths = [view.length(int(row)) for view, row in zip(views, rows, strict=True)]
+        return rows[np.argsort(lengths, kind="stable")]
 
 
 def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batch]:
@@ -68,16 +90,12 @@ def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batc
     """
     recipe, labels = task.recipe, len(task.labels)
     draw = np.random.default_rng((task.seed, epoch))
-    order = draw.permutation(task.train)
     one_hot = torch.eye(labels)
-    for first in range(0, len(order), recipe.batch_size):
-        rows = order[first : first + recipe.batch_size]
-        if len(rows) == 1 and len(order) > 1:  # batch norm needs two
-            rows = np.append(rows, order[0])
+    for rows in task.order(epoch, draw):
         each, taught = [], []
         for row in map(int, rows):
-            view, values = task.heard(epoch, row)
-            each.append(change_features(values, recipe.augment, draw))
+            each.append(change_features(task.heard(epoch, row), recipe.augment, draw))
+            view = task.number(epoch, row)
             taught.append(task.teacher.says(view, row) if task.teacher else torch.zeros(0))
         said = torch.stack(taught)
         targets = one_hot[torch.from_numpy(task.targets[rows])]
@@ -106,7 +124,7 @@ def training_features(task: Task, batch: int = 32) -> Iterator[Features]:
 
 def taught_embeddings(network: Network, task: Task, epoch: int) -> torch.Tensor:
     """Of the training side (rows, width), as an epoch hears it."""
-    return embeddings_of(network, lambda row: task.heard(epoch, row)[1], task.train, task.device)
+    return embeddings_of(network, lambda row: task.heard(epoch, row), task.train, task.device)
 
 
 def moved_by_groups(network: Network, task: Task, epoch: int) -> torch.Tensor:
