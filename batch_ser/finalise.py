@@ -2,18 +2,20 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from batch_ser.output import TABLES, Output, describe_files, write_json
-from batch_ser.parts import Part, committed_parts, merged, winners
-from batch_ser.tables import TableSchemas
+from batch_ser.output import Output, describe_files, write_json
+from batch_ser.parts import committed_parts, merged, winners
+from batch_ser.tables import TableSchemas, mean_scores, with_means
 
 ROW_GROUP = 1_000_000
 ROW_GROUP_BYTES = 256_000_000  # embeddings make rows heavy
@@ -53,17 +55,49 @@ class Counts:
         return record | {"seconds": self.seconds} | totals
 
 
-def finalise(output: Output, schemas: TableSchemas, record: dict[str, Any]) -> dict[str, Any]:
+class Adapting(Protocol):
+    """What becomes of rows of whole files when every one has been seen: `jobs.adapt`."""
+
+    def count(self, files: Iterable[pa.Table]) -> None:
+        """The first pass: rows of each file, in order of its name."""
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The second pass: rows with other probabilities."""
+
+
+def finalise(
+    output: Output, schemas: TableSchemas, record: dict[str, Any], adapting: Adapting | None = None
+) -> dict[str, Any]:
     """Write the final tables and publish them with their record, which is returned whole."""
     parts = committed_parts(output)
     shutil.rmtree(output.final, ignore_errors=True)
     output.final.mkdir(parents=True)
     wins = winners(parts)
     counts = Counts()
+    means: dict[str, NDArray[np.float64]] = {}
+
+    def segments(rows: pa.Table) -> pa.Table:
+        rows = adapting(rows) if adapting else rows
+        means.update(mean_scores(rows, schemas.labels))
+        counts.add_segments(rows)
+        return rows.select(schemas.final_segments.names)
+
+    def files(rows: pa.Table) -> pa.Table:
+        counts.add_files(rows)
+        return with_means(rows, means, schemas.labels)  # an earlier run may have adapted them
+
+    if adapting:
+        adapting.count(merged(parts, wins, "segments"))
+    tables = [
+        _Table("segments", "segments", schemas.segments, schemas.final_segments, segments),
+        _Table("files", "files", schemas.files, schemas.files, files),
+    ]
+    if schemas.apart:
+        schema = schemas.segments
+        tables.append(_Table("embeddings", "segments", schema, schema, lambda rows: rows))
     described: dict[str, Any] = {}
-    for table, schema in zip(TABLES, (schemas.segments, schemas.files), strict=True):
-        count = counts.add_segments if table == "segments" else counts.add_files
-        paths = _write_table(output, table, schema, parts, wins, count)
+    for table in tables:
+        paths = _write_table(output, table, merged(parts, wins, table.rows))
         described |= describe_files(paths, output.final)
     record = record | {"counts": counts.as_record(), "tables": _final_names(output, described)}
     write_json(output.final / "run.json", record)
@@ -71,25 +105,35 @@ def finalise(output: Output, schemas: TableSchemas, record: dict[str, Any]) -> d
     return record
 
 
-def _write_table(output, table, schema, parts: list[Part], wins, count) -> list[Path]:  # type: ignore[no-untyped-def]
+@dataclass(frozen=True)
+class _Table:
+    """A final table: of which rows of the parts, their schema, its own, and how it is made."""
+
+    name: str
+    rows: str
+    schema: pa.Schema
+    final: pa.Schema
+    change: Callable[[pa.Table], pa.Table]
+
+
+def _write_table(output: Output, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:
     """One final table, in one file or in files of about 128 MB."""
     if output.single_file:
-        path = output.final / f"{table}.parquet"
+        path = output.final / f"{table.name}.parquet"
         most: float = float("inf")
     else:
-        (output.final / table).mkdir()
-        path = output.final / table / "part-00000.parquet"
+        (output.final / table.name).mkdir()
+        path = output.final / table.name / "part-00000.parquet"
         most = FILE_BYTES
     paths = [path]
-    writer = pq.ParquetWriter(path, schema, compression="zstd")
-    for group in _groups(merged(parts, wins, table), schema):
+    writer = pq.ParquetWriter(path, table.final, compression="zstd")
+    for group in _groups(rows, table.schema):
         if path.stat().st_size >= most:
             writer.close()
             path = path.with_name(f"part-{len(paths):05}.parquet")
             paths.append(path)
-            writer = pq.ParquetWriter(path, schema, compression="zstd")
-        count(group)
-        writer.write_table(group, row_group_size=ROW_GROUP)
+            writer = pq.ParquetWriter(path, table.final, compression="zstd")
+        writer.write_table(table.change(group).cast(table.final), row_group_size=ROW_GROUP)
     writer.close()
     return paths
 
@@ -110,7 +154,8 @@ def _groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]
 
 
 def _together(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
-    joined = pa.concat_tables(table.replace_schema_metadata(None) for table in tables)
+    chosen = (table.select(schema.names).replace_schema_metadata(None) for table in tables)
+    joined = pa.concat_tables(chosen)
     return joined.unify_dictionaries().combine_chunks().cast(schema)
 
 

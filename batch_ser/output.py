@@ -16,7 +16,7 @@ from typing import Any
 
 from batch_ser.errors import MismatchError, UsageError
 
-TABLES = ("segments", "files")
+TABLES = ("segments", "files", "embeddings")  # the last one where results are adapted
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Output:
         return self.out.with_name(self.out.stem + ending)
 
     def table(self, name: str) -> Path:
-        """The final place of `segments` or `files`: a file, or a folder of parts."""
+        """The final place of a table: a file, or a folder of parts."""
         if not self.single_file:
             return self.out / name
         return self.out if name == "segments" else self._sibling(f".{name}.parquet")
@@ -67,10 +67,15 @@ class Output:
     @property
     def own_paths(self) -> tuple[str, ...]:
         """Absolute paths that a walk must not take for inputs."""
-        places = [self.table("segments"), self.table("files"), self.run_json, self.work]
+        places = [*map(self.table, TABLES), self.run_json, self.work]
         if not self.single_file:
             places.append(self.out)
         return tuple(os.path.realpath(place) for place in places)
+
+    @property
+    def as_scored(self) -> str:
+        """The table that holds segments as they were scored, before any adaptation."""
+        return "embeddings" if self.table("embeddings").exists() else "segments"
 
     def table_files(self, name: str) -> list[Path]:
         """The Parquet files of a final table, in order; none while there is no such table."""
@@ -89,9 +94,7 @@ class Output:
         """
         if self.run_json.exists() or self.settings_json.exists():
             return
-        present = [
-            place for place in (self.table("segments"), self.table("files")) if place.exists()
-        ]
+        present = [place for place in map(self.table, TABLES) if place.exists()]
         if not self.single_file and self.out.exists() and any(self.out.iterdir()):
             present = [self.out]
         if present:
@@ -114,6 +117,8 @@ class Output:
                 self.table(name).rename(self._aside(name))
             if made.exists():
                 made.replace(self.table(name))
+            elif name == "embeddings":  # of results that were adapted, and are no more
+                _remove(self.table(name))
         (self.final / "run.json").replace(self.run_json)
         shutil.rmtree(self.work, ignore_errors=True)
 
@@ -149,13 +154,18 @@ class Output:
 
     def remove(self, keep: Path) -> None:
         """Delete an output of ours (`--restart`), but the driver's own file; the record last."""
-        places = [*self.work.glob("*"), self.table("segments"), self.table("files")]
+        places = [*self.work.glob("*"), *map(self.table, TABLES)]
         for place in places:
-            if place.is_dir():
-                shutil.rmtree(place)
-            elif place != keep:
-                place.unlink(missing_ok=True)
+            if place != keep:
+                _remove(place)
         self.run_json.unlink(missing_ok=True)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

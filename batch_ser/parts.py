@@ -102,7 +102,7 @@ def committed_parts(output: Output) -> list[Part]:
     parts.sort(key=lambda part: part.committed)
     if output.run_json.exists():
         output.check_tables()
-        tables = [tuple(output.table_files(name)) for name in ("segments", "files")]
+        tables = [tuple(output.table_files(name)) for name in (output.as_scored, "files")]
         parts.insert(0, Part(tables[0], tables[1], 0.0))
     return parts
 

@@ -4,12 +4,16 @@
 a contract: README.md lists them.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 OK, EMPTY, FAILED = "ok", "empty", "failed"
 WORDS = pa.dictionary(pa.int8(), pa.string())
@@ -56,6 +60,19 @@ class TableSchemas:
     manifest_columns: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     embedding_width: int = 0  # 0: no column `embedding`
+    apart: bool = False  # segments as scored, with embeddings, are kept in a table of their own
+    shown: bool = True  # the embeddings are in the final segments table, too
+
+    @classmethod
+    def of(cls, schema: pa.Schema, apart: bool, shown: bool) -> "TableSchemas":
+        """Those of segments that lie in a Parquet file with its schema."""
+        metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
+        labels = tuple(json.loads(metadata["labels"]))
+        own = [name for name, _ in SEGMENT_COLUMNS] + [f"p_{label}" for label in labels]
+        width = schema.field(EMBEDDING).type.list_size if has_embeddings(schema) else 0
+        own += [EMBEDDING] * bool(width)
+        further = tuple(name for name in schema.names if name not in own)
+        return cls(labels, further, metadata, width, apart, shown)
 
     @property
     def segments(self) -> pa.Schema:
@@ -65,6 +82,14 @@ class TableSchemas:
         own = [*SEGMENT_COLUMNS, *probabilities, *(embedding if self.embedding_width else [])]
         columns = [*own, *further]
         return pa.schema(columns, metadata=dict(self.metadata))
+
+    @property
+    def final_segments(self) -> pa.Schema:
+        """Of the table that a job ends with."""
+        schema = self.segments
+        if self.embedding_width and not self.shown:
+            schema = schema.remove(schema.get_field_index(EMBEDDING))
+        return schema
 
     @property
     def files(self) -> pa.Schema:
@@ -77,6 +102,50 @@ class TableSchemas:
         ours = {name for name, _ in SEGMENT_COLUMNS} | {f"p_{label}" for label in self.labels}
         ours |= {EMBEDDING} if self.embedding_width else set()
         return tuple(f"in_{name}" if name in ours else name for name in self.manifest_columns)
+
+
+def has_embeddings(schema: pa.Schema) -> bool:
+    """Whether there are embeddings of ours: a manifest may have a column of that name."""
+    return EMBEDDING in schema.names and pa.types.is_fixed_size_list(schema.field(EMBEDDING).type)
+
+
+def with_scores(rows: pa.Table, scores: NDArray[np.float32], labels: Sequence[str]) -> pa.Table:
+    """Rows of the segments table with other probabilities (rows, labels)."""
+    best = scores.argmax(1)
+    emotions = pa.DictionaryArray.from_arrays(pa.array(best, pa.int8()), list(labels))
+    columns = {
+        "emotion": emotions,
+        "confidence": pa.array(scores[np.arange(len(rows)), best]),
+        **{f"p_{label}": pa.array(scores[:, i]) for i, label in enumerate(labels)},
+    }
+    for name, values in columns.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), values)
+    return rows
+
+
+def mean_scores(rows: pa.Table, labels: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Of each file its mean probabilities (labels,), weighted by the segments' durations."""
+    scores = np.stack([rows[f"p_{label}"].to_numpy() for label in labels], axis=1)
+    weights = rows["end_s"].to_numpy() - rows["start_s"].to_numpy()
+    names = rows["file"].to_pylist()
+    starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
+    found = {}
+    for start, end in pairwise([*starts, len(names)]):
+        found[names[start]] = np.average(scores[start:end], axis=0, weights=weights[start:end])
+    return found
+
+
+def with_means(
+    rows: pa.Table, means: Mapping[str, NDArray[np.float64]], labels: Sequence[str]
+) -> pa.Table:
+    """Rows of the files table with other mean probabilities, where a file has any."""
+    found = [means.get(name) for name in rows["file"].to_pylist()]
+    for i, label in enumerate(labels):
+        column = [None if each is None else float(each[i]) for each in found]
+        name = f"p_{label}"
+        values = pa.array(column, pa.float32())
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), values)
+    return rows
 
 
 def file_row(

@@ -1,8 +1,10 @@
 """Recount everything from the tables alone: both closing equations, and that the rows agree."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,9 @@ from batch_ser.errors import MismatchError
 from batch_ser.finalise import Counts
 from batch_ser.output import Output, describe_files
 from batch_ser.parts import Part, Winner, merged, winners
-from batch_ser.tables import EMBEDDING, FAILED, OK
+from batch_ser.tables import EMBEDDING, FAILED, OK, has_embeddings
 
+AT_ONCE = 8_192  # rows
 MOST_FAULTS = 20  # more of them say nothing new
 PARTS_OF_DECODED = ("scored_s", "not_speech_s", "too_short_s", "not_asked_s")
 
@@ -57,9 +60,34 @@ def verify(output: Output) -> Verdict:
     labels = [f"p_{label}" for label in json.loads(metadata[b"labels"])]
     for row, rows in _pairs(parts, wins, verdict):
         _verify_file(row, rows, labels, verdict)
+    _verify_as_scored(output, verdict)
     if verdict.counts.as_record() != record["counts"] and not _close(verdict, record):
         verdict.fault("run.json: its counts are not those of the tables")
     return verdict
+
+
+def _verify_as_scored(output: Output, verdict: Verdict) -> None:
+    """The table that adaptation starts from: the same segments, each with an embedding."""
+    if output.as_scored == "segments":
+        return
+    final = (batch for path in output.table_files("segments") for batch in _keys(path))
+    scored = (batch for path in output.table_files(output.as_scored) for batch in _keys(path))
+    if any(one != other for one, other in zip_longest(_flat(final), _flat(scored))):
+        verdict.fault("embeddings table: its segments are not those of the segments table")
+    for path in output.table_files(output.as_scored):
+        for batch in pq.ParquetFile(path).iter_batches(AT_ONCE, columns=[EMBEDDING]):
+            if not _all_finite(pa.chunked_array([batch.column(0)])):
+                verdict.fault("embeddings table: an embedding that is missing or not finite")
+
+
+def _keys(path: Path) -> Iterator[pa.RecordBatch]:
+    yield from pq.ParquetFile(path).iter_batches(AT_ONCE, columns=["file", "channel", "segment"])
+
+
+def _flat(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
+    """Rows of batches, however they are cut."""
+    for batch in batches:
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _verify_objects(output: Output, record: dict[str, Any], verdict: Verdict) -> None:
@@ -132,13 +160,8 @@ def _verify_file(
         if scored != parts[0]:
             verdict.fault(f"{name}: {parts[0]} samples scored, its segments cover {scored}")
         _verify_probabilities(name, row, rows, labels, verdict)
-        if _has_embeddings(rows.schema) and not _all_finite(rows[EMBEDDING]):
+        if has_embeddings(rows.schema) and not _all_finite(rows[EMBEDDING]):
             verdict.fault(f"{name}: an embedding that is missing or not finite")
-
-
-def _has_embeddings(schema: pa.Schema) -> bool:
-    """Whether there are embeddings of ours: a manifest may have a column of that name."""
-    return EMBEDDING in schema.names and pa.types.is_fixed_size_list(schema.field(EMBEDDING).type)
 
 
 def _all_finite(embeddings: pa.ChunkedArray) -> bool:

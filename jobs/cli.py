@@ -13,6 +13,8 @@ import typer
 from batch_ser import __version__
 from jobs.exits import FAILED_FILES, NOT_COMPLETE, exit_codes
 from jobs.options import (
+    Adapt,
+    AdaptBalanced,
     Channels,
     Device,
     HopS,
@@ -89,6 +91,8 @@ def run(
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Also store what the network's head hears.")
     ] = False,
+    adapt: Adapt = "none",
+    adapt_balanced: AdaptBalanced = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -120,6 +124,8 @@ def run(
                 file_timeout_s=file_timeout,
                 max_failed=max_failed,
                 embeddings=embeddings,
+                adapt=adapt,
+                adapt_balanced=adapt_balanced,
                 restart=restart,
             )
         )
@@ -186,6 +192,25 @@ def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
         state = f"{verdict.faults_in_all} faults" if verdict.faults else "everything holds"
         typer.echo(f"{counts['files_in']:,} files, {counts['segments']:,} segments: {state}")
         raise typer.Exit(NOT_COMPLETE if verdict.faults else 0)
+
+
+@app.command()
+def adapt(
+    out: Annotated[str, typer.Argument(help="What --out was.")],
+    adapt: Adapt,
+    adapt_balanced: AdaptBalanced = False,
+    model: Annotated[
+        str | None, typer.Option(help="The checkpoint of the run, where it lies elsewhere now.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Make an output's tables anew with another --adapt, from its embeddings, without audio."""
+    with exit_codes():
+        from jobs.adapt import adapt_again
+
+        report = adapt_again(out, adapt, adapt_balanced, model)
+        typer.echo(json.dumps(report.record, indent=1) if as_json else report.as_text())
+        raise typer.Exit(report.exit_code)
 
 
 @app.command()

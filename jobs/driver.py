@@ -69,7 +69,7 @@ def _drive(job: Job, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
             "stage_s": dict(committer.stage_s),
             "peak_worker_bytes": committer.peak_bytes,
         }
-        record = finalise(job.output, job.settings.schemas, _record(job, last_run))
+        record = finalise(job.output, job.settings.schemas, _record(job, last_run), job.adapter())
     return RunReport(record, job.config.max_failed)
 
 

@@ -11,10 +11,12 @@ from typing import Any
 from batch_ser import SCORES_VERSION, __version__
 from batch_ser.audio import parse_channels
 from batch_ser.errors import MismatchError, UsageError
+from batch_ser.groups import NONE, check_grouping
 from batch_ser.inputs import Selection, Walk
 from batch_ser.output import Output
 from batch_ser.segment import SegmentSettings, as_metadata
 from batch_ser.tables import TableSchemas
+from jobs.adapt import Adapter, grouping
 from jobs.report import budget
 from jobs.shard import ShardSettings
 from models import Checkpoint, load_checkpoint
@@ -44,6 +46,8 @@ class RunConfig:
     file_timeout_s: float = 3600.0
     max_failed: str = "0"
     embeddings: bool = False
+    adapt: str = NONE  # or archive, recording, a column of the manifest
+    adapt_balanced: bool = False
     restart: bool = False
 
     def __post_init__(self) -> None:
@@ -60,6 +64,7 @@ class RunConfig:
             if value is not None and not 0 < value < math.inf:
                 option = name.removesuffix("_s").replace("_", "-")
                 raise UsageError(f"--{option} {value:g}: expected more than 0")
+        grouping(self.adapt, self.adapt_balanced)
         budget(self.max_failed, 0)
 
     @property
@@ -79,6 +84,14 @@ class Job:
     settings: ShardSettings
     device: str
     fingerprint: dict[str, Any]
+
+    def adapter(self) -> Adapter | None:
+        """What `--adapt` does with everything that was scored."""
+        config = self.config
+        if config.adapt == NONE:
+            return None
+        schemas = self.settings.schemas
+        return Adapter(self.checkpoint, schemas, config.adapt, config.adapt_balanced)
 
 
 def prepare(config: RunConfig) -> Job:
@@ -102,6 +115,7 @@ def prepare(config: RunConfig) -> Job:
     }
     if config.embeddings:  # absent otherwise, as in outputs from before there were any
         fingerprint["embeddings"] = True
+    fingerprint |= grouping(config.adapt, config.adapt_balanced)
     metadata = {
         "labels": json.dumps(checkpoint.info.labels),
         "checkpoint": checkpoint.info.name,
@@ -110,8 +124,14 @@ def prepare(config: RunConfig) -> Job:
         "settings": json.dumps(fingerprint),
         "program": f"batch-ser {__version__}",
     }
-    width = checkpoint.embedding_width if config.embeddings else 0
-    schemas = TableSchemas(checkpoint.info.labels, walk.manifest_columns, metadata, width)
+    adapts = config.adapt != NONE
+    if adapts:
+        checkpoint.check_adapts()
+    width = checkpoint.embedding_width if config.embeddings or adapts else 0
+    schemas = TableSchemas(
+        checkpoint.info.labels, walk.manifest_columns, metadata, width, adapts, config.embeddings
+    )
+    check_grouping(config.adapt, schemas)
     settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
     return Job(config, output, walk, checkpoint, settings, device, fingerprint)
 

@@ -32,6 +32,21 @@ HopS = Annotated[
 Channels = Annotated[
     str, typer.Option(help="split: each channel; mix: all as one; or numbers such as 0 or 0,1.")
 ]
+Adapt = Annotated[
+    str,
+    typer.Option(
+        "--adapt",
+        help="Hear every segment relative to its group: none, archive, recording (each channel of "
+        "each), or a column of the manifest, such as speaker.",
+    ),
+]
+AdaptBalanced = Annotated[
+    bool,
+    typer.Option(
+        "--adapt-balanced",
+        help="Every group holds all emotions about as often, as in acted corpora: trust it whole.",
+    ),
+]
 Data = Annotated[
     list[str] | None,
     typer.Option(

@@ -6,7 +6,7 @@ import typer
 
 from batch_ser.errors import UsageError
 from jobs.exits import exit_codes
-from jobs.options import AllowDuplicates, Data, Device, Labels, Model
+from jobs.options import AdaptBalanced, AllowDuplicates, Data, Device, Labels, Model
 from jobs.stop import OrderlyStop
 
 
@@ -96,6 +96,11 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     device: Device = "auto",
     allow_duplicates: AllowDuplicates = False,
+    adapt: Annotated[
+        str,
+        typer.Option(help="Hear each relative to its group: none, archive, corpus or speaker."),
+    ] = "none",
+    adapt_balanced: AdaptBalanced = False,
 ) -> None:
     """Score labelled recordings: figures with intervals, pictures, and every prediction."""
     with exit_codes(), OrderlyStop().installed():
@@ -104,6 +109,7 @@ def evaluate(
 
         config = EvaluateConfig(
             data=tuple(data or ()), model=model, out=out, labels=labels, split=split, fold=fold,
-            seed=seed, device=device, allow_duplicates=allow_duplicates,
+            seed=seed, device=device, allow_duplicates=allow_duplicates, adapt=adapt,
+            adapt_balanced=adapt_balanced,
         )  # fmt: skip
         typer.echo(evaluate_checkpoint(config))

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from batch_ser.audio import Resampler, Samples
 from batch_ser.errors import CheckpointError
 from batch_ser.features import Features, front_end
+from batch_ser.groups import Group
 from batch_ser.segment import Span, in_pieces
+from models.adapting import adapt
 from models.checkpoint import CheckpointInfo
 from models.network import Network
 
@@ -72,6 +74,29 @@ class Checkpoint:
             scores = self._calibrated(self._network.classify(embeddings))
         return scores, np.asarray(embeddings.cpu())
 
+    def check_adapts(self) -> None:
+        """Whether the network has a head for segments relative to their group.
+
+        Raises:
+            CheckpointError: it has none.
+        """
+        if not self._network.adapts:
+            raise CheckpointError(
+                f"the checkpoint {self.info.name} has no head for adaptation; expected one that "
+                "has, such as the recipe accurate makes, or --adapt none"
+            )
+
+    def adapt(
+        self,
+        embeddings: Embeddings,
+        probabilities: Probabilities,
+        group: Group,
+        balanced: bool = False,
+    ) -> Probabilities:
+        """Probabilities (n, labels) in the light of each segment's group: `models.adapting`."""
+        temperature = self.info.temperature
+        return adapt(self._network, temperature, embeddings, probabilities, group, balanced)
+
     def _calibrated(self, logits: torch.Tensor) -> Probabilities:
         return np.asarray(torch.softmax(logits / self.info.temperature, dim=1).cpu())
 
@@ -92,20 +117,39 @@ class Checkpoint:
 
     def score_all(self, segments: Sequence[Samples]) -> Probabilities:
         """Probabilities (n, labels) of segments of any length at `info.rate_hz`, in batches."""
+        return self._score_all(segments, 0)[0]
+
+    def score_and_embed_all(self, segments: Sequence[Samples]) -> tuple[Probabilities, Embeddings]:
+        """The same, and the embeddings (n, width) that they rest on."""
+        return self._score_all(segments, self.embedding_width)
+
+    def _score_all(
+        self, segments: Sequence[Samples], width: int
+    ) -> tuple[Probabilities, Embeddings]:
+        """Probabilities (n, labels), and embeddings (n, width) unless the width is 0."""
         most = round(self.info.max_input_s * self.info.rate_hz)
         pieces = [
             (row, each) for row, one in enumerate(segments) for each in in_pieces(0, one, most)
         ]
         pieces.sort(key=lambda piece: len(_heard(piece[1])))
         total = np.zeros((len(segments), len(self.info.labels)))
+        embedded = np.zeros((len(segments), width))
+        weights = np.zeros((len(segments), 1))
         while pieces:
             longest = len(_heard(pieces[-1][1]))
             count = max(1, round(BATCH_S * self.info.rate_hz) // longest)
             batch, pieces = pieces[-count:], pieces[:-count]
-            scores = self.score_batch([_heard(piece) for _, piece in batch])
-            for (row, piece), probabilities in zip(batch, scores, strict=True):
-                total[row] += probabilities.astype(np.float64) * (piece.end - piece.start)
-        return np.asarray(total / total.sum(1, keepdims=True), np.float32)
+            features = self.features([_heard(piece) for _, piece in batch])
+            if width:
+                scores, embeddings = self.classify_and_embed(features)
+            else:
+                scores, embeddings = self.classify(features), np.zeros((len(batch), 0), np.float32)
+            for (row, piece), score, embedding in zip(batch, scores, embeddings, strict=True):
+                total[row] += score.astype(np.float64) * (piece.end - piece.start)
+                embedded[row] += embedding.astype(np.float64) * (piece.end - piece.start)
+                weights[row] += piece.end - piece.start
+        mean = total / total.sum(1, keepdims=True)
+        return mean.astype(np.float32), (embedded / weights).astype(np.float32)
 
 
 def _heard(piece: Span) -> Samples:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from batch_ser.errors import UsageError
+from batch_ser.groups import NONE
 from models.checkpoint import CheckpointInfo
 from models.device import usable_device
 from models.loading import load_checkpoint, resolve
+from train.adaptation import Adaptation
 from train.data import Data, corpus_names, is_called, read
 from train.evaluation import WRITTEN, check_labels, predict, write_evaluation
 from train.figures import NOT_INDEPENDENT
@@ -39,6 +41,15 @@ class EvaluateConfig:
     seed: int = 0
     device: str = "auto"
     allow_duplicates: bool = False
+    adapt: str = NONE  # or archive, corpus, speaker
+    adapt_balanced: bool = False
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """What is asked for, if anything."""
+        if self.adapt == NONE and self.adapt_balanced:
+            raise UsageError("--adapt-balanced: found --adapt none; expected archive, speaker ...")
+        return None if self.adapt == NONE else Adaptation(self.adapt, self.adapt_balanced)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -57,16 +68,20 @@ def evaluate(config: EvaluateConfig) -> str:
         UsageError: the checkpoint, data, split or folder cannot be used as given.
     """
     _check_out(config.out)
+    adaptation = config.adaptation
     checkpoint = load_checkpoint(config.model, usable_device(config.device))
+    if adaptation:
+        checkpoint.check_adapts()
     data = read(config.data, config.labels, config.allow_duplicates)
     judged = data.chosen(_rows(config, data))
     check_labels(_shared_names(checkpoint.info.labels), judged)
     _make(config.out)
-    found = predict(checkpoint, judged)
+    found = predict(checkpoint, judged, adapt=adaptation)
     found = replace(found, labels=_shared_names(found.labels))
     about = {
         "checkpoint": f"{checkpoint.info.name} ({checkpoint.digest[:12]})",
         "data": ", ".join(config.data),
+        "adapted": config.adapt + ", balanced" * config.adapt_balanced,
         "split": f"{config.split} {config.fold}".strip() or "all recordings",
         "note": _note(Path(resolve(config.model)), checkpoint.info, judged),
     }

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
-from models.scoring import Checkpoint
+from models.scoring import Checkpoint, Embeddings, Probabilities
 from train import metrics, plots
+from train.adaptation import Adaptation
 from train.labels import preset_of
 from train.progress import every_s
 from train.report import as_text
@@ -127,19 +128,30 @@ def predict(
     utterances: Sequence[Utterance],
     fold: str = "",
     hear: Callable[[Utterance, int], Samples] = load_utterance,
+    adapt: Adaptation | None = None,
 ) -> Predictions:
     """Score whole recordings (or given segments) as `run --segment whole` does.
 
     `hear` gives a recording's samples at a rate: other than as they are, to see what that costs.
     """
-    found = []
+    found: list[Probabilities] = []
+    embeddings: list[Embeddings] = []
     with tqdm(total=len(utterances), desc="scoring", mininterval=every_s()) as bar:
         for first in range(0, len(utterances), AT_ONCE):
             some = utterances[first : first + AT_ONCE]
-            found.append(checkpoint.score_all([hear(u, checkpoint.info.rate_hz) for u in some]))
+            heard = [hear(each, checkpoint.info.rate_hz) for each in some]
+            if adapt:
+                scores, embedded = checkpoint.score_and_embed_all(heard)
+                embeddings.append(embedded)
+            else:
+                scores = checkpoint.score_all(heard)
+            found.append(scores)
             bar.update(len(some))
     folds = (fold,) * len(utterances)
-    return Predictions(tuple(utterances), checkpoint.info.labels, np.concatenate(found), folds)
+    every = np.concatenate(found)
+    if adapt:
+        every = adapt(checkpoint, utterances, np.concatenate(embeddings), every)
+    return Predictions(tuple(utterances), checkpoint.info.labels, every, folds)
 
 
 def measure(predictions: Predictions, mine: Predictions) -> dict[str, Any]:

@@ -12,7 +12,8 @@ HEADLINES = {
 
 def as_text(found: dict[str, Any]) -> str:
     """Headline figures with intervals, then by label, sex, speaker and fold."""
-    lines = [f"{name}: {found[name]}" for name in ("checkpoint", "data", "split") if name in found]
+    about = ("checkpoint", "data", "split", "adapted")
+    lines = [f"{name}: {found[name]}" for name in about if found.get(name, "none") != "none"]
     speakers = found["speakers"]
     of = "speakers unknown" if speakers is None else f"{speakers} speakers"
     lines.append(f"{found['recordings']} recordings, {of}; labels: {', '.join(found['labels'])}")

@@ -1,0 +1,59 @@
+"""Adaptation: a segment's probabilities in the light of its group, without anybody's labels.
+
+What a group's embeddings have in common is the voice, the room, the line, if its emotions are
+mixed; where they are not, it is the emotion itself, which must not be taken away. So the second
+head, which hears embeddings relative to their group's mean, counts the less, the smaller the
+group, and the more one emotion outweighs the others in what the first head says of it.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from batch_ser.groups import Group
+from models.network import Network
+
+Floats = NDArray[np.floating]
+FEWEST = 4  # segments, up to which a group tells nothing
+HALFWAY = 8  # segments beyond these, at which its mean counts half
+EVEN, UNEVEN = 0.3, 0.5  # share of the commonest emotion, up to which all is well, and nothing
+
+
+def weight_of(group: Group, balanced: bool) -> tuple[Floats, Floats]:
+    """How far a segment is moved (n,), and how much the second head counts (n,), both 0 to 1.
+
+    `balanced` promises that every group holds all emotions about as often, as acted corpora do:
+    then both are 1 from two segments on.
+    """
+    if balanced:
+        every = (group.counts > 1).astype(np.float64)
+        return every, every
+    beyond = np.maximum(group.counts - FEWEST, 0.0)
+    moved = beyond / (beyond + HALFWAY)
+    commonest = group.probabilities.max(1)
+    even = np.clip((UNEVEN - commonest) / (UNEVEN - EVEN), 0.0, 1.0)
+    return moved, moved * even
+
+
+@torch.inference_mode()
+def adapt(
+    network: Network,
+    temperature: float,
+    embeddings: Floats,
+    probabilities: Floats,
+    group: Group,
+    balanced: bool = False,
+) -> NDArray[np.float32]:
+    """Probabilities (n, labels) of segments with embeddings (n, width), given their groups.
+
+    Where a group has no say they are the very `probabilities` (n, labels) that came in.
+    """
+    moved, share = weight_of(group, balanced)
+    centre = network.centre.cpu().numpy()
+    relative = embeddings - moved[:, None] * (group.embeddings - centre)
+    heard = torch.from_numpy(relative.astype(np.float32)).to(network.centre.device)
+    logits = network.classify_adapted(heard) / temperature
+    told = torch.softmax(logits.double(), 1).cpu().numpy()
+    mixed = (1 - share)[:, None] * probabilities + share[:, None] * told
+    mixed /= mixed.sum(1, keepdims=True)
+    return np.where(share[:, None] > 0, mixed, probabilities).astype(np.float32)

@@ -1,0 +1,404 @@
+"""`--adapt`: every segment heard in its group, whatever the shards, the order and the day."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from conftest import LABELS, Runner
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import small_checkpoint, small_network
+from results import SCORES, assert_holds, assert_same_tables, score, tables
+
+from batch_ser.errors import CheckpointError, MismatchError, UsageError
+from batch_ser.groups import Group
+from batch_ser.inputs import Selection
+from batch_ser.output import Output
+from batch_ser.verify import verify
+from jobs.adapt import adapt_again
+from models.adapting import FEWEST, adapt, weight_of
+from models.checkpoint import read_info
+from train.evaluate import EvaluateConfig, evaluate
+
+WIDTH = 16
+Speakers = dict[str, str]  # of each file, who speaks
+KEYS = ["file", "channel", "segment", "start_s", "end_s"]
+
+
+@pytest.fixture(scope="module")
+def adapting_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint with a second head."""
+    path = tmp_path_factory.mktemp("adapting") / "two-heads.safetensors"
+    return small_checkpoint(path, "whisper, adapted", LABELS)
+
+
+def adapted(inputs: Path, out: Path, checkpoint: Path, by: str = "archive", **rest: Any) -> Path:
+    """The tables of an adapted run of short windows, which hold what they should."""
+    settings: dict[str, Any] = {"segment": {"method": "window", "window_s": 0.5}} | rest
+    balanced = settings.pop("adapt_balanced", True)
+    report = score(inputs, out, checkpoint, adapt=by, adapt_balanced=balanced, **settings)
+    assert report.exit_code == 0
+    assert_holds(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, archive: Path, adapting_path: Path) -> Path:
+    return adapted(archive, tmp_path_factory.mktemp("calm") / "results.parquet", adapting_path)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, archive: Path, adapting_path: Path) -> Path:
+    """The same without adaptation, with embeddings."""
+    out = tmp_path_factory.mktemp("plain") / "results.parquet"
+    score(archive, out, adapting_path, embeddings=True,
+          segment={"method": "window", "window_s": 0.5})  # fmt: skip
+    return out
+
+
+def as_scored(out: Path) -> Path:
+    return out.with_suffix(".embeddings.parquet")
+
+
+def listed(folder: Path, speakers: Speakers) -> Path:
+    """A manifest of files and who speaks in them."""
+    path = folder / "calls.csv"
+    rows = "".join(f"{file},{speaker}\n" for file, speaker in speakers.items())
+    path.write_text("file,speaker\n" + rows)
+    return path
+
+
+@pytest.fixture
+def spoken(tmp_path: Path, archive: Path) -> tuple[Path, Speakers]:
+    """A copy of the archive in which two people speak, and one file is of nobody known."""
+    root = tmp_path / "calls"
+    shutil.copytree(archive, root)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("call*"))
+    return root, {file: "" if n == 7 else "ab"[n % 2] for n, file in enumerate(files)}
+
+
+def test_adaptation_changes_probabilities_and_nothing_else(calm: Path, plain: Path) -> None:
+    left, right = pd.read_parquet(calm), pd.read_parquet(plain)
+    pd.testing.assert_frame_equal(left[KEYS], right[KEYS])
+    assert list(left.columns) == [name for name in right.columns if name != "embedding"]
+    assert (left[SCORES] - right[SCORES]).abs().to_numpy().max() > 0.05
+    assert np.allclose(left[SCORES].sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_was_scored_is_kept_beside(calm: Path, plain: Path) -> None:
+    kept, told = pq.read_table(as_scored(calm)), pq.read_table(plain)
+    assert kept.schema.names == told.schema.names
+    assert kept.select(KEYS).equals(told.select(KEYS))
+    for name in SCORES:
+        assert np.allclose(kept[name], told[name], atol=1e-4)
+    record = json.loads(calm.with_suffix(".run.json").read_text())
+    assert record["fingerprint"]["adapt"] == "archive, balanced"
+    assert as_scored(calm).name in record["tables"]
+
+
+def test_files_have_the_means_of_their_adapted_segments(calm: Path) -> None:
+    segments, files = tables(calm)
+    one = files["file"][3]
+    mine = segments[segments["file"] == one]
+    weights = mine["end_s"] - mine["start_s"]
+    expected = np.average(mine[SCORES], axis=0, weights=weights)
+    assert np.allclose(files.loc[3, SCORES].astype(float), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("by", ["archive", "recording"])
+def test_workers_shards_and_restarts_change_nothing(
+    by: str, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    calm = adapted(archive, tmp_path / "calm.parquet", adapting_path, by)
+    halted = tmp_path / "halted.parquet"
+    adapted(archive, halted, adapting_path, by, limit=4)
+    adapted(archive, halted, adapting_path, by, limit=11, batch_s=4.0)
+    adapted(archive, halted, adapting_path, by)
+    assert_same_tables(calm, halted)
+    ray = adapted(archive, tmp_path / "ray.parquet", adapting_path, by, engine="ray", workers=2)
+    assert_same_tables(calm, ray)
+
+
+def test_a_folder_of_tables_holds_the_same(
+    calm: Path, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results"
+    adapted(archive, out, adapting_path)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(out / "segments"), pd.read_parquet(calm), atol=1e-4, rtol=0
+    )
+    assert pq.read_table(out / "embeddings")["embedding"].type.list_size == WIDTH
+
+
+def test_new_files_change_their_own_groups_alone(
+    spoken: tuple[Path, Speakers], adapting_path: Path, tmp_path: Path
+) -> None:
+    """Half of b's recordings come a day later: only b's rows change, to those of one run."""
+    root, speakers = spoken
+    late = [file for file, speaker in speakers.items() if speaker == "b"][::2]
+    early = {file: speaker for file, speaker in speakers.items() if file not in late}
+    out = tmp_path / "out.parquet"
+    adapted(listed(root, early), out, adapting_path, "speaker")
+    before = pd.read_parquet(out).set_index(KEYS)
+    adapted(listed(root, speakers), out, adapting_path, "speaker")
+    after = pd.read_parquet(out).set_index(KEYS).loc[before.index]
+    apart = (before[SCORES] - after[SCORES]).abs().max(axis=1)
+    assert apart[before["speaker"] != "b"].max() < 1e-6
+    assert apart[before["speaker"] == "b"].max() > 1e-3
+    once = adapted(listed(root, speakers), tmp_path / "once.parquet", adapting_path, "speaker")
+    assert_same_tables(out, once)
+
+
+def test_who_is_of_no_group_stays_as_scored(
+    spoken: tuple[Path, Speakers], adapting_path: Path, tmp_path: Path
+) -> None:
+    root, speakers = spoken
+    out = adapted(listed(root, speakers), tmp_path / "out.parquet", adapting_path, "speaker")
+    after, before = pd.read_parquet(out), pd.read_parquet(as_scored(out))
+    alone = after["speaker"] == ""
+    assert alone.any()
+    assert (after[alone][SCORES] == before[alone][SCORES]).all(axis=None)
+
+
+def test_a_group_of_one_segment_is_as_scored(
+    archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    out = adapted(
+        archive, tmp_path / "out.parquet", adapting_path, "recording", segment={"method": "whole"}
+    )
+    after, before = pd.read_parquet(out), pd.read_parquet(as_scored(out))
+    assert (after[SCORES] == before[SCORES]).all(axis=None)
+
+
+def test_adapted_again_as_if_it_had_run_so(
+    calm: Path, plain: Path, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    """From archive to recording, to none and back, without audio."""
+    out = tmp_path / "results.parquet"
+    for ending in (".parquet", ".files.parquet", ".embeddings.parquet", ".run.json"):
+        shutil.copy(calm.with_suffix(ending), out.with_suffix(ending))
+    recording = adapted(archive, tmp_path / "r.parquet", adapting_path, "recording")
+    adapt_again(str(out), "recording", True)
+    assert_holds(out)
+    assert_same_tables(out, recording)
+    adapt_again(str(out), "none", False)
+    assert_holds(out)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(out), pd.read_parquet(plain).drop(columns="embedding"), atol=1e-4, rtol=0
+    )
+    adapt_again(str(out), "archive", True)
+    assert_holds(out)
+    assert_same_tables(out, calm)
+    settings = json.loads(pq.read_schema(out).metadata[b"settings"])
+    assert settings["adapt"] == "archive, balanced"
+    run_json = json.loads(out.with_suffix(".run.json").read_text())
+    assert run_json["fingerprint"] == settings
+    adapted(archive, out, adapting_path)  # and the job knows it: nothing to do
+
+
+def test_embeddings_in_the_table_are_enough_to_adapt(
+    calm: Path, plain: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.parquet"
+    for ending in (".parquet", ".files.parquet", ".run.json"):
+        shutil.copy(plain.with_suffix(ending), out.with_suffix(ending))
+    adapt_again(str(out), "archive", True)
+    assert_holds(out)
+    found = pd.read_parquet(out)
+    pd.testing.assert_frame_equal(
+        found.drop(columns="embedding"), pd.read_parquet(calm), atol=1e-4, rtol=0
+    )
+
+
+def test_a_run_without_adaptation_leaves_no_stale_table(
+    calm: Path, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.parquet"
+    for ending in (".parquet", ".files.parquet", ".embeddings.parquet", ".run.json"):
+        shutil.copy(calm.with_suffix(ending), out.with_suffix(ending))
+    adapt_again(str(out), "none", False)
+    more = tmp_path / "more"
+    shutil.copytree(archive, more)
+    record = json.loads(out.with_suffix(".run.json").read_text())
+    record["fingerprint"]["input"] = [str(more)]
+    out.with_suffix(".run.json").write_text(json.dumps(record))
+    (more / "new.wav").write_bytes((archive / "day0" / "call00.wav").read_bytes())
+    score(more, out, adapting_path, segment={"method": "window", "window_s": 0.5})
+    assert_holds(out)
+    assert not as_scored(out).exists()
+
+
+def test_another_adaptation_is_another_setting(
+    calm: Path, archive: Path, adapting_path: Path
+) -> None:
+    with pytest.raises(MismatchError, match="adapt was archive, balanced, is recording"):
+        score(archive, calm, adapting_path, adapt="recording",
+              segment={"method": "window", "window_s": 0.5})  # fmt: skip
+
+
+def test_what_cannot_be_adapted_is_refused(
+    archive: Path, adapting_path: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    with pytest.raises(UsageError, match="--adapt speaker: expected none, archive, recording"):
+        score(archive, out, adapting_path, adapt="speaker")
+    with pytest.raises(UsageError, match="--adapt-balanced: found --adapt none"):
+        score(archive, out, adapting_path, adapt_balanced=True)
+    with pytest.raises(CheckpointError, match="has no head for adaptation"):
+        score(archive, out, checkpoint_path, adapt="archive")
+    assert not list(tmp_path.iterdir())
+    score(archive, out, adapting_path, limit=2)
+    with pytest.raises(UsageError, match="has no embeddings"):
+        adapt_again(str(out), "archive", False)
+    with pytest.raises(MismatchError, match="no complete output"):
+        adapt_again(str(tmp_path / "nothing.parquet"), "archive", False)
+    score(archive, tmp_path / "with.parquet", adapting_path, limit=2, embeddings=True)
+    with pytest.raises(MismatchError, match="expected that checkpoint as --model"):
+        adapt_again(str(tmp_path / "with.parquet"), "archive", False, str(checkpoint_path))
+    with pytest.raises(UsageError, match="--adapt agent: expected none, archive, recording"):
+        adapt_again(str(tmp_path / "with.parquet"), "agent", False)
+
+
+def test_verify_sees_a_table_of_embeddings_that_does_not_fit(calm: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.parquet"
+    for ending in (".parquet", ".files.parquet", ".embeddings.parquet", ".run.json"):
+        shutil.copy(calm.with_suffix(ending), out.with_suffix(ending))
+    table = pq.read_table(as_scored(out))
+    pq.write_table(table.slice(1), as_scored(out))
+    faults = verify(Output(out)).faults
+    assert any("its segments are not those" in fault for fault in faults)
+    broken = table["embedding"].to_pylist()
+    broken[3] = [np.nan] * WIDTH
+    column = pa.array(broken, table.schema.field("embedding").type)
+    at = table.schema.get_field_index("embedding")
+    pq.write_table(table.set_column(at, "embedding", column), as_scored(out))
+    assert any("not finite" in fault for fault in verify(Output(out)).faults)
+
+
+def test_the_command_line(
+    batch_ser: Runner, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    done = batch_ser(
+        *("run", "--input", archive, "--out", out, "--model", adapting_path, "--engine", "inline"),
+        *("--segment", "whole", "--adapt", "archive"),
+    )
+    assert done.returncode == 0, done.stderr
+    again = batch_ser("adapt", out, "--adapt", "none")
+    assert again.returncode == 0, again.stderr
+    assert "20" in again.stdout
+    wrong = batch_ser("adapt", out, "--adapt", "agent")
+    assert wrong.returncode == 2
+    assert "column of the manifest" in wrong.stderr
+
+
+def test_an_evaluation_adapts_as_a_job_does(
+    tree: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    """By speaker: the probabilities of both are the same."""
+    told = evaluate(
+        EvaluateConfig(
+            (f"ravdess:{tree}",), str(adapting_path), str(tmp_path / "figures"), device="cpu",
+            adapt="speaker", adapt_balanced=True,
+        )
+    )  # fmt: skip
+    assert "adapted: speaker, balanced" in told
+    figures = pd.read_parquet(tmp_path / "figures" / "predictions.parquet")
+    files = {each.removeprefix("ravdess:"): each.split("-")[-1][:2] for each in figures["file"]}
+    manifest = listed(tmp_path, {f"{tree}/{file}": speaker for file, speaker in files.items()})
+    out = adapted(
+        manifest, tmp_path / "out.parquet", adapting_path, "speaker",
+        segment={"method": "whole"}, selection=Selection(root=str(tree)),
+    )  # fmt: skip
+    mine = pd.read_parquet(out).set_index("file")[SCORES]
+    theirs = figures.set_index(figures["file"].str.removeprefix("ravdess:"))[SCORES]
+    pd.testing.assert_frame_equal(
+        mine.sort_index(), theirs.sort_index(), atol=2e-3, rtol=0, check_names=False
+    )  # a job's embeddings have float16's precision
+    plain = evaluate(
+        EvaluateConfig(
+            (f"ravdess:{tree}",), str(adapting_path), str(tmp_path / "plain"), device="cpu"
+        )
+    )
+    assert "adapted:" not in plain
+
+
+@pytest.mark.parametrize(
+    ("adapt", "balanced", "told"),
+    [("agent", False, "expected none, archive, corpus, speaker"), ("none", True, "--adapt none")],
+)
+def test_evaluations_that_cannot_be(
+    adapt: str, balanced: bool, told: str, tree: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    config = EvaluateConfig(
+        (f"ravdess:{tree}",), str(adapting_path), str(tmp_path / "figures"), adapt=adapt,
+        adapt_balanced=balanced,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=told):
+        evaluate(config)
+
+
+def group_of(counts: list[int], seed: int, labels: int = 4) -> Group:
+    draw = np.random.default_rng(seed)
+    return Group(
+        np.array(counts, float),
+        draw.standard_normal((len(counts), WIDTH)),
+        draw.dirichlet(np.ones(labels), len(counts)),
+    )
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=20), st.integers(0, 1000))
+def test_trust_grows_with_the_group_and_falls_with_one_emotion(
+    counts: list[int], seed: int
+) -> None:
+    group = group_of(counts, seed)
+    moved, share = weight_of(group, balanced=False)
+    assert ((share >= 0) & (share <= moved) & (moved < 1)).all()
+    assert (moved[group.counts <= FEWEST] == 0).all()
+    order = np.argsort(group.counts)
+    assert (np.diff(moved[order]) >= 0).all()
+    assert (share[group.probabilities.max(1) > 0.5] == 0).all()  # one emotion, or nearly
+
+
+@given(st.integers(1, 30), st.integers(0, 1000), st.booleans())
+def test_a_segment_depends_on_its_group_alone(count: int, seed: int, balanced: bool) -> None:
+    network = small_network("whisper, adapted")
+    draw = np.random.default_rng(seed)
+    embeddings = draw.standard_normal((count, WIDTH)).astype(np.float32)
+    probabilities = draw.dirichlet(np.ones(4), count).astype(np.float32)
+    group = group_of([*draw.integers(1, 60, count)], seed)
+    together = adapt(network, 1.3, embeddings, probabilities, group, balanced)
+    assert np.allclose(together.sum(1), 1, atol=1e-5)
+    for i in range(count):
+        alone = Group(*(each[i : i + 1] for each in vars(group).values()))
+        one = slice(i, i + 1)
+        again = adapt(network, 1.3, embeddings[one], probabilities[one], alone, balanced)
+        assert np.abs(again - together[one]).max() < 1e-5
+    none = weight_of(group, balanced)[1] == 0
+    assert (together[none] == probabilities[none]).all()
+
+
+@given(st.integers(0, 1000))
+def test_what_a_whole_group_has_in_common_makes_no_difference(seed: int) -> None:
+    network = small_network("whisper, adapted")
+    draw = np.random.default_rng(seed)
+    embeddings = draw.standard_normal((9, WIDTH)).astype(np.float32)
+    voice = draw.standard_normal(WIDTH).astype(np.float32) * 5
+    found = []
+    for heard in (embeddings, embeddings + voice):
+        mean = np.repeat(heard.mean(0)[None], 9, axis=0).astype(np.float64)
+        group = Group(np.full(9, 9.0), mean, np.full((9, 4), 0.25))
+        found.append(adapt(network, 1.0, heard, np.full((9, 4), 0.25, np.float32), group, True))
+    assert np.abs(found[0] - found[1]).max() < 1e-3
+
+
+def test_the_checkpoint_is_what_it_is_taken_for(adapting_path: Path) -> None:
+    assert read_info(adapting_path).settings["adapted"]
+    assert isinstance(small_network("whisper, adapted").adapted, torch.nn.Linear)
