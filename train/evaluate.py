@@ -17,10 +17,10 @@ from models.device import usable_device
 from models.loading import load_checkpoint, resolve
 from train.adaptation import Adaptation
 from train.data import Data, corpus_names, is_called, read
-from train.evaluation import WRITTEN, check_labels, predict, write_evaluation
+from train.evaluation import WRITTEN, predict, write_evaluation
 from train.figures import NOT_INDEPENDENT
 from train.folder import CHECKPOINT, CONFIG, SPLIT, fold_number
-from train.labels import shared_name
+from train.labels import check_labels, shared_name
 from train.report import as_text
 from train.splits import make_split
 from train.utterances import Utterance
@@ -74,7 +74,7 @@ def evaluate(config: EvaluateConfig) -> str:
         checkpoint.check_adapts()
     data = read(config.data, config.labels, config.allow_duplicates)
     judged = data.chosen(_rows(config, data))
-    check_labels(_shared_names(checkpoint.info.labels), judged)
+    check_labels(_shared_names(checkpoint.info.labels), (each.label for each in judged))
     _make(config.out)
     found = predict(checkpoint, judged, adapt=adaptation)
     found = replace(found, labels=_shared_names(found.labels))

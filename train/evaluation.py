@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from batch_ser.audio import Samples
-from batch_ser.errors import UsageError
 from models.scoring import Checkpoint, Embeddings, Probabilities
 from train import metrics, plots
 from train.adaptation import Adaptation
-from train.labels import preset_of
+from train.labels import check_labels
 from train.progress import every_s
 from train.report import as_text
 from train.store import load_utterance
@@ -62,7 +61,7 @@ class Predictions:
         Raises:
             UsageError: fewer than two labels are shared.
         """
-        present = check_labels(self.labels, self.utterances)
+        present = check_labels(self.labels, self.truth)
         return self._of([i for i, label in enumerate(self.labels) if label in present])
 
     def _of(self, columns: Sequence[int]) -> "Predictions":
@@ -99,28 +98,6 @@ class Predictions:
     def scores(self) -> dict[str, float]:
         """UAR, accuracy and macro F1."""
         return metrics.scores(self.truth, self.predicted())
-
-
-def check_labels(labels: Sequence[str], utterances: Sequence[Utterance]) -> set[str]:
-    """The labels of recordings, of which a checkpoint with `labels` must know two.
-
-    Raises:
-        UsageError: it knows fewer.
-    """
-    present = {each.label for each in utterances}
-    if len(present & set(labels)) > 1:
-        return present
-    preset = preset_of(labels)
-    if present <= set(labels):
-        remedy = "give recordings of two labels or more"
-    elif preset:
-        remedy = f"give --labels {preset}, which the checkpoint's labels are"
-    else:
-        remedy = "give --labels with its names, as in --labels NAME=LABEL+LABEL,NAME=LABEL"
-    raise UsageError(
-        f"the checkpoint knows {', '.join(labels)}; the recordings are labelled "
-        f"{', '.join(sorted(present))}: fewer than two labels are shared; {remedy}"
-    )
 
 
 def predict(

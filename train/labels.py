@@ -1,7 +1,7 @@
 """The shared table of labels, and the user's choice among them (`--labels`)."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from batch_ser.errors import UsageError
@@ -140,4 +140,26 @@ def _wrong(text: str, found: str) -> UsageError:
         f"--labels {text}: found {found}; expected two or more names such as neutral,happy,sad, "
         f"merged ones as negative=angry+sad, or one of {', '.join(PRESETS)}; the shared labels "
         f"are {', '.join(SHARED)}"
+    )
+
+
+def check_labels(labels: Sequence[str], carried: Iterable[str]) -> set[str]:
+    """The labels that recordings carry, of which a checkpoint with `labels` must know two.
+
+    Raises:
+        UsageError: it knows fewer.
+    """
+    present = set(carried)
+    if len(present & set(labels)) > 1:
+        return present
+    preset = preset_of(labels)
+    if present <= set(labels):
+        remedy = "give recordings of two labels or more"
+    elif preset:
+        remedy = f"give --labels {preset}, which the checkpoint's labels are"
+    else:
+        remedy = "give --labels with its names, as in --labels NAME=LABEL+LABEL,NAME=LABEL"
+    raise UsageError(
+        f"the checkpoint knows {', '.join(labels)}; the recordings are labelled "
+        f"{', '.join(sorted(present))}: fewer than two labels are shared; {remedy}"
     )
