@@ -26,6 +26,8 @@ class Network(nn.Module):
     rate_hz: int
     max_input_s: float
     embedding_width: int  # numbers of an embedding; 0: the network has none
+    state_s = 0.0  # seconds between the states of its `listener`
+    imitation_s = 0.0  # seconds between frames of what it imitates; 0: it cannot
     adapts = False  # whether it has a second head, for embeddings relative to their group
     centre: Tensor  # (embedding_width,): of such a network, the mean of its training's embeddings
     spread: Tensor  # (embedding_width,): their standard deviation within a voice
@@ -63,6 +65,18 @@ class Network(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """Logits (batch, labels)."""
         return self.upper(self.lower(features))
+
+    def listener(self) -> nn.Module | None:
+        """The frozen part that a student may imitate: features to a list of states, each (batch,
+        time, width), and their mask (batch, time). None: there is none.
+        """
+        return None
+
+    def represent_and_imitate(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Of a student: embeddings, and what it takes for its teacher's states (batch, time,
+        axes), a frame every `imitation_s`.
+        """
+        raise NotImplementedError
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
         """Before the first epoch: take from a training set, as `lower` gives it, what scales it.

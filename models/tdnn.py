@@ -27,6 +27,7 @@ class TDNNSettings:
 
     channels: int = 192
     dilations: tuple[int, ...] = (1, 2, 3, 1, 2, 3)
+    imitated: int = 0  # axes of a teacher's states that every frame is taken to; 0: none
     hidden: int = 256  # the embedding
     hidden_dropout: float = 0.2  # of pooled statistics
     dropout: float = 0.3  # of what the head hears
@@ -34,8 +35,8 @@ class TDNNSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON gives a list
-        if min(self.channels, self.hidden, *self.dilations) < 1:
-            raise ValueError("channels, hidden and dilations: expected 1 or more")
+        if min(self.channels, self.hidden, *self.dilations) < 1 or self.imitated < 0:
+            raise ValueError("channels, hidden and dilations: expected 1 or more; imitated: 0")
 
 
 class MaskedNorm(nn.BatchNorm1d):
@@ -79,9 +80,13 @@ class TDNN(Network):
         self.second = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.blocks = nn.ModuleList(Block(width, each) for each in chosen.dilations)
         self.last_norm = MaskedNorm(width)
-        self.pooled_norm = nn.BatchNorm1d(4 * width)
+        if chosen.imitated:
+            self.imitation = nn.Linear(width, chosen.imitated)
+            self.imitation_s = STRIDE / 100
+        pooled = 4 * (width + chosen.imitated)
+        self.pooled_norm = nn.BatchNorm1d(pooled)
         self.hidden = nn.Sequential(
-            nn.Dropout(chosen.hidden_dropout), nn.Linear(4 * width, chosen.hidden)
+            nn.Dropout(chosen.hidden_dropout), nn.Linear(pooled, chosen.hidden)
         )
         self.embedding_width = chosen.hidden
         self.dropout = nn.Dropout(chosen.dropout)
@@ -90,11 +95,18 @@ class TDNN(Network):
             self.add_adapted_head(labels)
 
     def represent(self, features: Features) -> Tensor:
+        return self.represent_and_imitate(features)[0]
+
+    def represent_and_imitate(self, features: Features) -> tuple[Tensor, Tensor]:
         frames, mask = self.frames(features)
         state = frames.transpose(1, 2)
+        imitated = state[:, :, :0]
+        if self.settings.imitated:
+            imitated = self.imitation(state)
+            state = torch.cat([state, imitated], dim=2)
         weights = activity(features, mask.shape[1], STRIDE)
         pooled = [statistics_pooling([state], each) for each in (mask, weights)]
-        return self.hidden(self.pooled_norm(torch.cat(pooled, dim=1)))  # type: ignore
+        return self.hidden(self.pooled_norm(torch.cat(pooled, dim=1))), imitated
 
     def frames(self, features: Features) -> tuple[Tensor, Tensor]:
         """Frames of 40 ms (batch, channels, time), and where a segment has them (batch, time)."""

@@ -127,6 +127,7 @@ class WhisperClassifier(Network):
     scale: Tensor
     front_end = "whisper_log_mel"
     pretrained = "encoder"
+    state_s = 0.02
     rate_hz = 16_000
 
     def __init__(self, labels: int, **settings: object) -> None:
@@ -222,6 +223,9 @@ class WhisperClassifier(Network):
     def _bent(self, embeddings: Tensor) -> Tensor:
         bent = F.gelu(embeddings) if self.settings.hidden else embeddings
         return self.dropout(bent)  # type: ignore[no-any-return]
+
+    def listener(self) -> nn.Module | None:
+        return self.encoder if self.settings.pooled_below else None
 
     def frozen_settings(self) -> object:
         """Settings without those of the head."""

@@ -21,7 +21,7 @@ from models.ast import settings_of
 from models.checkpoint import save_checkpoint
 from models.directory import read_directory
 from train.optimiser import make_optimiser
-from train.recipes import find_recipe
+from train.overrides import find_recipe
 from train.start import new_network
 
 transformers: Any = pytest.importorskip("transformers")

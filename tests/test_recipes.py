@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from batch_ser.errors import UsageError
 from models.architectures import ARCHITECTURES, build
 from train.augment import Augment
-from train.recipes import RECIPES, Recipe, as_text, find_recipe
+from train.overrides import as_text, find_recipe
+from train.recipes import RECIPES, Recipe
 from train.run import TrainConfig
 
 

@@ -18,7 +18,14 @@ SETS: dict[str, tuple[str, ...]] = {
     "whisper-frozen": (*WHISPER, "settings.frozen_layers=2", "speeds=[1]"),
     "whisper-mlp": (*WHISPER, "settings.hidden=32", "epochs=6", "views=2"),
     "accurate": (*WHISPER, "settings.hidden=32", "epochs=12", "views=2", "learning_rate=0.01"),
-    "fast": ("settings.channels=16", "settings.hidden=32", "epochs=6", "views=2"),
+    "fast": (
+        "settings.channels=16",
+        "settings.hidden=32",
+        "settings.imitated=8",
+        "epochs=8",
+        "views=2",
+        "imitate_first=2",
+    ),
     "whisper": (*WHISPER, "settings.frozen_layers=1", "epochs=3"),
     "hf": ("epochs=6", "learning_rate=0.01", "pretrained_rate=0.003"),
 }

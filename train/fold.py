@@ -26,6 +26,7 @@ from train.folder import AGAIN, CHECKPOINT, HISTORY, STATE
 from train.folds import Fold
 from train.groups import groups_of
 from train.history import Epoch, best_epoch, write_history
+from train.imitation import shown_by
 from train.linear import fit_head, held_out_logits, set_head
 from train.recipes import Recipe
 from train.start import new_network
@@ -59,7 +60,7 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
     labels = fold.labels(study.data.utterances)
     network = new_network(study.recipe, len(labels), study.init, study.seed)
     task = _task(study, fold, network, labels)
-    teacher = _teacher(study, fold, task) if study.teacher else None
+    teacher = _teacher(study, fold, task, network) if study.teacher else None
     task = replace(task, teacher=teacher)
     if study.recipe.fit == "linear":
         temperature = _fit_linear(network, study, task)
@@ -97,13 +98,21 @@ def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -
     )  # fmt: skip
 
 
-def _teacher(study: Study, fold: Fold, task: Task) -> Teacher:
+def _teacher(study: Study, fold: Fold, task: Task, student: Network) -> Teacher:
     """A fold's teacher, with what it says of the same views."""
     assert study.teacher
     path = find_teacher(study.teacher, fold, study.data, study.allow_leak)
     info, network = load_network(path)
     store = store_of(info, network, study.recipe, task.store)
-    return Teacher(info, network, store, task.labels, task.possible)
+    frames = None
+    if study.recipe.imitate:
+        always = study.heard_always
+        rows = np.flatnonzero(fold.train if always is None or not always.any() else always)
+        shown = shown_by(
+            network, student, store, rows, study.data.utterances, study.data.contents, study.cache
+        )
+        frames = store.of(shown, replace(study.recipe, front_end=dict(info.front_end_settings)))
+    return Teacher(info, network, store, task.labels, task.possible, frames)
 
 
 def _possible(data: Data, labels: tuple[str, ...]) -> NDArray[np.bool_]:

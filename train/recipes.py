@@ -1,15 +1,11 @@
-"""Recipes: named presets of everything that a training does. The command line overrides any field.
+"""Recipes: named presets of everything that a training does; `train.overrides` changes any field.
 
 The learning rates, epochs and augmentation of the presets are for RAVDESS on a CPU; a GPU affords
 more epochs and views.
 """
 
-import json
 import math
-import types
-import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from batch_ser.errors import UsageError
@@ -27,11 +23,6 @@ POSITIVE = (
     "epochs", "batch_size", "alike", "patience", "learning_rate", "pretrained_rate",
     "regularisation", "max_iterations", "clip", "crop_s",
 )  # fmt: skip
-TYPES: dict[Any, str] = {  # as `--set` takes them
-    str: "a word", int: "a whole number", float: "a number", bool: "true or false",
-    tuple: "numbers such as [1, 2]", dict: "an object such as {}", types.NoneType: "none",
-    Augment: "its fields one by one, such as augment.gain_db=6",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,6 +56,8 @@ class Recipe:
     label_smoothing: float = 0.0
     distil: float = 0.0  # share of the targets that are the teacher's probabilities, not labels
     mimic: float = 0.0  # weight of the distance from the teacher's embedding
+    imitate: float = 0.0  # weight of the distance from the teacher's states, frame by frame
+    imitate_first: int = 0  # epochs that do nothing else
     adapt: float = 0.0  # weight of the loss of the head for embeddings relative to their group
     class_weights: bool = False  # rare labels count more, in inverse proportion
     probe: bool = False  # the head starts as a logistic regression on the untouched network
@@ -86,7 +79,15 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{name}={value}: expected more than 0")
-        for name in ("weight_decay", "plateau_patience", "views", "mimic", "adapt"):
+        for name in (
+            "weight_decay",
+            "plateau_patience",
+            "views",
+            "mimic",
+            "adapt",
+            "imitate",
+            "imitate_first",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not 0 <= self.warm_up <= 1:
@@ -157,8 +158,9 @@ RECIPES: dict[str, Recipe] = {
             augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # a small network that learns from a teacher, such as `accurate`
-            "fast", "tdnn", {"adapted": True}, {"level": -4.3}, epochs=40, learning_rate=2e-3,
-            distil=0.7, mimic=1.0, monitor="last", views=10, half=True, alike=8, augment=CHANNELS,
+            "fast", "tdnn", {"adapted": True, "imitated": 192}, {"level": -4.3}, epochs=50,
+            learning_rate=2e-3, distil=0.7, mimic=2.0, imitate=0.5, imitate_first=14,
+            monitor="last", views=4, half=True, alike=8, augment=CHANNELS,
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},
@@ -172,78 +174,3 @@ RECIPES: dict[str, Recipe] = {
         ),
     )
 }  # fmt: skip
-
-
-def find_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
-    """A recipe by its name, with fields changed by `field=value`, `augment.field=value` ...
-
-    Raises:
-        UsageError: no such recipe, no such field, or a value of the wrong kind.
-    """
-    if name not in RECIPES:
-        raise UsageError(f"--recipe {name}: expected one of {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
-    for text in overrides:
-        path, separator, value = text.partition("=")
-        if not separator:
-            raise UsageError(f"--set {text}: expected FIELD=VALUE")
-        recipe = _changed(recipe, path.strip().split("."), _value(value.strip()), text)
-    return recipe
-
-
-def _value(text: str) -> Any:
-    """JSON, or the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None if text in ("none", "None") else text
-
-
-def _changed(preset: Any, path: list[str], value: Any, text: str) -> Any:
-    """A dataclass with one field changed, checked against the field's type."""
-    if path[0] == "name" or path[0] not in {each.name for each in fields(preset)}:
-        known = ", ".join(each.name for each in fields(preset) if each.name != "name")
-        raise UsageError(f"--set {text}: no field {path[0]!r}; expected one of {known}")
-    present = getattr(preset, path[0])
-    if len(path) == 1:
-        hint = typing.get_type_hints(type(preset))[path[0]]
-        return replace(preset, **{path[0]: _as_type(value, hint, text)})
-    if isinstance(present, Mapping):
-        return replace(preset, **{path[0]: {**present, ".".join(path[1:]): value}})
-    if not is_dataclass(present):
-        raise UsageError(f"--set {text}: {path[0]} has no fields of its own")
-    return replace(preset, **{path[0]: _changed(present, path[1:], value, text)})
-
-
-def _as_type(value: Any, hint: Any, text: str) -> Any:
-    """The value as the field's type: float from whole numbers, tuples from lists."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for option in options:
-        kind = typing.get_origin(option) or option
-        if kind is tuple and isinstance(value, list | tuple) and all(map(_is_number, value)):
-            return tuple(map(float, value))
-        if kind is float and _is_number(value):
-            return float(value)
-        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-            return value
-    names = (TYPES[typing.get_origin(option) or option] for option in options)
-    raise UsageError(f"--set {text}: expected {' or '.join(names)}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def as_text(recipe: Recipe) -> str:
-    """Every field and its value, one a line, as `--set` takes them."""
-    lines = [f"recipe {recipe.name}"]
-    for each in fields(recipe):
-        value = getattr(recipe, each.name)
-        if is_dataclass(value):
-            lines += [
-                f"  {each.name}.{one.name}={json.dumps(getattr(value, one.name))}"
-                for one in fields(value)
-            ]
-        elif each.name != "name":
-            lines.append(f"  {each.name}={json.dumps(value)}")
-    return "\n".join(lines)

@@ -25,7 +25,8 @@ from train.figures import note_of, write_figures
 from train.fold import Study, train_fold, versions
 from train.folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
 from train.folds import Fold
-from train.recipes import Recipe, as_text, find_recipe
+from train.overrides import as_text, find_recipe
+from train.recipes import Recipe
 from train.splits import Split, default_split, everything, make_split
 from train.start import new_network
 from train.teacher import check_teacher, find_teacher
@@ -82,13 +83,15 @@ class TrainConfig:
             )
         if recipe.refit and recipe.monitor != "last":
             raise UsageError(f"refit=true: found monitor={recipe.monitor}, expected monitor=last")
-        if bool(recipe.distil or recipe.mimic) != bool(self.teacher):
+        if bool(recipe.distil or recipe.mimic or recipe.imitate) != bool(self.teacher):
             found = f"--teacher {self.teacher}" if self.teacher else "no --teacher"
             raise UsageError(
-                f"recipe {recipe.name} has distil={recipe.distil:g} and mimic={recipe.mimic:g}, "
-                f"found {found}; expected --teacher CHECKPOINT where one of them is more than 0, "
-                "and only there"
+                f"recipe {recipe.name} has distil={recipe.distil:g}, mimic={recipe.mimic:g} and "
+                f"imitate={recipe.imitate:g}, found {found}; expected --teacher CHECKPOINT where "
+                "one of them is more than 0, and only there"
             )
+        if recipe.imitate and recipe.augment.mixup:
+            raise UsageError("imitate: found augment.mixup, which mixes no states; expected 0")
         if self.teacher and not recipe.views:
             raise UsageError("views=0: found --teacher, which hears as many; expected 1 or more")
         changed = set(recipe.augment.of_samples()) - {"probability", "pad"}

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from batch_ser import SCORES_VERSION, audio
 from batch_ser.audio import Samples
-from batch_ser.features import FrontEnd, front_end
+from batch_ser.features import Features, FrontEnd, front_end
 from batch_ser.segment import in_pieces
 from models.device import has_bfloat16
 from models.network import Network
@@ -117,7 +117,11 @@ class Store:
     def picture(self, recording: int, number: int) -> torch.Tensor:
         """What the front end makes of a view of one recording (bands, frames)."""
         samples = load_utterance(self._utterances[recording], self._network.rate_hz)
-        return self._front_end([self._changed(samples, recording, number)], CPU).values[0]
+        return self.hear(self._changed(samples, recording, number)).values[0]
+
+    def hear(self, samples: Samples) -> Features:
+        """What the front end makes of samples."""
+        return self._front_end([samples], CPU)
 
     def _changed(self, samples: Samples, recording: int, number: int) -> Samples:
         """A recording's samples in a view; drawn from its content and the view's number alone."""

@@ -23,6 +23,9 @@ class Teaching(Protocol):
     def says(self, view: int, row: int, /) -> torch.Tensor:
         """What it says of a recording in a view: (labels + width,)."""
 
+    def shows(self, view: int, row: int, /) -> torch.Tensor:
+        """Its states in a view of a recording: (axes, time)."""
+
     def hand_over(self, student: Network) -> None:
         """Start a student with what it can use of the teacher's own."""
 
@@ -92,11 +95,13 @@ def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batc
     draw = np.random.default_rng((task.seed, epoch))
     one_hot = torch.eye(labels)
     for rows in task.order(epoch, draw):
-        each, taught = [], []
+        each, taught, shown = [], [], []
         for row in map(int, rows):
             each.append(change_features(task.heard(epoch, row), recipe.augment, draw))
             view = task.number(epoch, row)
             taught.append(task.teacher.says(view, row) if task.teacher else torch.zeros(0))
+            if task.teacher and recipe.imitate:
+                shown.append(task.teacher.shows(view, row))
         said = torch.stack(taught)
         targets = one_hot[torch.from_numpy(task.targets[rows])]
         if task.teacher:
@@ -111,6 +116,7 @@ def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batc
         yield Batch(
             features, targets, possible, embeddings if widths[1] else None,
             None if moved is None else shifts,
+            pad(shown, torch.device("cpu")) if shown else None,
         ).to(task.device)  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from train.data import Data
 from train.folder import CHECKPOINT, SPLIT, SUFFIX, fold_folders, fold_number
 from train.folds import Fold
 from train.recipes import Recipe
-from train.store import Store
+from train.store import Kept, Store
 
 TAUGHT_AT_ONCE = 64
 HEADS = ("head", "adapted")
@@ -42,14 +42,17 @@ class Teacher:
         store: Store,
         labels: tuple[str, ...],
         possible: NDArray[np.bool_],
+        frames: Store | None = None,
     ) -> None:
         self.info = info
         self._network = network.eval()
         self._temperature = info.temperature
         self._columns = [info.labels.index(label) for label in labels]
         self._store = store
+        self._frames = frames
         self._possible = torch.from_numpy(possible)
         self._said: dict[int, torch.Tensor] = {}
+        self._shown: dict[int, Kept] = {}
 
     @torch.no_grad()
     def hand_over(self, student: Network) -> None:
@@ -70,6 +73,13 @@ class Teacher:
         if view not in self._said:
             self._said[view] = self._of_view(view)
         return self._said[view][row]
+
+    def shows(self, view: int, row: int) -> torch.Tensor:
+        """Its states in a view of one recording, on their axes: (axes, time)."""
+        assert self._frames is not None
+        if view not in self._shown:
+            self._shown[view] = self._frames.view(view)
+        return self._shown[view].piece(row)
 
     @torch.inference_mode()
     def _of_view(self, view: int) -> torch.Tensor:
@@ -172,6 +182,11 @@ def check_teacher(path: Path, labels: tuple[str, ...], student: Network, recipe:
             f"--teacher {path}: it knows {', '.join(info.labels)}, and not {', '.join(lacking)}"
         )
     teacher = build(info.architecture, len(info.labels), info.settings)
+    if recipe.imitate and (teacher.listener() is None or not student.imitation_s):
+        raise UsageError(
+            f"--teacher {path}: imitate={recipe.imitate:g} needs a teacher with a frozen encoder, "
+            "such as the recipe accurate makes, and a student with settings.imitated; or imitate=0"
+        )
     widths = teacher.embedding_width, student.embedding_width
     if recipe.mimic and (0 in widths or widths[0] != widths[1]):
         raise UsageError(
