@@ -162,6 +162,13 @@ def adaptation(folder: Path, unknown: Path) -> list[str]:
     rows += [f"| {way} | {known[way]:.1f} | {left_out[way]:.1f} |" for way in WAYS]
     error = calibration_error(voices)
     rows += ["", f"Expected calibration error on RAVDESS by speaker: {error:.3f}.", ""]
+    rows += [
+        "By default a group counts the less, the fewer its segments and the more one emotion "
+        "outweighs the others in it: for calls, and whenever it is not known what a group holds. "
+        "`balanced` (`--adapt-balanced`) is for recordings in which every group holds all emotions "
+        "about as often, as in acted corpora; on calls it would take an angry customer for a voice.",
+        "",
+    ]  # fmt: skip
     rows += ["| groups, by speaker (UAR; recall where there is one emotion) | segments | none | "
              "adapted | |", "|---|---|---|---|---|"]  # fmt: skip
     for (kind, size), (none, adapted) in unbalanced(voices).items():
