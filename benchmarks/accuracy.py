@@ -166,7 +166,7 @@ def adaptation(folder: Path, unknown: Path) -> list[str]:
         "By default a group counts the less, the fewer its segments and the more one emotion "
         "outweighs the others in it: for calls, and whenever it is not known what a group holds. "
         "`balanced` (`--adapt-balanced`) is for recordings in which every group holds all emotions "
-        "about as often, as in acted corpora; on calls it would take an angry customer for a voice.",
+        "about as often, as in acted corpora; on calls it would take anger for a voice.",
         "",
     ]  # fmt: skip
     rows += ["| groups, by speaker (UAR; recall where there is one emotion) | segments | none | "
