@@ -79,7 +79,7 @@ def keys_of(rows: pa.Table, by: str) -> list[object]:
         return [ARCHIVE] * len(rows)
     if by == RECORDING:
         return list(zip(rows["file"].to_pylist(), rows["channel"].to_pylist(), strict=True))
-    return [value or None for value in rows[by].to_pylist()]
+    return [value if value and value.strip() else None for value in rows[by].to_pylist()]
 
 
 def add_sums(sums: dict[object, Sums], keys: Iterable[object], scored: Scored) -> None:

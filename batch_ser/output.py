@@ -5,18 +5,22 @@ and `run.json`. `run.json` is written last and means "complete". While a job run
 the working folder; publishing moves whole files and can be taken up again after a crash.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import MismatchError, UsageError
 
-TABLES = ("segments", "files", "embeddings")  # the last one where results are adapted
+EMBEDDINGS = "embeddings"  # segments as they were scored, where results are or were adapted
+TABLES = ("segments", "files", EMBEDDINGS)
+DRIVER = "driver.json"  # in the working folder: who holds the output
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,16 @@ class Output:
 
     @property
     def as_scored(self) -> str:
-        """The table that holds segments as they were scored, before any adaptation."""
-        return "embeddings" if self.table("embeddings").exists() else "segments"
+        """The table that holds segments as they were scored, before any adaptation.
+
+        By the record: another output may have the name that a table of ours would have.
+        """
+        below = self.out.parent if self.single_file else self.out
+        place = self.table(EMBEDDINGS)
+        for name in (self.run_record() or {}).get("tables", {}):
+            if place in (below / name, (below / name).parent):
+                return EMBEDDINGS
+        return "segments"
 
     def table_files(self, name: str) -> list[Path]:
         """The Parquet files of a final table, in order; none while there is no such table."""
@@ -86,15 +98,18 @@ class Output:
         """What `run.json` says, or None while nothing is complete."""
         return read_json(self.run_json)
 
-    def check_ours(self) -> None:
+    def check_ours(self, tables: Sequence[str] = TABLES[:2]) -> None:
         """Refuse to write over what this program did not make.
 
         Raises:
-            MismatchError: the output exists without a record of ours.
+            MismatchError: one of the `tables` to be written exists without a record of ours.
         """
-        if self.run_json.exists() or self.settings_json.exists():
+        ours = self.run_json.exists() or self.settings_json.exists()
+        published = self.as_scored == EMBEDDINGS or (self.final / "run.json").exists()
+        unknown = [name for name in tables if not (published if name == EMBEDDINGS else ours)]
+        present = [place for place in map(self.table, unknown) if place.exists()]
+        if ours and not present:
             return
-        present = [place for place in map(self.table, TABLES) if place.exists()]
         if not self.single_file and self.out.exists() and any(self.out.iterdir()):
             present = [self.out]
         if present:
@@ -117,10 +132,12 @@ class Output:
                 self.table(name).rename(self._aside(name))
             if made.exists():
                 made.replace(self.table(name))
-            elif name == "embeddings":  # of results that were adapted, and are no more
-                _remove(self.table(name))
         (self.final / "run.json").replace(self.run_json)
-        shutil.rmtree(self.work, ignore_errors=True)
+        for place in self.work.glob("*"):
+            if place.name != DRIVER:
+                _remove(place)
+        with contextlib.suppress(OSError):
+            self.work.rmdir()  # a driver that holds it does so in the end
 
     def _aside(self, name: str) -> Path:
         number = len(list(self.work.glob(f"old-{name}-*")))
@@ -154,7 +171,8 @@ class Output:
 
     def remove(self, keep: Path) -> None:
         """Delete an output of ours (`--restart`), but the driver's own file; the record last."""
-        places = [*self.work.glob("*"), *map(self.table, TABLES)]
+        tables = {"segments", "files", self.as_scored}
+        places = [*self.work.glob("*"), *map(self.table, tables)]
         for place in places:
             if place != keep:
                 _remove(place)
@@ -163,7 +181,7 @@ class Output:
 
 def _remove(place: Path) -> None:
     if place.is_dir():
-        shutil.rmtree(place)
+        shutil.rmtree(place, ignore_errors=True)
     else:
         place.unlink(missing_ok=True)
 

@@ -100,7 +100,7 @@ class TableSchemas:
     def carried_columns(self) -> tuple[str, ...]:
         """The manifest's columns; one whose name is ours travels as `in_<name>`."""
         ours = {name for name, _ in SEGMENT_COLUMNS} | {f"p_{label}" for label in self.labels}
-        ours |= {EMBEDDING} if self.embedding_width else set()
+        ours |= {EMBEDDING}  # adapted results have one, if not in this table
         return tuple(f"in_{name}" if name in ours else name for name in self.manifest_columns)
 
 

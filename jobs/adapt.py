@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch_ser.errors import MismatchError, UsageError
+from batch_ser.errors import CheckpointError, MismatchError, UsageError
 from batch_ser.finalise import finalise
 from batch_ser.groups import (
     NONE,
@@ -21,12 +22,15 @@ from batch_ser.groups import (
     group_of,
     keys_of,
 )
-from batch_ser.output import Output
+from batch_ser.output import TABLES, Output
+from batch_ser.parts import committed_parts
 from batch_ser.tables import TableSchemas, with_scores
 from jobs.heartbeat import Heartbeat
 from jobs.report import RunReport
 from models.loading import load_checkpoint
 from models.scoring import Checkpoint
+
+AT_ONCE = 8_192  # rows
 
 
 @dataclass
@@ -51,11 +55,15 @@ class Adapter:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """The second pass: rows of whole files with the probabilities that their groups give."""
-        scored, keys = Scored.of(rows, self.schemas), keys_of(rows, self.by)
         sums = self.sums
         if self.by == RECORDING:
             sums = {}
-            add_sums(sums, keys, scored)
+            add_sums(sums, keys_of(rows, self.by), Scored.of(rows, self.schemas))
+        slices = (rows.slice(at, AT_ONCE) for at in range(0, len(rows), AT_ONCE))
+        return pa.concat_tables(self._adapted(each, sums) for each in slices)
+
+    def _adapted(self, rows: pa.Table, sums: dict[object, Sums]) -> pa.Table:
+        scored, keys = Scored.of(rows, self.schemas), keys_of(rows, self.by)
         group = group_of(sums, keys, scored)
         scores = self.checkpoint.adapt(
             scored.embeddings, scored.probabilities, group, self.balanced
@@ -80,32 +88,52 @@ def adapt_again(out: str, by: str, balanced: bool, model: str | None = None) -> 
     Raises:
         UsageError: it has no embeddings, or no such column.
         MismatchError: there is no complete output, or its checkpoint is another one now.
+        AlreadyRunning: a driver is at work on this output.
     """
     output = Output(Path(out))
     told = grouping(by, balanced)
-    output.publish()
-    record = output.run_record()
-    if record is None or output.work.exists():
-        raise MismatchError(f"{out}: no complete output; end its run first")
-    checkpoint = load_checkpoint(model or record["configuration"]["model"])
-    if checkpoint.digest != record["checkpoint"]["sha256"]:
-        raise MismatchError(
-            f"{out} was scored by {record['checkpoint']['name']} "
-            f"({record['checkpoint']['sha256'][:12]}), found {checkpoint.digest[:12]}; expected "
-            "that checkpoint as --model"
-        )
-    schemas = _schemas(output, record, told)
-    check_grouping(by, schemas)
-    adapter = None
-    if by != NONE:
-        checkpoint.check_adapts()
-        adapter = Adapter(checkpoint, schemas, by, balanced)
+    if not output.run_json.exists() and not output.work.exists():
+        raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
     with Heartbeat(output.work) as heartbeat:
+        output.publish()  # of a driver that ended while publishing
+        record = output.run_record()
+        parts = committed_parts(output)
+        if record is None or not all(part.is_published for part in parts):
+            raise MismatchError(f"{out}: not complete; give its run again, and then adapt")
+        schemas = _schemas(output, record, told)
+        check_grouping(by, schemas)
+        output.check_ours(TABLES)
+        adapter = None
+        if by != NONE:
+            adapter = Adapter(_checkpoint(out, record, model), schemas, by, balanced)
+        changed = record | {
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": json.loads(schemas.metadata["settings"]),
+            "configuration": record["configuration"] | {"adapt": by, "adapt_balanced": balanced},
+        }
         heartbeat.check()
-        fingerprint = json.loads(schemas.metadata["settings"])
-        configuration = record["configuration"] | {"adapt": by, "adapt_balanced": balanced}
-        changed = record | {"fingerprint": fingerprint, "configuration": configuration}
-        return RunReport(finalise(output, schemas, changed, adapter), configuration["max_failed"])
+        found = finalise(output, schemas, changed, adapter)
+    return RunReport(found, record["configuration"]["max_failed"])
+
+
+def _checkpoint(out: str, record: dict[str, Any], model: str | None) -> Checkpoint:
+    """The checkpoint that scored an output."""
+    about = record["checkpoint"]
+    try:
+        checkpoint = load_checkpoint(model or record["configuration"]["model"])
+    except CheckpointError as error:
+        if model:
+            raise
+        raise CheckpointError(
+            f"{out}: the checkpoint of its run is not found ({error}); give --model"
+        ) from error
+    if checkpoint.digest != about["sha256"]:
+        raise MismatchError(
+            f"{out} was scored by {about['name']} ({about['sha256'][:12]}), found "
+            f"{checkpoint.digest[:12]}; expected that checkpoint as --model"
+        )
+    checkpoint.check_adapts()
+    return checkpoint
 
 
 def _schemas(output: Output, record: dict[str, Any], told: dict[str, str]) -> TableSchemas:

@@ -9,7 +9,7 @@ from typing import Any
 from batch_ser import __version__
 from batch_ser.finalise import finalise
 from batch_ser.inputs import InputFile
-from batch_ser.output import write_json
+from batch_ser.output import TABLES, write_json
 from batch_ser.parts import Winner, committed_parts, winners
 from jobs.commit import Committer
 from jobs.heartbeat import Heartbeat
@@ -34,13 +34,15 @@ def run(config: RunConfig) -> RunReport:
     job = prepare(config)
     output = job.output
     if config.restart:
-        output.check_ours()
+        output.check_ours(TABLES if job.settings.schemas.apart else TABLES[:2])
     else:
         check_fingerprint(output, job.fingerprint)
     with OrderlyStop().installed() as stop, Heartbeat(output.work) as heartbeat:
         if config.restart:
             output.remove(keep=heartbeat.path)
         output.publish()  # of a driver that ended while publishing
+        if output.run_json.exists():
+            check_fingerprint(output, job.fingerprint)  # of what stands there now
         if not output.run_json.exists():
             write_json(output.settings_json, job.fingerprint)
         return _drive(job, heartbeat, stop)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import AlreadyRunning, Incomplete
-from batch_ser.output import read_json, write_json
+from batch_ser.output import DRIVER, read_json, write_json
 
 BEAT_S = 10.0
 OLD_S = 60.0
@@ -24,7 +24,7 @@ class Heartbeat:
     """Holds an output while the `with` block runs."""
 
     def __init__(self, work: Path) -> None:
-        self.path = work / "driver.json"
+        self.path = work / DRIVER
         self._stop = threading.Event()
         self._me = {
             "token": uuid.uuid4().hex,

@@ -13,7 +13,7 @@ from batch_ser.audio import parse_channels
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.groups import NONE, check_grouping
 from batch_ser.inputs import Selection, Walk
-from batch_ser.output import Output
+from batch_ser.output import EMBEDDINGS, TABLES, Output
 from batch_ser.segment import SegmentSettings, as_metadata
 from batch_ser.tables import TableSchemas
 from jobs.adapt import Adapter, grouping
@@ -124,12 +124,13 @@ def prepare(config: RunConfig) -> Job:
         "settings": json.dumps(fingerprint),
         "program": f"batch-ser {__version__}",
     }
-    adapts = config.adapt != NONE
-    if adapts:
+    if config.adapt != NONE:
         checkpoint.check_adapts()
-    width = checkpoint.embedding_width if config.embeddings or adapts else 0
+    kept = output.as_scored == EMBEDDINGS and not config.restart  # and stay, for `adapt`
+    apart = config.adapt != NONE or kept
+    width = checkpoint.embedding_width if config.embeddings or apart else 0
     schemas = TableSchemas(
-        checkpoint.info.labels, walk.manifest_columns, metadata, width, adapts, config.embeddings
+        checkpoint.info.labels, walk.manifest_columns, metadata, width, apart, config.embeddings
     )
     check_grouping(config.adapt, schemas)
     settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
@@ -142,7 +143,7 @@ def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
     Raises:
         MismatchError: the output was made with others; the differences are named.
     """
-    output.check_ours()
+    output.check_ours(TABLES if "adapt" in fingerprint else TABLES[:2])
     earlier = output.earlier_settings()
     if earlier is None:
         return
@@ -153,9 +154,11 @@ def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
         if old.get(name) != new.get(name)
     ]
     if changed:
+        alone = all(each.startswith("adapt ") for each in changed) and output.run_json.exists()
+        told = ", `batch-ser adapt` first, which needs no audio" if alone else ""
         raise MismatchError(
             f"--out {output.out} holds results of other settings: {'; '.join(changed)}. "
-            "Give the same settings, another --out, or --restart to begin again"
+            f"Give the same settings, another --out{told}, or --restart to begin again"
         )
 
 

@@ -16,7 +16,8 @@ from models.network import Network
 Floats = NDArray[np.floating]
 FEWEST = 4  # segments, up to which a group tells nothing
 HALFWAY = 8  # segments beyond these, at which its mean counts half
-EVEN, UNEVEN = 0.3, 0.5  # share of the commonest emotion, up to which all is well, and nothing
+EVEN, UNEVEN = 1 / 5, 3 / 7  # how far the commonest emotion's share may lie above chance, on the
+# way to all: 0.3 and 0.5 of eight emotions; up to the first all is well, from the second nothing
 
 
 def weight_of(group: Group, balanced: bool) -> tuple[Floats, Floats]:
@@ -30,8 +31,9 @@ def weight_of(group: Group, balanced: bool) -> tuple[Floats, Floats]:
         return every, every
     beyond = np.maximum(group.counts - FEWEST, 0.0)
     moved = beyond / (beyond + HALFWAY)
-    commonest = group.probabilities.max(1)
-    even = np.clip((UNEVEN - commonest) / (UNEVEN - EVEN), 0.0, 1.0)
+    chance = 1 / group.probabilities.shape[1]
+    above = (group.probabilities.max(1) - chance) / (1 - chance)
+    even = np.clip((UNEVEN - above) / (UNEVEN - EVEN), 0.0, 1.0)
     return moved, moved * even
 
 

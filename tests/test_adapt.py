@@ -1,6 +1,7 @@
 """`--adapt`: every segment heard in its group, whatever the shards, the order and the day."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from hypothesis import strategies as st
 from networks import small_checkpoint, small_network
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
-from batch_ser.errors import CheckpointError, MismatchError, UsageError
+from batch_ser.errors import AlreadyRunning, CheckpointError, MismatchError, UsageError
 from batch_ser.groups import Group
 from batch_ser.inputs import Selection
 from batch_ser.output import Output
 from batch_ser.verify import verify
 from jobs.adapt import adapt_again
+from jobs.heartbeat import Heartbeat
 from models.adapting import FEWEST, adapt, weight_of
 from models.checkpoint import read_info
 from train.evaluate import EvaluateConfig, evaluate
@@ -217,28 +219,131 @@ def test_embeddings_in_the_table_are_enough_to_adapt(
     )
 
 
-def test_a_run_without_adaptation_leaves_no_stale_table(
+def copied(out: Path, folder: Path) -> Path:
+    """An output of its own, to be changed."""
+    for path in out.parent.glob(f"{out.stem}.*"):
+        shutil.copy(path, folder / path.name)
+    return folder / out.name
+
+
+def moved(out: Path, inputs: Path) -> None:
+    """Let an output be of other inputs."""
+    record = json.loads(out.with_suffix(".run.json").read_text())
+    record["fingerprint"]["input"] = [str(inputs)]
+    out.with_suffix(".run.json").write_text(json.dumps(record))
+
+
+def test_embeddings_stay_and_grow_without_adaptation(
     calm: Path, archive: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "results.parquet"
-    for ending in (".parquet", ".files.parquet", ".embeddings.parquet", ".run.json"):
-        shutil.copy(calm.with_suffix(ending), out.with_suffix(ending))
+    """Adapted no more, then more files: what came can be adapted again, all of it."""
+    out = copied(calm, tmp_path)
     adapt_again(str(out), "none", False)
     more = tmp_path / "more"
     shutil.copytree(archive, more)
-    record = json.loads(out.with_suffix(".run.json").read_text())
-    record["fingerprint"]["input"] = [str(more)]
-    out.with_suffix(".run.json").write_text(json.dumps(record))
+    moved(out, more)
     (more / "new.wav").write_bytes((archive / "day0" / "call00.wav").read_bytes())
     score(more, out, adapting_path, segment={"method": "window", "window_s": 0.5})
     assert_holds(out)
-    assert not as_scored(out).exists()
+    assert len(pq.read_table(as_scored(out))) == len(pq.read_table(out))
+    adapt_again(str(out), "archive", True)
+    assert_holds(out)
+    once = adapted(more, tmp_path / "once.parquet", adapting_path)
+    assert_same_tables(out, once)
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_killed_at_any_step_of_publishing(
+    folder: bool, archive: Path, adapting_path: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Whichever file was the last to take its place, the next call ends as a calm run."""
+    ending = "" if folder else ".parquet"
+    calm = adapted(archive, tmp_path / f"calm{ending}", adapting_path, "recording", limit=6)
+    replace = Path.replace
+
+    def parts(out: Path, table: str) -> pd.DataFrame:
+        return pd.concat(map(pd.read_parquet, Output(out).table_files(table)))
+
+    for last in range(5):
+        out = tmp_path / f"out{last}{ending}"
+        moves = 0
+
+        def dying(self: Path, target: Path, most: int = last) -> Path:
+            nonlocal moves
+            if "final" in self.parts and not self.name.endswith(".partial"):
+                moves += 1
+                if moves > most:
+                    raise KeyboardInterrupt
+            return replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", dying)
+        settings: dict[str, Any] = {"segment": {"method": "window", "window_s": 0.5}}
+        if last < 4:
+            with pytest.raises(KeyboardInterrupt):
+                score(archive, out, adapting_path, adapt="recording", adapt_balanced=True,
+                      limit=6, **settings)  # fmt: skip
+        monkeypatch.setattr(Path, "replace", replace)
+        adapted(archive, out, adapting_path, "recording", limit=6)
+        for table in ("segments", "files", "embeddings"):
+            pd.testing.assert_frame_equal(parts(out, table), parts(calm, table))
+        adapt_again(str(out), "archive", True)  # and everything is there to go on with
+        assert_holds(out)
+
+
+def test_a_killed_adaptation_can_be_made_again(calm: Path, tmp_path: Path) -> None:
+    out = copied(calm, tmp_path)
+    Output(out).final.mkdir(parents=True)
+    (Output(out).final / "segments.parquet").write_bytes(b"half")
+    adapt_again(str(out), "recording", True)
+    assert_holds(out)
+    assert not Output(out).work.exists()
+
+
+def test_a_driver_at_work_is_left_alone(calm: Path, tmp_path: Path) -> None:
+    out = copied(calm, tmp_path)
+    with Heartbeat(Output(out).work) as heartbeat:
+        other = json.loads(heartbeat.path.read_text()) | {"pid": os.getppid()}
+        heartbeat.path.write_text(json.dumps(other))
+        with pytest.raises(AlreadyRunning):
+            adapt_again(str(out), "recording", True)
+
+
+def test_a_table_of_somebody_else_is_neither_read_nor_replaced(
+    plain: Path, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    """Another output whose name is that of our table of embeddings."""
+    out = copied(plain, tmp_path)
+    other = as_scored(out)
+    other.write_bytes(b"somebody's")
+    assert_holds(out)
+    with pytest.raises(MismatchError, match="is not an output of batch-ser"):
+        adapt_again(str(out), "archive", True)
+    with pytest.raises(MismatchError, match="is not an output of batch-ser"):
+        score(archive, tmp_path / "results.parquet", adapting_path, adapt="archive", restart=True)
+    score(archive, out, adapting_path, embeddings=True, limit=3, restart=True)
+    assert other.read_bytes() == b"somebody's"
+
+
+def test_a_manifest_may_have_a_column_embedding(
+    spoken: tuple[Path, Speakers], adapting_path: Path, tmp_path: Path
+) -> None:
+    root, speakers = spoken
+    manifest = listed(root, speakers)
+    manifest.write_text(manifest.read_text().replace("file,speaker", "file,embedding"))
+    out = adapted(manifest, tmp_path / "out.parquet", adapting_path, "in_embedding")
+    adapt_again(str(out), "none", False)
+    (root / "new.wav").write_bytes((root / "day0" / "call00.wav").read_bytes())
+    manifest.write_text(manifest.read_text() + "new.wav,a\n")
+    score(manifest, out, adapting_path, segment={"method": "window", "window_s": 0.5})
+    assert_holds(out)
 
 
 def test_another_adaptation_is_another_setting(
     calm: Path, archive: Path, adapting_path: Path
 ) -> None:
-    with pytest.raises(MismatchError, match="adapt was archive, balanced, is recording"):
+    told = r"adapt was archive, balanced, is recording.*`batch-ser adapt` first"
+    with pytest.raises(MismatchError, match=told):
         score(archive, calm, adapting_path, adapt="recording",
               segment={"method": "window", "window_s": 0.5})  # fmt: skip
 
@@ -257,7 +362,7 @@ def test_what_cannot_be_adapted_is_refused(
     score(archive, out, adapting_path, limit=2)
     with pytest.raises(UsageError, match="has no embeddings"):
         adapt_again(str(out), "archive", False)
-    with pytest.raises(MismatchError, match="no complete output"):
+    with pytest.raises(MismatchError, match="no output of batch-ser"):
         adapt_again(str(tmp_path / "nothing.parquet"), "archive", False)
     score(archive, tmp_path / "with.parquet", adapting_path, limit=2, embeddings=True)
     with pytest.raises(MismatchError, match="expected that checkpoint as --model"):
@@ -364,7 +469,7 @@ def test_trust_grows_with_the_group_and_falls_with_one_emotion(
     assert (moved[group.counts <= FEWEST] == 0).all()
     order = np.argsort(group.counts)
     assert (np.diff(moved[order]) >= 0).all()
-    assert (share[group.probabilities.max(1) > 0.5] == 0).all()  # one emotion, or nearly
+    assert (share[group.probabilities.max(1) > 0.6] == 0).all()  # one emotion, or nearly
 
 
 @given(st.integers(1, 30), st.integers(0, 1000), st.booleans())

@@ -1,7 +1,7 @@
 """Voices behind the speaker: who they are, and how loud.
 
-They must not tell the network whom a fold holds out: they are of other corpora, and of those the
-recordings that every fold trains on; where there are none, the recording itself backwards.
+They must not tell the network whom a fold tests: they are of other corpora, and of those the
+recordings that no fold tests; where there are none, the recording itself backwards.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ VOICES = 6
 def babblers(
     utterances: Sequence[Utterance], heard_always: NDArray[np.bool_] | None
 ) -> dict[str, NDArray[np.int64]]:
-    """For each corpus, the recordings of the others that every fold trains on.
+    """For each corpus, the recordings of the others that no fold tests.
 
     Not of its own: who is held out of one fold babbles in no other, and views stay the same for
     all folds.

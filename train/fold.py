@@ -48,7 +48,7 @@ class Study:
     scratch: Path  # goes with the training
     teacher: str | None = None
     allow_leak: bool = False
-    heard_always: NDArray[np.bool_] | None = None  # recordings that every fold trains on
+    heard_always: NDArray[np.bool_] | None = None  # recordings that no fold tests
 
 
 def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointInfo:

@@ -2,8 +2,8 @@
 
 An encoder that heard thousands of hours knows more of speech than its labels on a few thousand
 recordings can tell a student. Its states are averaged to the student's frames, standardised, and
-taken to the axes along which they vary most. The axes are found on recordings that every fold
-trains on, where there are any, so that all folds share what is computed with them.
+taken to the axes along which they vary most. The axes are found on recordings that no fold
+tests, where there are any, so that all folds share what is computed with them.
 """
 
 import hashlib

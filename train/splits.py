@@ -41,7 +41,7 @@ class Split:
         return [fold.name for fold in self.folds]
 
     def heard_always(self) -> Mask | None:
-        """(recordings,): what no fold holds out; none where there are no folds."""
+        """(recordings,): what every fold trains on or is steered by, and none tests."""
         heard = [fold.train | fold.valid for fold in self.folds]
         return np.logical_and.reduce(heard) if heard else None
 

@@ -70,7 +70,7 @@ class Store:
         contents: Sequence[str],
         folder: Path,
         scratch: Path | None = None,  # for what is not kept; none: the same folder
-        heard_always: NDArray[np.bool_] | None = None,  # what every fold trains on may be babble
+        heard_always: NDArray[np.bool_] | None = None,  # what no fold tests may be babble
     ) -> None:
         self._network = network.eval()
         self._recipe = recipe
