@@ -158,7 +158,7 @@ def test_a_manifests_own_embedding_travels_under_another_name(
     assert table.schema.field("embedding").type.list_size == 16
 
 
-def test_a_manifests_own_embedding_is_left_alone_where_there_is_none_of_ours(
+def test_a_manifests_own_embedding_has_one_name_whether_there_is_one_of_ours_or_not(
     archive: Path, embedding_path: Path, tmp_path: Path
 ) -> None:
     manifest = archive / "calls.csv"
@@ -168,5 +168,5 @@ def test_a_manifests_own_embedding_is_left_alone_where_there_is_none_of_ours(
         score(manifest, out, embedding_path)
     finally:
         manifest.unlink()
-    assert set(pq.read_table(out)["embedding"].to_pylist()) == {"theirs"}
+    assert set(pq.read_table(out)["in_embedding"].to_pylist()) == {"theirs"}
     assert_holds(out)
