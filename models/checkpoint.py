@@ -35,6 +35,7 @@ class CheckpointInfo:
     licence: str
     front_end_settings: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0  # logits are divided by it: calibration on held-out speakers
+    adapted_temperature: float = 0.0  # the same for the head for groups; 0: not fitted, the same
     segment: dict[str, Any] = field(default_factory=dict)  # default segment settings
     corpora: tuple[dict[str, Any], ...] = ()
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -54,8 +55,9 @@ class CheckpointInfo:
             raise CheckpointError(f"front end {self.front_end!r}: this version has {FRONT_ENDS}")
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
             raise CheckpointError(f"labels {self.labels}: expected two or more different names")
-        if not self.temperature > 0:
-            raise CheckpointError(f"temperature {self.temperature}: expected more than 0")
+        if not self.temperature > 0 or self.adapted_temperature < 0:
+            found = f"{self.temperature}, adapted {self.adapted_temperature}"
+            raise CheckpointError(f"temperature {found}: expected more than 0")
 
     def in_short(self) -> dict[str, Any]:
         """Held-out figures of every fold and their mean; of several corpora only the means."""

@@ -94,7 +94,7 @@ class Checkpoint:
         balanced: bool = False,
     ) -> Probabilities:
         """Probabilities (n, labels) in the light of each segment's group: `models.adapting`."""
-        temperature = self.info.temperature
+        temperature = self.info.adapted_temperature or self.info.temperature
         return adapt(self._network, temperature, embeddings, probabilities, group, balanced)
 
     def _calibrated(self, logits: torch.Tensor) -> Probabilities:

@@ -66,7 +66,9 @@ def test_a_training_leaves_both_heads(finished: Callable[[str], Path]) -> None:
     """They differ, and the checkpoint tells what training embeddings are like."""
     path = finished("accurate") / "checkpoint.safetensors"
     weights = read_weights(path)
-    assert read_info(path).settings["adapted"]
+    info = read_info(path)
+    assert info.settings["adapted"]
+    assert 0 < info.adapted_temperature != info.temperature  # each head has its own
     assert not torch.equal(weights["head.weight"], weights["adapted.weight"])
     assert weights["centre"].abs().max() > 0
     assert (weights["spread"] > 0).all()

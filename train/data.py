@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from batch_ser.errors import UsageError
 from train.copies import drop_copies
 from train.corpora import CORPORA, KINDS, read_data
@@ -81,6 +84,15 @@ def _relabelled(
             file=sys.stderr,
         )
     return chosen
+
+
+def possible_labels(data: Data, labels: tuple[str, ...]) -> NDArray[np.bool_]:
+    """(recordings, labels): whether a recording's corpus has a label.
+
+    A corpus that lacks one must not teach that it does not exist.
+    """
+    has = {(each.corpus, each.label) for each in data.utterances}
+    return np.array([[(each.corpus, label) in has for label in labels] for each in data.utterances])
 
 
 def corpus_names(utterances: Sequence[Utterance]) -> list[str]:

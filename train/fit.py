@@ -19,9 +19,9 @@ from batch_ser.errors import UsageError
 from batch_ser.features import pad
 from models.device import has_bfloat16
 from models.network import Network
-from train.groups import describe
+from train.groups import describe, embeddings_of, group_means
 from train.history import Epoch, better
-from train.loss import loss_of
+from train.loss import IMPOSSIBLE, loss_of
 from train.metrics import scores
 from train.optimiser import Schedule, make_optimiser
 from train.progress import every_s
@@ -156,6 +156,19 @@ def judge(network: Network, task: Task, rows: NDArray[np.int64]) -> NDArray[np.f
     chosen = total[rows] * task.possible[rows]
     sums = np.maximum(chosen.sum(1, keepdims=True), np.finfo(np.float64).tiny)  # all impossible
     return np.asarray(np.log(chosen / sums + 1e-12))
+
+
+@torch.inference_mode()
+def judge_adapted(network: Network, task: Task) -> NDArray[np.float64]:
+    """Log-probabilities (valid side, labels) of the head for groups, each voice wholly its own."""
+    rows = task.valid
+    embeddings = embeddings_of(network, lambda row: task.view(0).piece(row), rows, task.device)
+    relative = embeddings - embeddings.mean(0)
+    means = group_means(relative, rows, task.groups[0])[torch.from_numpy(rows)]
+    moved = relative - means + network.centre.cpu()
+    logits = network.classify_adapted(moved.to(task.device)).double().cpu()
+    possible = torch.from_numpy(task.possible[rows])
+    return logits.masked_fill(~possible, IMPOSSIBLE).log_softmax(1).numpy()
 
 
 def _told(

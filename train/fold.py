@@ -19,9 +19,9 @@ from models.whisper import WhisperClassifier
 from train import plots
 from train.augment import change_features
 from train.calibration import best_temperature
-from train.data import Data, about_corpora, licence_of
+from train.data import Data, about_corpora, licence_of, possible_labels
 from train.embed import embed
-from train.fit import fit, judge
+from train.fit import fit, judge, judge_adapted
 from train.folder import AGAIN, CHECKPOINT, HISTORY, STATE
 from train.folds import Fold
 from train.groups import groups_of
@@ -63,14 +63,15 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
     teacher = _teacher(study, fold, task, network) if study.teacher else None
     task = replace(task, teacher=teacher)
     if study.recipe.fit == "linear":
-        temperature = _fit_linear(network, study, task)
+        temperatures = _fit_linear(network, study, task), 0.0
     else:
-        temperature = _fit_gradient(network, task, folder)
+        temperatures = _fit_gradient(network, task, folder)
         if study.recipe.refit:
             network = new_network(study.recipe, len(labels), study.init, study.seed)
             _refit(network, task, folder)
     _draw_examples(folder / "examples.png", task)
-    info = _info(study, fold, network, labels, temperature, name, teacher.info if teacher else None)
+    told = teacher.info if teacher else None
+    info = _info(study, fold, network, labels, temperatures, name, told)
     save_checkpoint(folder / CHECKPOINT, info, network.cpu())
     for state in (STATE, AGAIN):  # the checkpoint is what stays
         (folder / state).unlink(missing_ok=True)
@@ -88,7 +89,7 @@ def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -
             study.heard_always,
         ),
         targets=targets,
-        possible=_possible(data, labels),
+        possible=possible_labels(data, labels),
         labels=labels,
         train=np.flatnonzero(fold.train),
         valid=np.flatnonzero(fold.valid & (targets >= 0)),  # what no one trains on steers nothing
@@ -115,15 +116,6 @@ def _teacher(study: Study, fold: Fold, task: Task, student: Network) -> Teacher:
     return Teacher(info, network, store, task.labels, task.possible, frames)
 
 
-def _possible(data: Data, labels: tuple[str, ...]) -> NDArray[np.bool_]:
-    """(recordings, labels): whether a recording's corpus has a label.
-
-    A corpus that lacks one must not teach that it does not exist.
-    """
-    has = {(each.corpus, each.label) for each in data.utterances}
-    return np.array([[(each.corpus, label) in has for label in labels] for each in data.utterances])
-
-
 def _fit_linear(network: Network, study: Study, task: Task) -> float:
     """A logistic regression on embeddings; it needs no valid side and learns from that too."""
     assert isinstance(network, WhisperClassifier)  # checked when the recipe was chosen
@@ -139,8 +131,8 @@ def _fit_linear(network: Network, study: Study, task: Task) -> float:
     return best_temperature(held_out_logits(every[:, rows], truth, speakers, recipe), truth)
 
 
-def _fit_gradient(network: Network, task: Task, folder: Path) -> float:
-    """The fitting loop; its temperature is that of the valid side."""
+def _fit_gradient(network: Network, task: Task, folder: Path) -> tuple[float, float]:
+    """The fitting loop; its temperatures, of both heads, are those of the valid side."""
     if not (folder / STATE).exists():
         _prepare(network, task)
     history = fit(network, task, folder / STATE)
@@ -149,7 +141,9 @@ def _fit_gradient(network: Network, task: Task, folder: Path) -> float:
     write_history(folder / HISTORY, history)
     plots.curves(folder / "curves.png", history, task.recipe.monitor)
     _tell(history, task.recipe)
-    return best_temperature(judge(network, task, task.valid), task.targets[task.valid])
+    truth = task.targets[task.valid]
+    adapted = best_temperature(judge_adapted(network, task), truth) if network.adapts else 0.0
+    return best_temperature(judge(network, task, task.valid), truth), adapted
 
 
 def _refit(network: Network, task: Task, folder: Path) -> None:
@@ -208,7 +202,7 @@ def _info(
     fold: Fold,
     network: Network,
     labels: tuple[str, ...],
-    temperature: float,
+    temperatures: tuple[float, float],
     name: str,
     teacher: CheckpointInfo | None,
 ) -> CheckpointInfo:
@@ -226,7 +220,8 @@ def _info(
         rate_hz=network.rate_hz,
         max_input_s=network.max_input_s,
         licence=licence_of(corpora),
-        temperature=temperature,
+        temperature=temperatures[0],
+        adapted_temperature=temperatures[1],
         segment={
             "method": "speech",
             "min_s": 0.5,

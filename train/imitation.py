@@ -37,7 +37,7 @@ class Shown(Network):
         super().__init__()
         listener = teacher.listener()
         assert listener is not None  # `check_teacher` saw to it
-        self.listener_ = listener
+        self.encoder = listener
         self.front_end, self.rate_hz = teacher.front_end, teacher.rate_hz  # type: ignore[misc]
         self.front_end_settings, self.max_input_s = teacher.front_end_settings, teacher.max_input_s
         self.settings = ("states", step)
@@ -49,7 +49,7 @@ class Shown(Network):
 
     def averaged(self, features: Features) -> Tensor:
         """States one over the other, the mean of every `step`: (batch, time, width)."""
-        states, _ = self.listener_(features)
+        states, _ = self.encoder(features)
         together: Tensor = torch.cat(states, dim=2).float()
         whole = together.shape[1] // self.step * self.step
         if not whole:  # shorter than one frame of the student
@@ -87,7 +87,7 @@ def shown_by(
 
         kept.parent.mkdir(parents=True, exist_ok=True)
         found = principal_axes(states, chosen, axes)
-        np.savez(kept.with_suffix(".partial.npz"), allow_pickle=False, **found)
+        np.savez(kept.with_suffix(".partial.npz"), **found)  # type: ignore[arg-type]
         kept.with_suffix(".partial.npz").replace(kept)
     return Shown(teacher, step, dict(np.load(kept)))
 
