@@ -300,6 +300,30 @@ def test_a_killed_adaptation_can_be_made_again(calm: Path, tmp_path: Path) -> No
     assert not Output(out).work.exists()
 
 
+def test_a_run_after_a_killed_adaptation_sees_what_that_one_left(
+    calm: Path, archive: Path, adapting_path: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Killed while its tables took their places: they do, and are not taken for the old ones."""
+    out = copied(calm, tmp_path)
+    move = Path.replace
+
+    def dying(self: Path, target: Path) -> Path:
+        if target == Output(out).run_json:
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", dying)
+    with pytest.raises(KeyboardInterrupt):
+        adapt_again(str(out), "recording", True)
+    monkeypatch.setattr(Path, "replace", move)
+    with pytest.raises(MismatchError, match="adapt was recording, balanced, is archive, balanced"):
+        adapted(archive, out, adapting_path)
+    assert_holds(out)
+    adapt_again(str(out), "archive", True)
+    assert_same_tables(out, calm)
+
+
 def test_a_driver_at_work_is_left_alone(calm: Path, tmp_path: Path) -> None:
     out = copied(calm, tmp_path)
     with Heartbeat(Output(out).work) as heartbeat:
