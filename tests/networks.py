@@ -59,7 +59,7 @@ def small_network(name: str, labels: int = 4, seed: int = 0) -> Network:
     norms = [each for each in modules if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]
     with torch.no_grad():
         head = [each for each in modules if isinstance(each, nn.Linear)][-1]
-        for each in {head, getattr(network, "head", head)}:
+        for each in [network.head, head] if network.adapts else [head]:
             each.weight.normal_(0, 0.2 if name == "acnt" else 1.0)  # which ends in a layer norm
         if norms:  # as a training leaves them: all of one batch
             speech = load(str(REPOSITORY / "examples" / "calls" / "announcement.opus"), 16_000)
