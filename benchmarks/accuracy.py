@@ -91,7 +91,7 @@ def summary(recipe: str, folder: Path, heard: dict[str, dict[str, Figures]]) -> 
             f"at least {TARGETS[corpus]:g}",
         )
     told = ", ".join(f"{CORPORA[name]} {percent(unknown[name])}" for name in CORPORA)
-    each["a corpus left out, trained on the other two: mean UAR, shared labels"] = (
+    each["a corpus left out, trained on the other two with four views: mean UAR, shared labels"] = (
         f"{percent(unknown['mean'])} ({told}); {BASELINE} {percent(frozen['mean'])}: "
         f"{100 * gain:+.1f}",
         f"{TARGETS['unknown']:g} points above {BASELINE}",
