@@ -71,11 +71,14 @@ def shown_by(
     contents: Sequence[str],
     folder: Path,
 ) -> Shown:
-    """A teacher's states for a student, on axes found in the recordings of `rows`; kept."""
+    """A teacher's states for a student, on axes found in the recordings of `rows`; kept.
+
+    `store` is of what the teacher hears.
+    """
     axes = student.settings.imitated
     step = round(student.imitation_s / teacher.state_s)
     chosen = np.random.default_rng(0).permutation(np.array(rows))[:RECORDINGS]
-    what = repr((teacher.frozen_settings(), axes, step, [contents[row] for row in chosen]))
+    what = repr((store.key, axes, step, [contents[row] for row in chosen]))
     kept = folder / f"axes-{hashlib.sha256(what.encode()).hexdigest()[:32]}.npz"
     if not kept.exists():
         bare = Shown(teacher, step)

@@ -86,7 +86,8 @@ class Store:
         crop_s = min(recipe.crop_s or network.max_input_s, network.max_input_s)
         self._crop = round(crop_s * network.rate_hz)
         frozen = _frozen_digest(network)
-        self._key = repr((SCORES_VERSION, network.front_end, settings, frozen))
+        # what is heard with: the front end and its settings, the frozen part and its weights
+        self.key = repr((SCORES_VERSION, network.front_end, settings, frozen))
         able = recipe.precision == "mixed" and has_bfloat16(next(network.parameters()).device)
         self._mixed = bool(frozen) and able  # views only: what is judged is in float32
 
@@ -152,7 +153,7 @@ class Store:
         return self._keep("pieces", f"pieces {self._most}", heard, self._folder)
 
     def _keep(self, title: str, what: str, heard: Heard, folder: Path, mixed: bool = False) -> Kept:
-        whole = "\n".join([self._key, what, *self._contents])
+        whole = "\n".join([self.key, what, *self._contents])
         path = folder / hashlib.sha256(whole.encode()).hexdigest()[:32]
         files = index, data = path.with_suffix(".npy"), path.with_suffix(".f32")
         if not _complete(index, data):
