@@ -1,4 +1,4 @@
-"""A recording as a stream of float32 blocks: decode, channels, resample.
+"""A recording as a stream of float32 blocks.
 
 Everything flows in blocks, so memory does not depend on a recording's length, and nothing is
 allocated from what a header claims. Nothing ever seeks: libsndfile hangs when it seeks in a FLAC
@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
-from numpy.typing import NDArray
 
-from batch_ser.errors import FileError, Reason, UsageError
-
-Samples = NDArray[np.float32]
+from batch_ser.channels import MIXED, channel
+from batch_ser.errors import FileError, Reason
+from batch_ser.resample import Resampler
+from batch_ser.samples import Samples
 
 BLOCK_VALUES = 1 << 18  # values per block over all channels: 1 MB, 16 s of 16 kHz mono
 MIN_RATE_HZ = 4_000
@@ -153,66 +152,6 @@ def _finite(block: Samples) -> Samples:
     """Replace NaN and infinity by silence and bound the rest, so that every score is finite."""
     np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     return np.clip(block, -MAX_VALUE, MAX_VALUE, out=block)
-
-
-MIXED = -1  # the channel number of a mixture in the tables
-
-
-def choose_channels(choice: str, channels: int) -> list[int]:
-    """Channel numbers that are scored, for `split`, `mix` (only -1), or a list such as `0,1`.
-
-    Raises:
-        FileError: `bad_channels` if the recording lacks one that is asked for.
-    """
-    if choice == "split":
-        return list(range(channels))
-    if choice == "mix":
-        return [MIXED]
-    wanted = parse_channels(choice)
-    missing = [number for number in wanted if number >= channels]
-    if missing:
-        raise FileError(
-            Reason.BAD_CHANNELS,
-            f"channel {missing[0]} was asked for, the recording has {channels} (0 to "
-            f"{channels - 1})",
-        )
-    return wanted
-
-
-def parse_channels(choice: str) -> list[int]:
-    """Channel numbers of a list such as `0,1`.
-
-    Raises:
-        UsageError: not a list of different numbers from 0.
-    """
-    parts = choice.split(",")
-    if not all(part.strip().isdigit() for part in parts) or len(set(map(int, parts))) < len(parts):
-        raise UsageError(f"--channels {choice}: expected split, mix, or numbers such as 0 or 0,1")
-    return [int(part) for part in parts]
-
-
-def channel(block: Samples, number: int) -> Samples:
-    """One channel of a block (frames, channels) as (frames,); -1 mixes them all."""
-    if number == MIXED:
-        mixed: Samples = block.mean(axis=1, dtype=np.float32)
-        return mixed
-    return np.ascontiguousarray(block[:, number])
-
-
-class Resampler:
-    """Streaming soxr (HQ) for one channel; hands samples through when the rates are equal."""
-
-    def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._stream = (
-            None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-        )
-
-    def __call__(self, samples: Samples, last: bool = False) -> Samples:
-        """Samples (n,) at the old rate to (m,) at the new; `last` flushes what is held back."""
-        if self._stream is None:
-            return samples
-        out: Samples = self._stream.resample_chunk(samples, last=last)
-        return out
 
 
 def load(path: str, rate_hz: int) -> Samples:

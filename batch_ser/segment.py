@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
+from batch_ser.samples import Samples
 
 METHODS = ("speech", "window", "whole")  # the names in `segmenters.py`
 LONGEST_S = 600.0  # of a segment that is held in memory: 38 MB

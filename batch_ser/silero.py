@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 
 RATE_HZ = 16_000
 FRAME = 512  # samples: 32 ms

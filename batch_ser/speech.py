@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from batch_ser.audio import Resampler, Samples
+from batch_ser.resample import Resampler
+from batch_ser.samples import Samples
 from batch_ser.segment import Kind, SegmentSettings, Span, Track, in_pieces
 from batch_ser.silero import FRAME, RATE_HZ, Detector, Regions
 

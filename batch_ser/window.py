@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 from batch_ser.segment import Kind, SegmentSettings, Span, Track, in_pieces
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 from train.babble import VOICES, babble, with_noise
 from train.store import load_utterance
 from train.telephone import CODECS, telephoned

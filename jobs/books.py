@@ -12,9 +12,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from batch_ser.audio import MIXED, Recording, Resampler, Samples
+from batch_ser.audio import Recording
+from batch_ser.channels import MIXED
 from batch_ser.errors import FileError, Reason
 from batch_ser.inputs import InputFile
+from batch_ser.resample import Resampler
+from batch_ser.samples import Samples
 from batch_ser.segment import Kind, SegmentSettings, Span
 from batch_ser.segmenters import SEGMENTERS
 from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser import SCORES_VERSION, __version__
-from batch_ser.audio import parse_channels
+from batch_ser.channels import parse_channels
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.groups import NONE, check_grouping
 from batch_ser.inputs import Selection, Walk

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from batch_ser.audio import Recording, Samples, channel, choose_channels
+from batch_ser.audio import Recording
+from batch_ser.channels import channel, choose_channels
 from batch_ser.errors import FileError, Reason
 from batch_ser.features import Features
 from batch_ser.inputs import InputFile
+from batch_ser.samples import Samples
 from batch_ser.segment import SegmentSettings
 from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
 from jobs.books import ChannelBooks, FileBooks, SegmentScore

@@ -10,9 +10,9 @@ import torch
 from conftest import LABELS, Runner, cuts
 from networks import NETWORKS, RAW, SMALL_WAV2VEC2, SMALL_WHISPER, small_checkpoint, small_network
 
-from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError
 from batch_ser.features import Features, front_end
+from batch_ser.samples import Samples
 from models import Checkpoint, load_checkpoint, parameter_count
 from models.acnt import ACNT, sinusoids
 from models.architectures import build

@@ -8,8 +8,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_ser.audio import MIXED, Recording, Resampler, Samples, channel, choose_channels, load
+from batch_ser.audio import Recording, load
+from batch_ser.channels import MIXED, channel, choose_channels
 from batch_ser.errors import FileError, Reason, UsageError
+from batch_ser.resample import Resampler
+from batch_ser.samples import Samples
 
 
 def read(path: Path) -> tuple[Samples, Recording]:

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from batch_ser.features import Features, whisper_log_mel
+from batch_ser.samples import Samples
 from train.augment import OF_FEATURES, Augment, change_features, change_samples, mix
 
 RATE_HZ = 16_000

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 from models.gap_cnn import GAPNet
 from train.augment import Augment
 from train.babble import babble, babblers

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from labelled import ENTRIES, record, write_csv
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 from train.copies import content_of, drop_copies
 from train.corpora import read_data
 from train.manifest import read_folder, read_manifest

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from labelled import NAMES, STRANGERS
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
+from batch_ser.samples import Samples
 from train.copies import drop_copies
 from train.corpora import CORPORA, overview, read_data
 from train.labels import SHARED, in_order

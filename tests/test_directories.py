@@ -14,8 +14,8 @@ from conftest import SMALL, cuts
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError, UsageError
+from batch_ser.samples import Samples
 from models import load_checkpoint
 from models.ast import settings_of
 from models.checkpoint import save_checkpoint

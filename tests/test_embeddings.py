@@ -13,9 +13,9 @@ from conftest import LABELS, Runner
 from networks import small_checkpoint
 from results import SCORES, assert_holds, score
 
-from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError, MismatchError
 from batch_ser.output import Output
+from batch_ser.samples import Samples
 from batch_ser.verify import verify
 from models.architectures import build
 from models.checkpoint import read_info, read_weights

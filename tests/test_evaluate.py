@@ -16,8 +16,9 @@ from conftest import Runner
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 from trainings import SETS, training
 
-from batch_ser.audio import Samples, load
+from batch_ser.audio import load
 from batch_ser.errors import UsageError
+from batch_ser.samples import Samples
 from jobs import RunConfig, run
 from models import load_checkpoint
 from models.architectures import build

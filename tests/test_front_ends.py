@@ -9,9 +9,9 @@ import torch
 import torchaudio
 from conftest import cuts
 
-from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError
 from batch_ser.features import FRONT_ENDS, front_end
+from batch_ser.samples import Samples
 
 CPU = torch.device("cpu")
 VGG: dict[str, Any] = {"length_s": 3.0, "bands": 128}

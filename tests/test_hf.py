@@ -13,8 +13,8 @@ import pytest
 import torch
 from conftest import Runner, cuts
 
-from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError
+from batch_ser.samples import Samples
 from jobs import RunConfig, run
 from models import load_checkpoint
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from networks import small_checkpoint, small_network
 from trainings import training
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from batch_ser.features import Features, whisper_log_mel
+from batch_ser.samples import Samples
 from models.architectures import build
 from train.imitation import Shown, principal_axes
 from train.loss import Batch, frame_distance, loss_of

@@ -11,8 +11,8 @@ from conftest import SMALL
 from sklearn.linear_model import LogisticRegression
 from trainings import training
 
-from batch_ser.audio import Samples
 from batch_ser.features import front_end
+from batch_ser.samples import Samples
 from models.whisper import WhisperClassifier
 from train.augment import played
 from train.calibration import COLDEST, HOTTEST, best_temperature

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from labelled import ENTRIES, record, write_csv
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
+from batch_ser.samples import Samples
 from train.corpora import overview, read_data
 from train.manifest import read_folder, read_manifest
 

@@ -10,9 +10,9 @@ import torch
 from conftest import LABELS, SMALL, Runner, cuts
 from safetensors.torch import load_file, save_file
 
-from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError
 from batch_ser.features import Features, whisper_log_mel
+from batch_ser.samples import Samples
 from models import ARCHITECTURES, Checkpoint, load_checkpoint, parameter_count
 from models.checkpoint import KEY, read_info, save_checkpoint
 from models.loading import SHIPPED, shipped_checkpoints

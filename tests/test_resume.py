@@ -16,8 +16,8 @@ import soundfile
 from conftest import PROGRAM, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
-from batch_ser.audio import Samples
 from batch_ser.errors import AlreadyRunning, MismatchError
+from batch_ser.samples import Samples
 from jobs import RunConfig, run
 from jobs.heartbeat import Heartbeat
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from sklearn.metrics import recall_score
 from trainings import training
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
+from batch_ser.samples import Samples
 from models.checkpoint import read_info
 from train import fold as fold_module
 from train.folder import WRITTEN, digest_of, fold_folders, fold_number

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
+from batch_ser.samples import Samples
 from batch_ser.segment import METHODS, Kind, SegmentSettings, Span, in_pieces
 from batch_ser.segmenters import SEGMENTERS
 from batch_ser.silero import FRAME, Detector, Regions

@@ -11,8 +11,9 @@ import soundfile
 import torch
 from conftest import SMALL
 
-from batch_ser.audio import Samples, load
+from batch_ser.audio import load
 from batch_ser.features import Features, front_end
+from batch_ser.samples import Samples
 from models.device import has_bfloat16
 from models.gap_cnn import GAPNet
 from models.network import Network

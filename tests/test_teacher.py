@@ -14,9 +14,9 @@ import torch
 from conftest import cuts
 from trainings import training
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from batch_ser.features import pad, whisper_log_mel
+from batch_ser.samples import Samples
 from models import load_checkpoint
 from models.architectures import build
 from models.checkpoint import read_info, read_weights

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 from train.telephone import CODECS, telephoned
 
 RATES_HZ = (16_000, 22_050)

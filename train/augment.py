@@ -12,9 +12,9 @@ import soxr
 import torch
 import torchaudio
 
-from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 from batch_ser.features import Features
+from batch_ser.samples import Samples
 from train.babble import VOICES, Voices, babble, with_noise
 from train.telephone import CODECS, telephoned
 

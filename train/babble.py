@@ -11,7 +11,7 @@ import torch
 import torchaudio
 from numpy.typing import NDArray
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 from train.utterances import Utterance
 
 Generator = np.random.Generator

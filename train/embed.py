@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from batch_ser import SCORES_VERSION
-from batch_ser.audio import Samples
 from batch_ser.features import FrontEnd, front_end
+from batch_ser.samples import Samples
 from batch_ser.segment import in_pieces
 from models.whisper import WhisperClassifier
 from train.augment import played

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 from models.scoring import Checkpoint, Embeddings, Probabilities
 from train import metrics, plots
 from train.adaptation import Adaptation

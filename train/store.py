@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from batch_ser import SCORES_VERSION, audio
-from batch_ser.audio import Samples
 from batch_ser.features import Features, FrontEnd, front_end
+from batch_ser.samples import Samples
 from batch_ser.segment import in_pieces
 from models.device import has_bfloat16
 from models.network import Network

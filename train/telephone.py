@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from batch_ser.audio import Samples
+from batch_ser.samples import Samples
 
 TELEPHONE_RATE_HZ = 8_000
 PEAK = 0.98  # codecs of whole numbers clip above 1
