@@ -27,6 +27,7 @@ WORK = Path(".evaluate")
 CACHE = WORK / "cache"
 EVERY = (RAVDESS, ASED, TUREV)
 CORPORA = {"ravdess": "RAVDESS", "ased": "ASED", "turev": "TurEV-DB"}
+TEACHERS = {"fast": "accurate"}
 SEEDS = range(5)
 CONDITIONS = hashlib.sha256(Path(conditions.__code__.co_filename).read_bytes()).hexdigest()[:8]
 SPEECH = Path(__file__).parent.parent / "examples" / "calls" / "announcement.opus"
@@ -38,7 +39,13 @@ def shipped_training(recipe: str) -> Path:
 
     A fold's training holds out four of RAVDESS's speakers and the test sides of both others.
     """
-    return trained(WORK / f"{recipe}.safetensors", CACHE, EVERY, recipe, split=EMOBOX)
+    out = WORK / f"{recipe}.safetensors"
+    return trained(out, CACHE, EVERY, recipe, split=EMOBOX, teacher=teacher(recipe, ".safetensors"))
+
+
+def teacher(recipe: str, which: str) -> str | None:
+    """Of whom a student learns: the same training of its teacher, on the same split."""
+    return str(WORK / f"{TEACHERS[recipe]}{which}") if recipe in TEACHERS else None
 
 
 def known_voices(recipe: str) -> list[float]:
@@ -46,7 +53,10 @@ def known_voices(recipe: str) -> list[float]:
     found = []
     for seed in SEEDS:
         out = WORK / f"{recipe}-random" / str(seed)
-        folder = trained(out, CACHE, (RAVDESS,), recipe, split=RANDOM, seed=seed)
+        folder = trained(
+            out, CACHE, (RAVDESS,), recipe, split=RANDOM, seed=seed,
+            teacher=teacher(recipe, f"-random/{seed}"),
+        )  # fmt: skip
         found.append(float(read(folder / "figures.json")["random"]["WA"]))
     return found
 
@@ -55,7 +65,8 @@ def unknown_folder(recipe: str, **more: Any) -> Path:
     """Trainings on two corpora each, judged on the third."""
     out = WORK / f"{recipe}-cross"
     more = more or {"overrides": ("views=4",)}  # whose babble is the speaker's own: others
-    return trained(out, CACHE, EVERY, recipe, split="cross", figures_only=True, **more)
+    more |= {"teacher": teacher(recipe, "-cross"), "figures_only": True}
+    return trained(out, CACHE, EVERY, recipe, split="cross", **more)
 
 
 def unknown_corpora(recipe: str, **more: Any) -> dict[str, float]:

@@ -105,7 +105,7 @@ class ACNT(Network):
                 batch_first=True,
                 norm_first=True,
             )
-            self.encoder = nn.TransformerEncoder(  # type: ignore[assignment]
+            self.encoder = nn.TransformerEncoder(
                 layer, chosen.num_layers, nn.LayerNorm(width), enable_nested_tensor=False
             )
         self.embedding_width = width

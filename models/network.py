@@ -27,11 +27,12 @@ class Network(nn.Module):
     max_input_s: float
     embedding_width: int  # numbers of an embedding; 0: the network has none
     state_s = 0.0  # seconds between the states of its `listener`
-    imitation_s = 0.0  # seconds between frames of what it imitates; 0: it cannot
+    imitation_s = 0.0  # seconds between the frames of `imitate`; 0: it imitates nothing
     adapts = False  # whether it has a second head, for embeddings relative to their group
     centre: Tensor  # (embedding_width,): of such a network, the mean of its training's embeddings
     spread: Tensor  # (embedding_width,): their standard deviation within a voice
     settings: Any
+    encoder: nn.Module  # of networks with one: of a teacher what `listener` gives, of a student
 
     def lower(self, features: Features) -> Features:
         """The frozen part: features to features, (batch, width, time)."""
@@ -66,14 +67,16 @@ class Network(nn.Module):
         """Logits (batch, labels)."""
         return self.upper(self.lower(features))
 
-    def listener(self) -> nn.Module | None:
+    def listener(self, layers: int) -> nn.Module | None:
         """The frozen part that a student may imitate: features to a list of states, each (batch,
-        time, width), and their mask (batch, time). None: there is none.
+        time, width), and their mask (batch, time), of the lowest `layers` that are heard. None:
+        there is none.
         """
+        del layers
         return None
 
-    def represent_and_imitate(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Of a student: embeddings, and what it takes for its teacher's states (batch, time,
+    def imitate(self, features: Features) -> Tensor:
+        """Of a student: what its module `encoder` takes for its teacher's states (batch, time,
         axes), a frame every `imitation_s`.
         """
         raise NotImplementedError

@@ -37,12 +37,12 @@ def activity(features: Features, length: int, step: int = 2) -> Tensor:
     Near 1 where a frame's power is close to that of its segment's loudest frame, half 28 dB below
     it, 0.001 far below, 0 past the segment's end: silence around an utterance hardly counts.
     """
-    power = torch.exp(TO_POWER * (features.values - 1)).mean(1) * mask_of(
-        features.frames, features.values.shape[2]
-    )
-    loudness = (power + 1e-20).log10()[:, : step * length : step]
+    frames = (features.frames + step - 1) // step
+    values = features.values[:, :, : step * length : step]
+    power = torch.exp(TO_POWER * (values - 1)).mean(1) * mask_of(frames, length)
+    loudness = (power + 1e-20).log10()
     active = torch.sigmoid((loudness - loudness.amax(1, keepdim=True) + ACTIVE) / SOFT) + 1e-3
-    return active * mask_of((features.frames + step - 1) // step, length)
+    return active * mask_of(frames, length)
 
 
 class Attention(nn.Module):

@@ -1,13 +1,16 @@
 """A light network of dilated convolutions over time: what the recipe `fast` trains.
 
 Whisper's log-mel bands, a frame every 40 ms after two strided convolutions, residual blocks whose
-dilations widen what a frame hears to a second, statistics over time, an embedding, a head. A
-segment keeps its own length: frames past its end are zeroed before every convolution.
+dilations widen what a frame hears to a second: the encoder, which learns to hear what a teacher's
+encoder hears (`train/imitation.py`) and is frozen then. Statistics over time of its frames and of
+what they take for the teacher's states, an embedding, light heads. A segment keeps its own length:
+frames past its end are zeroed before every convolution.
 
 Source: Peddinti et al. 2015 and Snyder et al. 2018 (x-vectors), for the shape.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,30 +29,35 @@ class TDNNSettings:
     """Sizes and dropout."""
 
     channels: int = 192
-    dilations: tuple[int, ...] = (1, 2, 3, 1, 2, 3)
-    imitated: int = 0  # axes of a teacher's states that every frame is taken to; 0: none
+    dilations: tuple[int, ...] = (1, 2, 3, 4, 2)
+    imitated: int = 192  # axes of a teacher's states that every frame is taken to
     hidden: int = 256  # the embedding
     hidden_dropout: float = 0.2  # of pooled statistics
-    dropout: float = 0.3  # of what the head hears
+    dropout: float = 0.5  # of what the heads hear
     adapted: bool = False  # a second head, for embeddings relative to their group
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON gives a list
-        if min(self.channels, self.hidden, *self.dilations) < 1 or self.imitated < 0:
-            raise ValueError("channels, hidden and dilations: expected 1 or more; imitated: 0")
+        if min(self.channels, self.imitated, self.hidden, *self.dilations) < 1:
+            raise ValueError("channels, imitated, hidden and dilations: expected 1 or more")
 
 
 class MaskedNorm(nn.BatchNorm1d):
     """Batch norm that learns from frames with sound only, and keeps the others at zero."""
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """`x` (batch, channels, time), `mask` (batch, time)."""
-        if not self.training:
-            return super().forward(x) * mask[:, None]
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:  # type: ignore[override]
+        """`x` (batch, channels, time), `mask` (batch, time) or none where all is sound."""
+        if mask is None or not self.training:
+            return masked(super().forward(x), mask)
         frames = super().forward(x.transpose(1, 2)[mask])
         found = torch.zeros_like(x.transpose(1, 2), dtype=frames.dtype)
         found[mask] = frames
         return found.transpose(1, 2)
+
+
+def masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    """`x` (batch, channels, time), zero where a segment has ended."""
+    return x if mask is None else x * mask[:, None]
 
 
 class Block(nn.Module):
@@ -60,8 +68,37 @@ class Block(nn.Module):
         self.norm = MaskedNorm(channels)
         self.convolution = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return x + F.gelu(self.convolution(self.norm(x, mask))) * mask[:, None]
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        return x + masked(F.gelu(self.convolution(self.norm(x, mask))), mask)
+
+
+class TDNNEncoder(nn.Module):
+    """Log-mel frames to frames of 40 ms, and what these take for a teacher's states."""
+
+    def __init__(self, settings: TDNNSettings) -> None:
+        super().__init__()
+        width = settings.channels
+        self.first = nn.Conv1d(WHISPER_MELS, width, 3, stride=2, padding=1)
+        self.first_norm = MaskedNorm(width)
+        self.second = nn.Conv1d(width, width, 3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(Block(width, each) for each in settings.dilations)
+        self.last_norm = MaskedNorm(width)
+        self.imitation = nn.Linear(width, settings.imitated)
+
+    def forward(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames (batch, time, channels), imitated states (batch, time, imitated), and the mask of
+        where a segment has them (batch, time).
+        """
+        half = mask_of((features.frames + 1) // 2, (features.values.shape[2] + 1) // 2)
+        mask = mask_of((features.frames + STRIDE - 1) // STRIDE, (half.shape[1] + 1) // 2)
+        # a tenth of the time, and of no use where all segments are of one length
+        early, late = (None if bool(each.all()) else each for each in (half, mask))
+        x = masked(F.gelu(self.first_norm(self.first(features.values), early)), early)
+        x = masked(F.gelu(self.second(x)), late)
+        for block in self.blocks:
+            x = block(x, late)
+        frames = self.last_norm(x, late).transpose(1, 2)
+        return frames, self.imitation(frames), mask
 
 
 class TDNN(Network):
@@ -70,21 +107,17 @@ class TDNN(Network):
     front_end = "whisper_log_mel"
     rate_hz = 16_000
     max_input_s = LONGEST_S
+    imitation_s = STRIDE / 100
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, labels: int, **settings: object) -> None:
         super().__init__()
         self.settings = chosen = TDNNSettings(**settings)  # type: ignore[arg-type]
-        width = chosen.channels
-        self.first = nn.Conv1d(WHISPER_MELS, width, 3, stride=2, padding=1)
-        self.first_norm = MaskedNorm(width)
-        self.second = nn.Conv1d(width, width, 3, stride=2, padding=1)
-        self.blocks = nn.ModuleList(Block(width, each) for each in chosen.dilations)
-        self.last_norm = MaskedNorm(width)
-        if chosen.imitated:
-            self.imitation = nn.Linear(width, chosen.imitated)
-            self.imitation_s = STRIDE / 100
-        pooled = 4 * (width + chosen.imitated)
-        self.pooled_norm = nn.BatchNorm1d(pooled)
+        self.encoder = TDNNEncoder(chosen)
+        pooled = 4 * (chosen.channels + chosen.imitated)
+        self.register_buffer("shift", torch.zeros(pooled))
+        self.register_buffer("scale", torch.ones(pooled))
         self.hidden = nn.Sequential(
             nn.Dropout(chosen.hidden_dropout), nn.Linear(pooled, chosen.hidden)
         )
@@ -94,32 +127,46 @@ class TDNN(Network):
         if chosen.adapted:
             self.add_adapted_head(labels)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder has learned, so that training may cache what is pooled of it."""
+        return not any(each.requires_grad for each in self.encoder.parameters())
+
+    def lower(self, features: Features) -> Features:
+        """Pooled statistics of a frozen encoder, as a single frame; else what is given."""
+        if not self.frozen:
+            return features
+        return Features(self.pool(features)[:, :, None], torch.ones_like(features.frames))
+
+    def pool(self, features: Features) -> Tensor:
+        """Statistics over time, and over the time with sound: (batch, 4 (channels + imitated))."""
+        frames, imitated, mask = self.encoder(features)
+        states = [torch.cat([frames, imitated], dim=2)]
+        active = activity(features, mask.shape[1], STRIDE)
+        pooled = [statistics_pooling(states, each) for each in (mask, active)]
+        return torch.cat(pooled, dim=1)
+
+    def imitate(self, features: Features) -> Tensor:
+        return self.encoder(features)[1]  # type: ignore[no-any-return]
+
     def represent(self, features: Features) -> Tensor:
-        return self.represent_and_imitate(features)[0]
-
-    def represent_and_imitate(self, features: Features) -> tuple[Tensor, Tensor]:
-        frames, mask = self.frames(features)
-        state = frames.transpose(1, 2)
-        imitated = state[:, :, :0]
-        if self.settings.imitated:
-            imitated = self.imitation(state)
-            state = torch.cat([state, imitated], dim=2)
-        weights = activity(features, mask.shape[1], STRIDE)
-        pooled = [statistics_pooling([state], each) for each in (mask, weights)]
-        return self.hidden(self.pooled_norm(torch.cat(pooled, dim=1))), imitated
-
-    def frames(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Frames of 40 ms (batch, channels, time), and where a segment has them (batch, time)."""
-        mask = mask_of((features.frames + 1) // 2, (features.values.shape[2] + 1) // 2)
-        x = F.gelu(self.first_norm(self.first(features.values), mask)) * mask[:, None]
-        mask = mask_of((features.frames + STRIDE - 1) // STRIDE, (mask.shape[1] + 1) // 2)
-        x = F.gelu(self.second(x)) * mask[:, None]
-        for block in self.blocks:
-            x = block(x, mask)
-        return self.last_norm(x, mask), mask
+        pooled = features.values[:, :, 0] if self.frozen else self.pool(features)
+        return self.hidden((pooled - self.shift) * self.scale)  # type: ignore[no-any-return]
 
     def classify(self, embeddings: Tensor) -> Tensor:
         return self.head(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
 
     def classify_adapted(self, embeddings: Tensor) -> Tensor:
         return self.adapted(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
+
+    def frozen_settings(self) -> object:
+        """Settings without those of the heads."""
+        return replace(self.settings, hidden=1, hidden_dropout=0.0, dropout=0.0, adapted=False)
+
+    def fit_statistics(self, batches: Iterable[Features]) -> None:
+        """Take shift and scale from the pooled statistics of a training set."""
+        if not self.frozen:
+            return
+        rows = torch.cat([features.values[:, :, 0] for features in batches])
+        self.shift.copy_(rows.mean(0))
+        self.scale.copy_(1 / (rows.std(0) + 1e-6))

@@ -10,6 +10,7 @@ Hugging Face's `WhisperEncoder`.
 """
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -112,7 +113,7 @@ class WhisperEncoder(nn.Module):
     def forward(self, features: Features) -> tuple[list[Tensor], Tensor]:
         """The tapped states, each (batch, time of 20 ms, d), and the mask (batch, time)."""
         x, mask = self.listen(features)
-        states, _ = self.blocks(x, mask, 0, len(self.layers))
+        states, _ = self.blocks(x, mask, 0, max(self.taps))
         return ([x] if 0 in self.taps else []) + states, mask
 
 
@@ -123,6 +124,7 @@ class WhisperClassifier(Network):
     embedding of its mean; what bends it belongs to the heads.
     """
 
+    encoder: WhisperEncoder
     shift: Tensor
     scale: Tensor
     front_end = "whisper_log_mel"
@@ -224,8 +226,12 @@ class WhisperClassifier(Network):
         bent = F.gelu(embeddings) if self.settings.hidden else embeddings
         return self.dropout(bent)  # type: ignore[no-any-return]
 
-    def listener(self) -> nn.Module | None:
-        return self.encoder if self.settings.pooled_below else None
+    def listener(self, layers: int) -> nn.Module | None:
+        if not self.settings.pooled_below:
+            return None
+        lowest = copy(self.encoder)  # the same weights, and none above them run
+        lowest.taps = tuple(sorted(self.encoder.taps)[:layers])
+        return lowest
 
     def frozen_settings(self) -> object:
         """Settings without those of the head."""

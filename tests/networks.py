@@ -45,7 +45,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "whisper, adapted": ("whisper", SMALL_WHISPER | {"hidden": 16, "adapted": True}),
     "whisper, active": ("whisper", SMALL_WHISPER | {"pooling": "active", "hidden": 16}),
     "whisper, free": ("whisper", SMALL_WHISPER | {"frozen_layers": -1}),
-    "tdnn": ("tdnn", {"channels": 16, "hidden": 16}),
+    "tdnn": ("tdnn", {"channels": 16, "imitated": 8, "hidden": 16}),
     "hf": ("hf", {"config": SMALL_WAV2VEC2, "extractor": RAW}),
 }
 

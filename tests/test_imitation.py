@@ -1,7 +1,8 @@
 """A student imitates its teacher's states, frame by frame, and nothing past a segment's end."""
 
-from dataclasses import replace
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,19 +11,24 @@ from conftest import cuts
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import small_checkpoint, small_network
+from safetensors.torch import load_file
 from trainings import training
 
 from batch_ser.errors import UsageError
-from batch_ser.features import Features, whisper_log_mel
+from batch_ser.features import Features, pad, whisper_log_mel
 from batch_ser.samples import Samples
 from models.architectures import build
-from train.imitation import Shown, principal_axes
-from train.loss import Batch, frame_distance, loss_of
+from train import imitation
+from train.data import read
+from train.imitation import Shown, frame_distance, freeze, principal_axes
+from train.lifted import Lifted
 from train.recipes import RECIPES
 from train.run import train
+from train.store import Store
 
 CPU = torch.device("cpu")
 AXES = 8
+LABELS = ("neutral", "happy", "angry")
 
 
 def axes_of(width: int = 64) -> dict[str, np.ndarray]:
@@ -50,7 +56,7 @@ def test_axes_are_uncorrelated_and_the_first_vary_most(seed: int, count: int) ->
 def test_states_are_means_over_a_student_s_frames(speech: Samples) -> None:
     """And a recording's own, whatever its length."""
     teacher = small_network("whisper, active")
-    shown = Shown(teacher, 2, axes_of())
+    shown = Shown(teacher, 2, 2, axes_of())
     for length in (200, 700, 16_000, 33_333):
         features = whisper_log_mel([speech[60_000 : 60_000 + length]], CPU)
         with torch.inference_mode():
@@ -78,41 +84,104 @@ def test_what_lies_past_an_end_is_not_imitated(lengths: list[int], more: int, se
 
 
 def test_a_student_comes_to_hear_what_it_is_shown(speech: Samples) -> None:
-    shown = Shown(small_network("whisper, active"), 2, axes_of())
+    shown = Shown(small_network("whisper, active"), 2, 2, axes_of())
     torch.manual_seed(0)
-    settings = {"channels": 32, "hidden": 16, "imitated": AXES}
-    student = build("tdnn", 3, settings)
+    student = build("tdnn", 3, {"channels": 32, "hidden": 16, "imitated": AXES})
     features = whisper_log_mel([each for each in cuts(speech) if len(each) > 8_000], CPU)
     with torch.no_grad():
         states = shown.lower(features)
-    count = len(features.frames)
-    recipe = replace(RECIPES["fast"], distil=0.0, mimic=0.0)
-    targets, possible = torch.eye(3)[:1].repeat(count, 1), torch.ones(count, 3, dtype=torch.bool)
-    batch = Batch(features, targets, possible, states=states)
-    optimiser = torch.optim.Adam(student.parameters(), 0.01)
+    optimiser = torch.optim.Adam(student.encoder.parameters(), 0.01)
     losses = []
     for _ in range(60):
-        loss, _ = loss_of(student, recipe, batch, None, mixed=False, frames_alone=True)
+        loss = frame_distance(student.imitate(features), states)
         losses.append(loss.item())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     assert losses[-1] < 0.5 * losses[0]
-    both, _ = loss_of(student, recipe, batch, None, mixed=False)
-    with torch.no_grad():
-        student_says = student.upper(features)
-    told = torch.nn.functional.cross_entropy(student_says, targets)
-    assert both > told * 0.5  # the labels count again, beside the states
+
+
+def test_only_the_lowest_layers_are_shown(speech: Samples) -> None:
+    teacher = small_network("whisper, active")
+    features = whisper_log_mel([speech[60_000:90_000]], CPU)
+    with torch.inference_mode():
+        every, _ = teacher.encoder(features)
+        lowest, _ = teacher.listener(1)(features)  # type: ignore[misc]
+    assert (len(every), len(lowest)) == (2, 1)
+    assert torch.equal(lowest[0], every[0])
+
+
+def test_a_frozen_student_hears_the_same(speech: Samples) -> None:
+    """What training keeps of a frozen encoder is what the checkpoint computes from samples."""
+    student = small_network("tdnn")
+    features = whisper_log_mel(list(cuts(speech)), CPU)
+    with torch.inference_mode():
+        whole = student(features)
+        freeze(student, half=False)
+        kept = student.lower(features)
+        assert kept.values.shape == (len(features.frames), 4 * (16 + 8), 1)
+        assert torch.allclose(student.upper(kept), whole, atol=1e-5)
+        assert torch.allclose(student(features), whole, atol=1e-5)
+
+
+def test_a_lifted_store_is_the_store_through_the_encoder(tree: Path, tmp_path: Path) -> None:
+    student, data = small_network("tdnn"), read((f"ravdess:{tree}",), None)
+    below = Store(student, RECIPES["fast"], data.utterances, data.contents, tmp_path)
+    encoder = deepcopy(student)
+    freeze(encoder, half=True)
+    lifted = Lifted(below, encoder)
+    for kept, through in ((below.view(1), lifted.view(1)), (below.pieces(), lifted.pieces())):
+        assert np.array_equal(kept.owners, through.owners)
+        assert np.array_equal(kept.weights, through.weights)
+        for number in range(len(kept.ends)):
+            with torch.inference_mode():
+                expected = encoder.lower(pad([kept.piece(number)], CPU)).values[0]
+            assert torch.allclose(through.piece(number), expected, atol=1e-4)
+    assert lifted.view(1) is lifted.view(1)
+
+
+@pytest.mark.parametrize("stopped_after", [1, 3])
+def test_an_imitation_goes_on_where_it_was_stopped(
+    tree: Path, tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = small_checkpoint(tmp_path / "teacher.safetensors", "whisper, active", LABELS)
+    sets = ("epochs=1", "mimic=0", "settings.adapted=false", "adapt=0")
+
+    def fast(name: str) -> Path:
+        given = training(
+            tree, tmp_path / name, "fast", *sets, teacher=str(teacher), allow_leak=True
+        )
+        train(given)
+        return tmp_path / name / "checkpoint.safetensors"
+
+    calm = load_file(fast("calm"))
+    real, calls = imitation.save_state, [0]
+
+    def stop(*arguments: Any) -> None:
+        real(*arguments)
+        calls[0] += 1
+        if calls[0] == stopped_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(imitation, "save_state", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fast("stopped")
+    monkeypatch.setattr(imitation, "save_state", real)
+    found = load_file(fast("stopped"))
+    assert all(torch.equal(found[name], calm[name]) for name in calm)
+    assert not list((tmp_path / "stopped").rglob("imitated*"))
 
 
 def test_what_cannot_be_imitated_is_refused(tree: Path, tmp_path: Path) -> None:
-    """A teacher without a frozen encoder; a student without axes; mixed recordings."""
-    labels = ("neutral", "happy", "angry")
-    teacher = small_checkpoint(tmp_path / "teacher.safetensors", "whisper, free", labels)
+    """A teacher without a frozen encoder; a student that imitates nothing; nonsense."""
+    teacher = small_checkpoint(tmp_path / "teacher.safetensors", "whisper, free", LABELS)
     with pytest.raises(UsageError, match="needs a teacher with a frozen encoder"):
-        train(training(tree, tmp_path / "a", "fast", "mimic=0", "settings.adapted=false",
-                       teacher=str(teacher), allow_leak=True))  # fmt: skip
-    with pytest.raises(UsageError, match=r"imitate: found augment\.mixup"):
-        train(training(tree, tmp_path / "b", "fast", "augment.mixup=0.2", teacher=str(teacher)))
+        train(training(tree, tmp_path / "a", "fast", teacher=str(teacher), allow_leak=True))
+    fit = small_checkpoint(tmp_path / "fit.safetensors", "whisper, active", LABELS)
+    with pytest.raises(UsageError, match="a student that imitates"):
+        train(training(tree, tmp_path / "b", "gap-cnn", "imitate.epochs=1", teacher=str(fit),
+                       allow_leak=True))  # fmt: skip
     with pytest.raises(UsageError, match="expected --teacher CHECKPOINT"):
-        train(training(tree, tmp_path / "c", "gap-cnn", "imitate=1"))
+        train(training(tree, tmp_path / "c", "gap-cnn", "imitate.epochs=1"))
+    with pytest.raises(UsageError, match=r"imitate: expected .* layers of 1 or more"):
+        train(training(tree, tmp_path / "d", "fast", "imitate.layers=0", teacher=str(fit)))

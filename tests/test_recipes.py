@@ -13,7 +13,7 @@ from batch_ser.errors import UsageError
 from models.architectures import ARCHITECTURES, build
 from train.augment import Augment
 from train.overrides import as_text, find_recipe
-from train.recipes import RECIPES, Recipe
+from train.recipes import RECIPES, Imitation, Recipe
 from train.run import TrainConfig
 
 
@@ -127,8 +127,10 @@ def test_what_is_shown_is_taken_again(name: str) -> None:
     """Every field is shown, and all the lines of one recipe turn another into it."""
     lines = lines_of(RECIPES[name])
     shown = {line.partition("=")[0] for line in lines}
-    expected = {each.name for each in fields(Recipe)} - {"name", "augment"}
-    assert shown == expected | {f"augment.{each.name}" for each in fields(Augment)}
+    expected = {each.name for each in fields(Recipe)} - {"name", "augment", "imitate"}
+    for within, kind in (("augment", Augment), ("imitate", Imitation)):
+        expected |= {f"{within}.{each.name}" for each in fields(kind)}
+    assert shown == expected
     for other in RECIPES:
         assert replace(find_recipe(other, lines), name=name) == RECIPES[name]
 

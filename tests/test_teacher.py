@@ -21,6 +21,7 @@ from models import load_checkpoint
 from models.architectures import build
 from models.checkpoint import read_info, read_weights
 from train.data import read
+from train.imitation import freeze
 from train.loss import Batch, loss_of
 from train.recipes import RECIPES
 from train.run import TrainConfig, train
@@ -41,14 +42,18 @@ def test_a_student_comes_to_say_what_it_is_told(speech: Samples) -> None:
     """Both its probabilities and its embeddings, on a batch of real speech."""
     torch.manual_seed(0)
     network = build("tdnn", 3, {"channels": 16, "hidden": 8, "hidden_dropout": 0.0, "dropout": 0.0})
-    features = whisper_log_mel([each for each in cuts(speech) if len(each) > 8_000], CPU)
+    freeze(network, half=False)
+    heard = whisper_log_mel([each for each in cuts(speech) if len(each) > 8_000], CPU)
+    with torch.no_grad():
+        features = network.lower(heard)
+    network.fit_statistics([features])
     count = len(features.frames)
     probabilities = torch.randn(count, 3).mul(2).softmax(1)
     said = torch.rand(count, 8)
-    recipe = replace(RECIPES["fast"], distil=1.0, mimic=10.0, adapt=0.0)
+    recipe = replace(RECIPES["fast"], distil=1.0, mimic=10.0, adapt=0.0, label_smoothing=0.0)
     batch = Batch(features, probabilities, probabilities >= 0, said)
-    optimiser = torch.optim.Adam(network.parameters(), 0.01)
-    for _ in range(300):
+    optimiser = torch.optim.Adam(network.parameters(), 0.005)
+    for _ in range(1000):
         loss, _ = loss_of(network, recipe, batch, None, mixed=False)
         optimiser.zero_grad()
         loss.backward()
@@ -76,7 +81,7 @@ def test_a_teacher_says_what_its_checkpoint_scores(
     labels = ("angry", "neutral", "happy")  # in another order than the teacher has them
     teacher = Teacher(info, network, store, labels, possible)
     said = torch.stack([teacher.says(0, row) for row in range(len(possible))])
-    student = build("tdnn", 3, {"channels": 4, "hidden": 32, "adapted": True})
+    student = build("tdnn", 3, {"channels": 4, "imitated": 4, "hidden": 32, "adapted": True})
     teacher.hand_over(student)
     for name in ("head", "adapted"):
         mine, its = getattr(network, name), getattr(student, name)

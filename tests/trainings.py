@@ -19,16 +19,12 @@ SETS: dict[str, tuple[str, ...]] = {
     "whisper-mlp": (*WHISPER, "settings.hidden=32", "epochs=6", "views=2"),
     "accurate": (*WHISPER, "settings.hidden=32", "epochs=12", "views=2", "learning_rate=0.01"),
     "fast": (
-        "settings.channels=16",
-        "settings.hidden=32",
-        "settings.imitated=8",
-        "epochs=8",
-        "views=2",
-        "imitate_first=2",
+        "settings.channels=16", "settings.hidden=32", "settings.imitated=8", "epochs=12", "views=2",
+        "learning_rate=0.01", "imitate.epochs=4", "imitate.views=2",
     ),
     "whisper": (*WHISPER, "settings.frozen_layers=1", "epochs=3"),
     "hf": ("epochs=6", "learning_rate=0.01", "pretrained_rate=0.003"),
-}
+}  # fmt: skip
 assert SETS.keys() == RECIPES.keys()
 
 

@@ -101,8 +101,7 @@ def _epoch(
     losses, right, seen = 0.0, 0.0, 0
     mixed = recipe.precision == "mixed" and has_bfloat16(task.device)
     for batch in batches(task, number, moved):
-        alone = number <= recipe.imitate_first
-        loss, logits = loss_of(network, recipe, batch, weights, mixed, alone)
+        loss, logits = loss_of(network, recipe, batch, weights, mixed)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if recipe.clip is not None:

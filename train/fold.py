@@ -1,37 +1,36 @@
 """One fold: a network fitted on its training side, calibrated, and saved with its pictures."""
 
-import platform
 import sys
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 from numpy.typing import NDArray
 
-from batch_ser import __version__
 from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.loading import load_network
 from models.network import Network
 from models.whisper import WhisperClassifier
 from train import plots
+from train.about import about
 from train.augment import change_features
 from train.calibration import best_temperature
-from train.data import Data, about_corpora, licence_of, possible_labels
+from train.data import Data, possible_labels
 from train.embed import embed
 from train.fit import fit, judge, judge_adapted
-from train.folder import AGAIN, CHECKPOINT, HISTORY, STATE
+from train.folder import AGAIN, CHECKPOINT, HISTORY, IMITATED, STATE
 from train.folds import Fold
 from train.groups import groups_of
 from train.history import Epoch, best_epoch, write_history
-from train.imitation import shown_by
+from train.imitation import freeze, imitate, imitate_shared, shown_by
+from train.lifted import Lifted
 from train.linear import fit_head, held_out_logits, set_head
 from train.recipes import Recipe
 from train.start import new_network
 from train.store import Store
-from train.task import Task, training_features
+from train.task import Heard, Task, training_features
 from train.teacher import Teacher, find_teacher, store_of
 
 
@@ -59,35 +58,43 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
     folder.mkdir(parents=True, exist_ok=True)
     labels = fold.labels(study.data.utterances)
     network = new_network(study.recipe, len(labels), study.init, study.seed)
-    task = _task(study, fold, network, labels)
-    teacher = _teacher(study, fold, task, network) if study.teacher else None
+    store = _store(study, deepcopy(network))  # which an imitation does not freeze
+    task = _task(study, fold, store, labels)
+    teacher = _teacher(study, fold, task, store) if study.teacher else None
     task = replace(task, teacher=teacher)
+    if study.recipe.imitate.epochs:
+        task = _imitated(study, fold, network, task, store, folder)
     if study.recipe.fit == "linear":
         temperatures = _fit_linear(network, study, task), 0.0
     else:
         temperatures = _fit_gradient(network, task, folder)
         if study.recipe.refit:
-            network = new_network(study.recipe, len(labels), study.init, study.seed)
+            network = _begun_again(network, study, len(labels))
             _refit(network, task, folder)
     _draw_examples(folder / "examples.png", task)
     told = teacher.info if teacher else None
-    info = _info(study, fold, network, labels, temperatures, name, told)
+    info = about(study.data, study.recipe, fold, network, labels, temperatures, name, told)
     save_checkpoint(folder / CHECKPOINT, info, network.cpu())
-    for state in (STATE, AGAIN):  # the checkpoint is what stays
+    for state in (IMITATED, STATE, AGAIN):  # the checkpoint is what stays
         (folder / state).unlink(missing_ok=True)
     return info
 
 
-def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -> Task:
+def _store(study: Study, network: Network) -> Store:
+    data = study.data
+    return Store(
+        network, study.recipe, data.utterances, data.contents, study.cache, study.scratch,
+        study.heard_always,
+    )  # fmt: skip
+
+
+def _task(study: Study, fold: Fold, store: Heard, labels: tuple[str, ...]) -> Task:
     numbers = {label: number for number, label in enumerate(labels)}
     data, recipe = study.data, study.recipe
     targets = np.array([numbers.get(each.label, -1) for each in data.utterances])
     return Task(
         recipe=recipe,
-        store=Store(
-            network, recipe, data.utterances, data.contents, study.cache, study.scratch,
-            study.heard_always,
-        ),
+        store=store,
         targets=targets,
         possible=possible_labels(data, labels),
         labels=labels,
@@ -96,24 +103,48 @@ def _task(study: Study, fold: Fold, network: Network, labels: tuple[str, ...]) -
         seed=study.seed,
         device=study.device,
         groups=groups_of(data.utterances),
-    )  # fmt: skip
+    )
 
 
-def _teacher(study: Study, fold: Fold, task: Task, student: Network) -> Teacher:
+def _teacher(study: Study, fold: Fold, task: Task, store: Store) -> Teacher:
     """A fold's teacher, with what it says of the same views."""
     assert study.teacher
     path = find_teacher(study.teacher, fold, study.data, study.allow_leak)
     info, network = load_network(path)
-    store = store_of(info, network, study.recipe, task.store)
-    frames = None
-    if study.recipe.imitate:
-        always = study.heard_always
-        rows = np.flatnonzero(fold.train if always is None or not always.any() else always)
-        shown = shown_by(
-            network, student, store, rows, study.data.utterances, study.data.contents, study.cache
-        )
-        frames = store.of(shown, replace(study.recipe, front_end=dict(info.front_end_settings)))
-    return Teacher(info, network, store, task.labels, task.possible, frames)
+    return Teacher(
+        info, network, store_of(info, network, study.recipe, store), task.labels, task.possible
+    )
+
+
+def _imitated(
+    study: Study, fold: Fold, network: Network, task: Task, store: Store, folder: Path
+) -> Task:
+    """The task on an encoder that has learned to hear as the teacher's does."""
+    assert isinstance(task.teacher, Teacher)
+    teacher, recipe, always = task.teacher, study.recipe, study.heard_always
+    utterances, contents = study.data.utterances, study.data.contents
+    shared = np.flatnonzero(always if always is not None else [])
+    shown = shown_by(
+        teacher.network, network, recipe.imitate.layers, teacher.store,
+        shared if len(shared) else np.flatnonzero(fold.train), utterances, contents, study.cache,
+    )  # fmt: skip
+    states = store_of(teacher.info, shown, recipe, store)
+    if len(shared) and recipe.imitate.shared:
+        first = replace(task, train=shared)
+        imitate_shared(network, first, states, store, contents, study.cache)
+    rows = np.union1d(task.train, task.valid) if recipe.refit else task.train  # no label is heard
+    imitate(network, replace(task, train=rows), states, recipe.imitate.epochs, folder / IMITATED)
+    freeze(network, recipe.half)
+    return replace(task, store=Lifted(store, network), views={})
+
+
+def _begun_again(network: Network, study: Study, labels: int) -> Network:
+    """A network as it was before its fit, with what its encoder has learned by imitation."""
+    again = new_network(study.recipe, labels, study.init, study.seed)
+    if study.recipe.imitate.epochs:
+        again.encoder.load_state_dict(network.encoder.state_dict())
+        freeze(again, study.recipe.half)
+    return again
 
 
 def _fit_linear(network: Network, study: Study, task: Task) -> float:
@@ -195,50 +226,3 @@ def _draw_examples(path: Path, task: Task) -> None:
         shown = [("as it is", task.store.picture(row, 0).numpy()), ("augmented", augmented.numpy())]
         pictures[label] = shown
     plots.examples(path, pictures)
-
-
-def _info(
-    study: Study,
-    fold: Fold,
-    network: Network,
-    labels: tuple[str, ...],
-    temperatures: tuple[float, float],
-    name: str,
-    teacher: CheckpointInfo | None,
-) -> CheckpointInfo:
-    heard = study.data.chosen(list(np.flatnonzero(fold.train | fold.valid)))
-    corpora = about_corpora(heard)
-    known = {each["name"] for each in corpora}
-    corpora += tuple(e for e in teacher.corpora if e["name"] not in known) if teacher else ()
-    return CheckpointInfo(
-        name=name,
-        architecture=study.recipe.architecture,
-        settings=network.stored_settings(),
-        labels=labels,
-        front_end=network.front_end,
-        front_end_settings=dict(network.front_end_settings) | study.recipe.front_end,
-        rate_hz=network.rate_hz,
-        max_input_s=network.max_input_s,
-        licence=licence_of(corpora),
-        temperature=temperatures[0],
-        adapted_temperature=temperatures[1],
-        segment={
-            "method": "speech",
-            "min_s": 0.5,
-            "max_s": max(1.0, min(8.0, network.max_input_s)),
-        },
-        corpora=corpora,
-        recipe=study.recipe.stored(),
-        made_with=versions(),
-        teacher=f"{teacher.name} ({teacher.architecture})" if teacher else "",
-    )
-
-
-def versions() -> dict[str, Any]:
-    """What a checkpoint was made with."""
-    return {
-        "batch-ser": __version__,
-        "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "machine": platform.machine(),
-    }

@@ -14,6 +14,7 @@ from train.recipes import Recipe
 SUFFIX = ".safetensors"
 CHECKPOINT, STATE, HISTORY = "checkpoint.safetensors", "state.safetensors", "history.csv"
 AGAIN = "again.safetensors"  # the state of a second fit, on the valid side, too
+IMITATED = "imitated.safetensors"  # of a student's encoder
 CONFIG, SPLIT = "config.json", "split.json"
 # of config.json, on which a result depends
 PARTS = ("training", "recipe", "recordings", "init", "teacher")
@@ -21,7 +22,7 @@ FREE = ("out", "cache", "restart", "figures_only", "teacher")  # may change when
 MOST_NAMED = 5
 WRITTEN = {
     *evaluation.WRITTEN, CONFIG, SPLIT, CHECKPOINT, STATE, f"{STATE}.partial", AGAIN,
-    f"{AGAIN}.partial", HISTORY,
+    f"{AGAIN}.partial", IMITATED, f"{IMITATED}.partial", HISTORY,
     "checkpoint.md", "curves.png", "examples.png", "figures.json",
 }  # fmt: skip
 

@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 
 from batch_ser.errors import UsageError
-from models.network import Network
 from train.recipes import Recipe
 
 OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -15,7 +15,7 @@ OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 
 
-def make_optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """An optimiser over what learns; the pretrained part may have a rate of its own.
 
     Raises:
@@ -23,9 +23,10 @@ def make_optimiser(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
     """
     new: list[torch.nn.Parameter] = []
     pretrained: list[torch.nn.Parameter] = []
+    part = getattr(network, "pretrained", None)
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            own = network.pretrained is not None and name.startswith(f"{network.pretrained}.")
+            own = part is not None and name.startswith(f"{part}.")
             (pretrained if own else new).append(parameter)
     groups: list[dict[str, Any]] = [{"params": new, "lr": recipe.learning_rate}] if new else []
     if pretrained:

@@ -9,12 +9,13 @@ from typing import Any
 
 from batch_ser.errors import UsageError
 from train.augment import Augment
-from train.recipes import RECIPES, Recipe
+from train.recipes import RECIPES, Imitation, Recipe
 
 TYPES: dict[Any, str] = {  # as `--set` takes them
     str: "a word", int: "a whole number", float: "a number", bool: "true or false",
     tuple: "numbers such as [1, 2]", dict: "an object such as {}", types.NoneType: "none",
     Augment: "its fields one by one, such as augment.gain_db=6",
+    Imitation: "its fields one by one, such as imitate.epochs=9",
 }  # fmt: skip
 
 

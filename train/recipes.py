@@ -26,6 +26,23 @@ POSITIVE = (
 
 
 @dataclass(frozen=True)
+class Imitation:
+    """How a student's encoder learns to hear what its teacher's does, before anything else."""
+
+    epochs: int = 0  # on a fold's own training side; 0: it does not
+    shared: int = 0  # epochs before, on recordings that no fold tests, for all folds together
+    learning_rate: float = 2e-3
+    views: int = 3
+    layers: int = 2  # of those that the teacher listens to, the lowest: they carry over best
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.shared) < 0 or not 0 < self.learning_rate < math.inf:
+            raise UsageError("imitate: expected epochs of 0 or more, learning_rate above 0")
+        if self.views < 1 or self.layers < 1:
+            raise UsageError("imitate: expected views and layers of 1 or more")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that a training does, but for the data, the split and the seed."""
 
@@ -56,8 +73,6 @@ class Recipe:
     label_smoothing: float = 0.0
     distil: float = 0.0  # share of the targets that are the teacher's probabilities, not labels
     mimic: float = 0.0  # weight of the distance from the teacher's embedding
-    imitate: float = 0.0  # weight of the distance from the teacher's states, frame by frame
-    imitate_first: int = 0  # epochs that do nothing else
     adapt: float = 0.0  # weight of the loss of the head for embeddings relative to their group
     class_weights: bool = False  # rare labels count more, in inverse proportion
     probe: bool = False  # the head starts as a logistic regression on the untouched network
@@ -65,6 +80,7 @@ class Recipe:
     patience: int = 12  # epochs without progress before the training ends
     refit: bool = False  # calibrated, the network is trained anew on the valid side, too
     valid_share: float = 0.1  # held out for this where the split has no valid side
+    imitate: Imitation = field(default_factory=Imitation)
     # gradient: what the network hears
     crop: str = "random"  # which part of a recording that is longer than `crop_s`
     crop_s: float | None = None  # none: what the network takes at once
@@ -79,15 +95,7 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{name}={value}: expected more than 0")
-        for name in (
-            "weight_decay",
-            "plateau_patience",
-            "views",
-            "mimic",
-            "adapt",
-            "imitate",
-            "imitate_first",
-        ):
+        for name in ("weight_decay", "plateau_patience", "views", "mimic", "adapt"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not 0 <= self.warm_up <= 1:
@@ -158,9 +166,10 @@ RECIPES: dict[str, Recipe] = {
             augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # a small network that learns from a teacher, such as `accurate`
-            "fast", "tdnn", {"adapted": True, "imitated": 192, "hidden_dropout": 0.0},
-            {"level": -4.3}, epochs=36, learning_rate=2e-3, distil=0.7, mimic=2.0, imitate=0.5,
-            imitate_first=12, monitor="last", views=4, half=True, alike=8, augment=CHANNELS,
+            "fast", "tdnn", {"adapted": True}, {"level": -4.3}, epochs=50, batch_size=64,
+            learning_rate=3e-4, weight_decay=0.05, label_smoothing=0.1, distil=0.7, mimic=1.0,
+            monitor="last", refit=True, views=8, half=True, adapt=1.0,
+            imitate=Imitation(epochs=12, shared=60), augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},

@@ -17,12 +17,13 @@ from models.device import usable_device
 from models.loading import load_checkpoint, load_network
 from models.network import Network
 from train import metrics
+from train.about import versions
 from train.card import card
 from train.corpora import overview
 from train.data import Data, labelled, read
 from train.evaluation import Predictions, predict
 from train.figures import note_of, write_figures
-from train.fold import Study, train_fold, versions
+from train.fold import Study, train_fold
 from train.folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
 from train.folds import Fold
 from train.overrides import as_text, find_recipe
@@ -83,15 +84,14 @@ class TrainConfig:
             )
         if recipe.refit and recipe.monitor != "last":
             raise UsageError(f"refit=true: found monitor={recipe.monitor}, expected monitor=last")
-        if bool(recipe.distil or recipe.mimic or recipe.imitate) != bool(self.teacher):
+        if bool(recipe.distil or recipe.mimic or recipe.imitate.epochs) != bool(self.teacher):
             found = f"--teacher {self.teacher}" if self.teacher else "no --teacher"
             raise UsageError(
                 f"recipe {recipe.name} has distil={recipe.distil:g}, mimic={recipe.mimic:g} and "
-                f"imitate={recipe.imitate:g}, found {found}; expected --teacher CHECKPOINT where "
+                f"imitate.epochs={recipe.imitate.epochs}, found {found}; expected --teacher "
+                "CHECKPOINT where "
                 "one of them is more than 0, and only there"
             )
-        if recipe.imitate and recipe.augment.mixup:
-            raise UsageError("imitate: found augment.mixup, which mixes no states; expected 0")
         if self.teacher and not recipe.views:
             raise UsageError("views=0: found --teacher, which hears as many; expected 1 or more")
         changed = set(recipe.augment.of_samples()) - {"probability", "pad"}

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from batch_ser.errors import UsageError
-from models.network import Network
 from train.history import Epoch
 from train.optimiser import Schedule
 
@@ -22,11 +22,16 @@ class State:
     """Epochs so far, and the best one's weights."""
 
     history: list[Epoch] = field(default_factory=list)
+    epochs: int = 0  # of an imitation, which has no history
     best: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def save_state(
-    path: Path, state: State, network: Network, optimiser: torch.optim.Optimizer, schedule: Schedule
+    path: Path,
+    state: State,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
 ) -> None:
     """Write everything that the next epoch depends on, in one go."""
     found = optimiser.state_dict()
@@ -36,6 +41,7 @@ def save_state(
         tensors |= {f"optimiser/{number}/{name}": tensor for name, tensor in values.items()}
     rest: dict[str, Any] = {
         "history": [asdict(epoch) for epoch in state.history],
+        "epochs": state.epochs,
         "groups": found["param_groups"],
         "schedule": schedule.state(),
     }
@@ -48,7 +54,7 @@ def save_state(
 
 
 def load_state(
-    path: Path, network: Network, optimiser: torch.optim.Optimizer, schedule: Schedule
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, schedule: Schedule
 ) -> State | None:
     """Put an earlier state into network, optimiser and schedule; None where there is none.
 
@@ -73,7 +79,8 @@ def load_state(
             f"{path}: not the state of this training ({told}); --restart begins again"
         ) from error
     schedule.restore(rest["schedule"])
-    return State([Epoch(**epoch) for epoch in rest["history"]], _below("best/", tensors))
+    history = [Epoch(**epoch) for epoch in rest["history"]]
+    return State(history, rest["epochs"], _below("best/", tensors))
 
 
 def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

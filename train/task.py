@@ -14,7 +14,7 @@ from train.augment import change_features, mix
 from train.groups import Groups, embeddings_of, offsets
 from train.loss import Batch
 from train.recipes import Recipe
-from train.store import Kept, Store
+from train.store import Kept
 
 
 class Teaching(Protocol):
@@ -23,11 +23,21 @@ class Teaching(Protocol):
     def says(self, view: int, row: int, /) -> torch.Tensor:
         """What it says of a recording in a view: (labels + width,)."""
 
-    def shows(self, view: int, row: int, /) -> torch.Tensor:
-        """Its states in a view of a recording: (axes, time)."""
-
     def hand_over(self, student: Network) -> None:
         """Start a student with what it can use of the teacher's own."""
+
+
+class Heard(Protocol):
+    """What is heard of every recording, as `train.store` has it."""
+
+    def view(self, number: int, passing: bool = False) -> Kept:
+        """One version of every recording."""
+
+    def pieces(self) -> Kept:
+        """Every recording in pieces that the network takes."""
+
+    def picture(self, recording: int, number: int) -> torch.Tensor:
+        """What the front end makes of a view of one recording (bands, frames)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Task:
     """One training: rows of the store to train on and to judge by, and their labels' numbers."""
 
     recipe: Recipe
-    store: Store
+    store: Heard
     targets: NDArray[np.int64]  # (recordings,), -1 where a recording is not of this fold
     possible: NDArray[np.bool_]  # (recordings, labels): what a recording's corpus can say at all
     labels: tuple[str, ...]
@@ -95,13 +105,11 @@ def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batc
     draw = np.random.default_rng((task.seed, epoch))
     one_hot = torch.eye(labels)
     for rows in task.order(epoch, draw):
-        each, taught, shown = [], [], []
+        each, taught = [], []
         for row in map(int, rows):
             each.append(change_features(task.heard(epoch, row), recipe.augment, draw))
             view = task.number(epoch, row)
             taught.append(task.teacher.says(view, row) if task.teacher else torch.zeros(0))
-            if task.teacher and recipe.imitate:
-                shown.append(task.teacher.shows(view, row))
         said = torch.stack(taught)
         targets = one_hot[torch.from_numpy(task.targets[rows])]
         if task.teacher:
@@ -116,7 +124,6 @@ def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batc
         yield Batch(
             features, targets, possible, embeddings if widths[1] else None,
             None if moved is None else shifts,
-            pad(shown, torch.device("cpu")) if shown else None,
         ).to(task.device)  # fmt: skip
 
 

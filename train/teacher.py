@@ -26,7 +26,7 @@ from train.data import Data
 from train.folder import CHECKPOINT, SPLIT, SUFFIX, fold_folders, fold_number
 from train.folds import Fold
 from train.recipes import Recipe
-from train.store import Kept, Store
+from train.store import Store
 
 TAUGHT_AT_ONCE = 64
 HEADS = ("head", "adapted")
@@ -42,23 +42,20 @@ class Teacher:
         store: Store,
         labels: tuple[str, ...],
         possible: NDArray[np.bool_],
-        frames: Store | None = None,
     ) -> None:
         self.info = info
-        self._network = network.eval()
+        self.network = network.eval()
         self._temperature = info.temperature
         self._columns = [info.labels.index(label) for label in labels]
-        self._store = store
-        self._frames = frames
+        self.store = store
         self._possible = torch.from_numpy(possible)
         self._said: dict[int, torch.Tensor] = {}
-        self._shown: dict[int, Kept] = {}
 
     @torch.no_grad()
     def hand_over(self, student: Network) -> None:
         """Start a student's heads as the teacher's, where both stand on as wide an embedding."""
         for name in HEADS:
-            mine, its = getattr(self._network, name, None), getattr(student, name, None)
+            mine, its = getattr(self.network, name, None), getattr(student, name, None)
             if not (isinstance(mine, nn.Linear) and isinstance(its, nn.Linear)):
                 continue
             if mine.in_features == its.in_features:
@@ -74,26 +71,19 @@ class Teacher:
             self._said[view] = self._of_view(view)
         return self._said[view][row]
 
-    def shows(self, view: int, row: int) -> torch.Tensor:
-        """Its states in a view of one recording, on their axes: (axes, time)."""
-        assert self._frames is not None
-        if view not in self._shown:
-            self._shown[view] = self._frames.view(view)
-        return self._shown[view].piece(row)
-
     @torch.inference_mode()
     def _of_view(self, view: int) -> torch.Tensor:
-        kept = self._store.view(view)
+        kept = self.store.view(view)
         found = []
         for first in range(0, len(kept.ends), TAUGHT_AT_ONCE):
             rows = range(first, min(first + TAUGHT_AT_ONCE, len(kept.ends)))
             heard = pad([kept.piece(row) for row in rows], torch.device("cpu"))
             embeddings = torch.zeros(len(rows), 0)
-            if self._network.embedding_width:
-                embeddings = self._network.represent(heard)
-                logits = self._network.classify(embeddings)
+            if self.network.embedding_width:
+                embeddings = self.network.represent(heard)
+                logits = self.network.classify(embeddings)
             else:
-                logits = self._network.upper(heard)
+                logits = self.network.upper(heard)
             logits = logits[:, self._columns] / self._temperature
             found.append(torch.cat([logits.softmax(1), embeddings], dim=1))
         said = torch.cat(found).clone()
@@ -182,10 +172,12 @@ def check_teacher(path: Path, labels: tuple[str, ...], student: Network, recipe:
             f"--teacher {path}: it knows {', '.join(info.labels)}, and not {', '.join(lacking)}"
         )
     teacher = build(info.architecture, len(info.labels), info.settings)
-    if recipe.imitate and (teacher.listener() is None or not student.imitation_s):
+    imitated = recipe.imitate.epochs
+    if imitated and (teacher.listener(recipe.imitate.layers) is None or not student.imitation_s):
         raise UsageError(
-            f"--teacher {path}: imitate={recipe.imitate:g} needs a teacher with a frozen encoder, "
-            "such as the recipe accurate makes, and a student with settings.imitated; or imitate=0"
+            f"--teacher {path}: imitate.epochs={imitated} needs a teacher with a frozen encoder, "
+            "such as the recipe accurate makes, and a student that imitates, such as tdnn; or "
+            "imitate.epochs=0"
         )
     widths = teacher.embedding_width, student.embedding_width
     if recipe.mimic and (0 in widths or widths[0] != widths[1]):
