@@ -4,6 +4,7 @@ Everything flows in blocks, so memory does not depend on a recording's length. W
 is told by its content: libsndfile first, FFmpeg for what libsndfile cannot open.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from batch_ser.channels import MIXED, channel
-from batch_ser.errors import FileError, Reason
+from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.mp3 import states_its_length
 from batch_ser.ogg import OggFile
 from batch_ser.raw import RawSettings
@@ -49,13 +50,17 @@ class Reading:
     raw: RawSettings = field(default_factory=RawSettings)
     max_hours: float = 48.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.max_hours < math.inf:
+            raise UsageError(f"--max-hours {self.max_hours:g}: expected more than 0")
+
 
 class Recording:
     """One audio file, open for a single pass over its samples.
 
-    After the pass, `decoded_frames` counts what was read, in frames of `rate_hz`, `truncated`
-    tells whether there should have been more, and `damaged` whether some of it is silence in
-    place of what could not be decoded.
+    After the pass, `decoded_frames` counts what was read, in frames of `rate_hz`, and `notes` may
+    hold `truncated`, if there should have been more, and `damaged`, if silence stands for what
+    could not be decoded.
     """
 
     def __init__(self, path: str, reading: Reading | None = None) -> None:
@@ -131,8 +136,10 @@ class Recording:
         return self._left_out or self._decoder.truncated
 
     @property
-    def damaged(self) -> bool:
-        return self._decoder.damaged
+    def notes(self) -> list[str]:
+        """The words that the files table says of it."""
+        said = {"truncated": self.truncated, "damaged": self._decoder.damaged}
+        return [word for word, holds in said.items() if holds]
 
 
 def _open(path: str, raw: RawSettings) -> Decoder:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser import SCORES_VERSION, __version__
+from batch_ser.audio import Reading
 from batch_ser.channels import parse_channels
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.groups import NONE, check_grouping
 from batch_ser.inputs import Selection, Walk
 from batch_ser.output import EMBEDDINGS, TABLES, Output
+from batch_ser.raw import RawSettings
 from batch_ser.segment import SegmentSettings, as_metadata
 from batch_ser.tables import TableSchemas
 from jobs.adapt import Adapter, grouping
@@ -35,6 +37,7 @@ class RunConfig:
     device: str = "auto"
     segment: Mapping[str, float | str | None] = field(default_factory=dict)
     channels: str = "split"
+    reading: Reading = field(default_factory=Reading)
     selection: Selection = field(default_factory=Selection)
     limit: int | None = None
     engine: str = "ray"
@@ -115,6 +118,8 @@ def prepare(config: RunConfig) -> Job:
     }
     if config.embeddings:  # absent otherwise, as in outputs from before there were any
         fingerprint["embeddings"] = True
+    if config.reading.raw != RawSettings():  # likewise
+        fingerprint["raw"] = asdict(config.reading.raw)
     fingerprint |= grouping(config.adapt, config.adapt_balanced)
     metadata = {
         "labels": json.dumps(checkpoint.info.labels),
@@ -133,7 +138,7 @@ def prepare(config: RunConfig) -> Job:
         checkpoint.info.labels, walk.manifest_columns, metadata, width, apart, config.embeddings
     )
     check_grouping(config.adapt, schemas)
-    settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
+    settings = ShardSettings(segment, schemas, config.channels, config.batch_s, config.reading)
     return Job(config, output, walk, checkpoint, settings, device, fingerprint)
 
 
