@@ -122,10 +122,14 @@ class FFmpegFile:
             self.damaged |= not self.decoded_s
 
     def _packets(self) -> Iterator["Packet[AudioStream]"]:
-        try:
-            yield from self._container.demux(self._stream)
-        except av.FFmpegError as error:
-            self.stopped_by = error.strerror
+        while True:
+            try:
+                yield from self._container.demux(self._stream)
+            except IndexError:  # a packet of a stream that begins only here: none of ours
+                continue
+            except av.FFmpegError as error:
+                self.stopped_by = error.strerror
+            return
 
     def _decoded(self, packet: "Packet[AudioStream]") -> list[AudioFrame]:
         try:

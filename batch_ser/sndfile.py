@@ -126,7 +126,7 @@ def _claimed_frames(file: soundfile.SoundFile) -> int:
     if corrected:
         return int(corrected[2])
     left = re.search(UNREAD, file.extra_info, re.DOTALL)
-    if left:
+    if left and int(left[2]):
         size, read = int(left[1]), int(left[2])
         unread = (size - read) * file.frames // read
         return int(file.frames + unread * (unread > file.samplerate))  # less than 1 s: old tags
