@@ -35,8 +35,8 @@ class Decoder(Protocol):
     stopped_by: str | None  # what ended the pass before the file's end
     damaged: bool  # something inside could not be decoded
 
-    @property
-    def is_empty(self) -> bool: ...
+    is_empty: bool  # finds no sample, where another decoder may
+
     @property
     def truncated(self) -> bool: ...
     def blocks(self) -> Iterator[tuple[int, Samples]]: ...
@@ -161,6 +161,7 @@ def _open(path: str, raw: RawSettings) -> Decoder:
             continue
         if not decoder.is_empty:
             return decoder
+        decoder.close()  # the rest of what it says still holds
         empty = decoder
     if empty:
         return empty

@@ -5,6 +5,7 @@ allocated from what a header claims.
 """
 
 import io
+import os
 import re
 from collections.abc import Iterator
 
@@ -41,24 +42,22 @@ class SndFile:
         """Open a path, or bytes that can be read and sought.
 
         Raises:
-            FileError: `bad_rate`, `bad_channels`, `unsupported`, or else `corrupt`; `unsupported`
-                also where libsndfile finds no sample, which FFmpeg sometimes does.
+            FileError: `bad_rate`, `bad_channels`, `unsupported`, or else `corrupt`.
         """
+        # a descriptor has no name: soundfile and libsndfile guess by endings otherwise. libsndfile
+        # closes it, also when it refuses the file
+        handle = os.open(source, os.O_RDONLY) if isinstance(source, str) else source
         try:
-            self._file = _ForwardOnly(source, **(_headerless(raw) if raw else {}))
+            self._file = _ForwardOnly(handle, **(_headerless(raw) if raw else {}))
         except soundfile.LibsndfileError as error:
             raise _translated(error) from error
         self.rate_hz: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.codec = f"{self._file.format}/{self._file.subtype}".lower()
+        self.is_empty = int(self._file.frames) == 0  # it says so, and is wrong at times
         self.decoded_frames = 0
         self.stopped_by: str | None = None
         self._claimed_frames = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether libsndfile says that there is nothing, which is wrong at times."""
-        return int(self._file.frames) == 0
 
     def close(self) -> None:
         self._file.close()
@@ -66,13 +65,13 @@ class SndFile:
     def blocks(self) -> Iterator[tuple[int, Samples]]:
         """Yield the rate and the next samples (frames, channels)."""
         size = max(1, BLOCK_VALUES // self.channels)
-        while self.stopped_by is None:
+        while self.stopped_by is None and not self.is_empty:
             block = self._read(size)
             if not len(block):
                 break
             self.decoded_frames += len(block)
             yield self.rate_hz, block
-        self._claimed_frames = _claimed_frames(self._file)
+        self._claimed_frames = 0 if self.is_empty else _claimed_frames(self._file)
 
     def _read(self, size: int) -> Samples:
         """The next frames; at damage those before it, which soundfile does not count for us."""
