@@ -34,7 +34,6 @@ class Decoder(Protocol):
     codec: str  # container/encoding
     stopped_by: str | None  # what ended the pass before the file's end
     damaged: bool  # something inside could not be decoded
-
     is_empty: bool  # finds no sample, where another decoder may
 
     @property

@@ -75,6 +75,8 @@ class FFmpegFile:
             context = self._stream.codec_context
             self.rate_hz: int = self._stream.rate or 0
             self.channels: int = self._stream.channels or 0
+            if not self.rate_hz or not self.channels:
+                raise FileError(Reason.CORRUPT, "not one frame of it can be decoded")
         except BaseException:
             self._container.close()
             raise

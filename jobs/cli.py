@@ -183,9 +183,9 @@ def predict(
 ) -> None:
     """Score a few files: a JSON line each, on standard output."""
     with exit_codes():
+        read = reading(raw_encoding, raw_rate, raw_channels, max_hours)
         from jobs.predict import predict as predict_files
 
-        read = reading(raw_encoding, raw_rate, raw_channels, max_hours)
         settings = (model, device, {"method": segment}, channels, segments, read)
         failed = 0
         for answer in predict_files(files, *settings):
