@@ -7,6 +7,7 @@ files and addresses. Pictures are never decoded.
 
 import os
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 import av
@@ -54,6 +55,7 @@ STATES_LENGTH = ("aiff", "ape", "asf", "avi", "caf", "mov", "matroska", "tta", "
 TOLERANCE_S = 0.3  # by which a stated length may be wrong, besides 1 %
 MOST_CLAIMED_S = 1e8  # three years: a length that is not known
 LONGEST_GAP_S = 10.0  # of a packet that cannot be decoded
+SAFE_PLANES = 8  # PyAV 18.1 looks for a null behind the last plane: with so many there is none
 SKIP_MANUAL = 1 << 29  # AV_CODEC_FLAG2_SKIP_MANUAL
 
 
@@ -72,24 +74,33 @@ class FFmpegFile:
         self._container = _open(path)
         try:
             self._stream = _audio(self._container)
-            context = self._stream.codec_context
-            self.rate_hz: int = self._stream.rate or 0
-            self.channels: int = self._stream.channels or 0
-            if not self.rate_hz or not self.channels:
-                raise FileError(Reason.CORRUPT, "not one frame of it can be decoded")
+            self._begin()
         except BaseException:
             self._container.close()
             raise
-        name = self._container.format.name
+
+    def _begin(self) -> None:
+        """Decode the first frame: it knows rate and channels better than the header of HE-AAC."""
+        context, name = self._stream.codec_context, self._container.format.name
         codec = context.codec.canonical_name
         self.codec = f"{SHORT_NAMES.get(name, name)}/{SAME_CODECS.get(codec, codec)}"
         if self.codec == "caf/alac":  # FFmpeg trims its last packet twice
             context.flags2 |= SKIP_MANUAL
-        self.decoded_s = 0.0
         self.damaged = False
         self.stopped_by: str | None = None
+        self._decoded_s = 0.0
+        self._claimed_s = _claimed_s(self._container, self._stream)
         self._failed = 0  # packets since the last one that could be decoded
         self._gap_s = 0.0  # and their length
+        frames = self._frames()
+        first = list(islice(frames, 1))
+        self._all_frames = chain(first, frames)
+        if first:
+            self.rate_hz, self.channels = first[0][0], first[0][1].shape[1]
+        elif self._stream.rate and self._stream.channels:
+            self.rate_hz, self.channels = self._stream.rate, self._stream.channels
+        else:
+            raise FileError(Reason.CORRUPT, "not one frame of it can be decoded")
 
     def close(self) -> None:
         self._container.close()
@@ -98,7 +109,7 @@ class FFmpegFile:
         """Yield the rate of the next samples (frames, channels), and them."""
         held: list[Samples] = []
         rate_hz = values = 0
-        for next_hz, samples in self._frames():
+        for next_hz, samples in self._all_frames:
             other = held and (next_hz != rate_hz or samples.shape[1] != held[0].shape[1])
             if other or values >= BLOCK_VALUES:
                 yield rate_hz, np.concatenate(held)
@@ -114,14 +125,14 @@ class FFmpegFile:
                 samples = _samples(frame)
                 if self._failed:
                     self.damaged = True
-                    gap = round(self._gap_s * frame.sample_rate) if self.decoded_s else 0
+                    gap = round(self._gap_s * frame.sample_rate) if self._decoded_s else 0
                     yield frame.sample_rate, np.zeros((gap, samples.shape[1]), np.float32)
                 self._failed, self._gap_s = 0, 0.0
-                self.decoded_s += len(samples) / frame.sample_rate
+                self._decoded_s += len(samples) / frame.sample_rate
                 yield frame.sample_rate, samples
         if self._failed:
             self.stopped_by = self.stopped_by or f"{self._failed} packets cannot be decoded"
-            self.damaged |= not self.decoded_s
+            self.damaged |= not self._decoded_s
 
     def _packets(self) -> Iterator["Packet[AudioStream]"]:
         while True:
@@ -135,7 +146,7 @@ class FFmpegFile:
 
     def _decoded(self, packet: "Packet[AudioStream]") -> list[AudioFrame]:
         try:
-            return packet.decode()
+            return [frame for frame in packet.decode() if frame.sample_rate and frame.samples]
         except av.EOFError:
             return []
         except av.FFmpegError:
@@ -147,19 +158,8 @@ class FFmpegFile:
     @property
     def truncated(self) -> bool:
         """Whether the pass ended before what the header promised."""
-        claimed_s = self._claimed_s()
-        short = self.decoded_s < 0.99 * claimed_s - TOLERANCE_S
-        short &= claimed_s < MOST_CLAIMED_S
+        short = self._decoded_s < 0.99 * self._claimed_s - TOLERANCE_S
         return self.stopped_by is not None or short or not length_fits(self._path)
-
-    def _claimed_s(self) -> float:
-        stream = self._stream
-        if not self._container.format.name.startswith(STATES_LENGTH):
-            return 0.0  # guessed from the bit rate
-        if stream.duration and stream.time_base:
-            return float(stream.duration * stream.time_base)
-        alone = len(self._container.streams) == 1
-        return (self._container.duration or 0) / 1e6 if alone else 0.0
 
 
 def _open(path: str) -> av.container.InputContainer:
@@ -193,11 +193,27 @@ def _audio(container: av.container.InputContainer) -> AudioStream:
     return known[0]
 
 
+def _claimed_s(container: av.container.InputContainer, stream: AudioStream) -> float:
+    """The length that a file states, in seconds; 0 when it states none."""
+    claimed_s = 0.0
+    if not container.format.name.startswith(STATES_LENGTH):
+        return claimed_s  # guessed from the bit rate
+    if stream.duration and stream.time_base:
+        claimed_s = float(stream.duration * stream.time_base)
+    elif len(container.streams) == 1:
+        claimed_s = (container.duration or 0) / 1e6
+    return claimed_s if claimed_s < MOST_CLAIMED_S else 0.0
+
+
 def _samples(frame: AudioFrame) -> Samples:
     """A frame's samples as float32 (frames, channels), full scale at 1."""
+    if frame.format.is_planar and frame.layout.nb_channels >= SAFE_PLANES:
+        packed = av.AudioResampler("flt", frame.layout, frame.sample_rate)
+        frame = packed.resample(frame)[0]
     planes: NDArray[Any] = frame.to_ndarray()
     values = planes.T if frame.format.is_planar else planes.reshape(frame.samples, -1)
-    samples: Samples = values.astype(np.float32)
+    with np.errstate(over="ignore"):  # of doubles beyond float32, which become infinite
+        samples: Samples = values.astype(np.float32)
     if values.dtype == np.uint8:
         samples = (samples - np.float32(128)) / np.float32(128)
     elif values.dtype.kind == "i":

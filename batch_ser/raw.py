@@ -1,7 +1,8 @@
 """Headerless telephone recordings: what their names and the options say of them."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from batch_ser.errors import UsageError
 from batch_ser.samples import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
@@ -52,6 +53,10 @@ class RawSettings:
         most = 1 if self.encoding == "gsm" else MAX_CHANNELS
         if not 1 <= self.channels <= most:
             raise UsageError(f"--raw-channels {self.channels}: expected 1 to {most}")
+
+    def given(self) -> dict[str, Any]:
+        """What of it a job's fingerprint holds: nothing where all is as by default."""
+        return {} if self == RawSettings() else {"raw": asdict(self)}
 
     def of(self, path: str, known: bool) -> "RawSettings | None":
         """How this file is read if it is headerless, `known` telling whether it has a header."""

@@ -15,7 +15,6 @@ from batch_ser.errors import MismatchError, UsageError
 from batch_ser.groups import NONE, check_grouping
 from batch_ser.inputs import Selection, Walk
 from batch_ser.output import EMBEDDINGS, TABLES, Output
-from batch_ser.raw import RawSettings
 from batch_ser.segment import SegmentSettings, as_metadata
 from batch_ser.tables import TableSchemas
 from jobs.adapt import Adapter, grouping
@@ -118,9 +117,7 @@ def prepare(config: RunConfig) -> Job:
     }
     if config.embeddings:  # absent otherwise, as in outputs from before there were any
         fingerprint["embeddings"] = True
-    if config.reading.raw != RawSettings():  # likewise
-        fingerprint["raw"] = asdict(config.reading.raw)
-    fingerprint |= grouping(config.adapt, config.adapt_balanced)
+    fingerprint |= config.reading.raw.given() | grouping(config.adapt, config.adapt_balanced)
     metadata = {
         "labels": json.dumps(checkpoint.info.labels),
         "checkpoint": checkpoint.info.name,

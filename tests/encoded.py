@@ -33,7 +33,7 @@ def ffmpeg(
     codec: str, container: str | None = None, kbit_s: float | None = None, cover: bool = False
 ) -> Encoder:
     def encode(path: Path, samples: Samples, rate_hz: int) -> None:
-        layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
+        layout = {1: "mono", 2: "stereo", 8: "7.1"}[samples.shape[1]]
         with av.open(str(path), "w", format=container) as out:
             if cover:
                 picture = out.add_stream("mpeg4", rate=1)
@@ -46,7 +46,7 @@ def ffmpeg(
             if cover:
                 for packet in picture.encode(av.VideoFrame(64, 64, "yuv420p")):
                     out.mux(packet)
-            frame = av.AudioFrame.from_ndarray(samples.T.copy(), "fltp", layout)
+            frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1).copy(), "flt", layout)
             frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
             wanted = stream.codec_context.format.name
             fit = av.AudioResampler(

@@ -216,6 +216,16 @@ def test_many_channels(container: str, tmp_path: Path) -> None:
     assert np.abs(heard - source).max() < 1e-4
 
 
+def test_eight_channels_through_ffmpeg(tmp_path: Path, clip: Samples) -> None:
+    """PyAV's own conversion of as many planes reads behind the last one, and ends the process."""
+    source = np.stack([np.roll(clip, 4_000 * number) for number in range(8)], axis=1)
+    ffmpeg("aac", "ipod", 512)(tmp_path / "a.m4a", source, 16_000)
+    heard, recording = read(tmp_path / "a.m4a")
+    assert recording.channels == 8
+    best = [max(correlation(mine, true) for true in source.T) for mine in heard.T]
+    assert sum(each > 0.95 for each in best) >= 7  # one of them is the low-frequency channel
+
+
 @pytest.mark.parametrize("name", ["pcm16.flac", "opus16.opus", "aac.m4a"])
 def test_longer_than_allowed(name: str, tmp_path: Path, clip: Samples) -> None:
     encoding = next(each for each in ENCODINGS if each.file == name)
