@@ -23,6 +23,15 @@ BAD_CHANNELS = (32, 33, 34)
 UNSUPPORTED = (1, 4, 18)  # formats and encodings that it does not know
 CORRECTED = r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)"  # in its log
 CORRECTED_RF64 = r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)"
+FRAMES_PER_BYTE = {  # at most: block codecs go on behind a file's end, as long as a header claims
+    "GSM610": 320 / 65,
+    "IMA_ADPCM": 2,
+    "MS_ADPCM": 2,
+    "G721_32": 2,
+    "G723_24": 8 / 3,
+    "G723_40": 8 / 5,
+}
+LONGEST_BLOCK = 2_048  # frames: a last block that is cut counts as whole
 UNREAD = r"Length : (\d+).*Unknown chunk marker \(\w+\) at position (\d+)"
 
 
@@ -57,6 +66,11 @@ class SndFile:
         self.is_empty = int(self._file.frames) == 0  # it says so, and is wrong at times
         self.decoded_frames = 0
         self.stopped_by: str | None = None
+        per_byte = FRAMES_PER_BYTE.get(self._file.subtype)
+        bytes_ = os.path.getsize(source) if isinstance(source, str) else 0
+        self._most_frames = 1 << 62
+        if per_byte and bytes_:
+            self._most_frames = round(bytes_ * per_byte / self.channels) + LONGEST_BLOCK
         self._claimed_frames = 0
 
     def close(self) -> None:
@@ -67,6 +81,9 @@ class SndFile:
         size = max(1, BLOCK_VALUES // self.channels)
         while self.stopped_by is None and not self.is_empty:
             block = self._read(size)
+            if self.decoded_frames + len(block) > self._most_frames:
+                self.stopped_by = "the header claims more than the file can hold"
+                block = block[: self._most_frames - self.decoded_frames]
             if not len(block):
                 break
             self.decoded_frames += len(block)

@@ -48,6 +48,14 @@ def silence(path: Path, minutes: int) -> None:
             file.write(np.zeros(16_000, np.float32))
 
 
+def claiming(path: Path, samples: Samples) -> bytes:
+    """A W64 in GSM with a negative length: libsndfile decodes 1,500 hours out of nothing."""
+    soundfile.write(path, samples, 8_000, subtype="GSM610")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"data") + 16 + 7] = 0x80
+    return bytes(data)
+
+
 def film_without_sound(path: Path) -> None:
     import av
 
@@ -132,6 +140,7 @@ def broken(clip: Samples, scratch: Path) -> list[Broken]:
         Broken("2gib.wav", wav(claims=0x7FFFFFFE), "empty", "truncated"),
         Broken("2gframes.flac", streaminfo(flac, total=2**31 - 1)[:20_000], "ok", "truncated"),
         Broken("64gframes.flac", streaminfo(flac, total=2**36 - 1), "ok", "truncated"),
+        Broken("petabytes.w64", claiming(scratch / "gsm.w64", clip[::2]), "ok", "truncated"),
         Broken("rate0.wav", wav(0), "bad_rate", "0"),
         Broken("rate0.flac", streaminfo(flac, 0), "bad_rate", "0"),
         Broken("rate1.wav", wav(1), "bad_rate", "says 1 samples a second"),
