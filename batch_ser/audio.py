@@ -1,106 +1,185 @@
 """A recording as a stream of float32 blocks.
 
-Everything flows in blocks, so memory does not depend on a recording's length, and nothing is
-allocated from what a header claims. Nothing ever seeks: libsndfile hangs when it seeks in a FLAC
-that is cut off.
+Everything flows in blocks, so memory does not depend on a recording's length. What decodes a file
+is told by its content: libsndfile first, FFmpeg for what libsndfile cannot open.
 """
 
-import re
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import soundfile
 
 from batch_ser.channels import MIXED, channel
-from batch_ser.errors import FileError, Reason
-from batch_ser.resample import Resampler
-from batch_ser.samples import Samples
+from batch_ser.errors import FileError, Reason, UsageError
+from batch_ser.mp3 import states_its_length
+from batch_ser.ogg import OggFile
+from batch_ser.raw import RawSettings
+from batch_ser.resample import Resampler, at_one_rate
+from batch_ser.samples import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, Samples
+from batch_ser.sndfile import SndFile
+from batch_ser.sniff import FFMPEG, HEAD_BYTES, MP3, OGG, SNDFILE, UNKNOWN, Content, content_of
 
-BLOCK_VALUES = 1 << 18  # values per block over all channels: 1 MB, 16 s of 16 kHz mono
-MIN_RATE_HZ = 4_000
-MAX_RATE_HZ = 384_000
 MAX_VALUE = 32_768.0  # float files scaled like 16-bit integers pass; 1e30 would overflow the STFT
-GUESSED_SHARE = 0.9  # of a guessed length, less than which is a cut file
-UNKNOWN_LENGTHS = (0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF, 0x80000000)  # written by streaming encoders
 
 
-class _ForwardOnly(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is never asked to seek (soundfile seeks after each read otherwise)."""
+class Decoder(Protocol):
+    """What decodes one file, in one pass."""
 
-    def seekable(self) -> bool:
-        return False
+    rate_hz: int  # of the first samples
+    channels: int
+    codec: str  # container/encoding
+    stopped_by: str | None  # what ended the pass before the file's end
+    damaged: bool  # something inside could not be decoded
+    is_empty: bool  # finds no sample, where another decoder may
+
+    @property
+    def truncated(self) -> bool: ...
+    def blocks(self) -> Iterator[tuple[int, Samples]]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How recordings are read, as the command line says it."""
+
+    raw: RawSettings = field(default_factory=RawSettings)
+    max_hours: float = 48.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_hours < math.inf:
+            raise UsageError(f"--max-hours {self.max_hours:g}: expected more than 0")
 
 
 class Recording:
     """One audio file, open for a single pass over its samples.
 
-    After the pass, `decoded_frames` counts what was read and `truncated` tells whether the
-    header promised more.
+    After the pass, `decoded_frames` counts what was read, in frames of `rate_hz`, and `notes` may
+    hold `truncated`, if there should have been more, and `damaged`, if silence stands for what
+    could not be decoded.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, reading: Reading | None = None) -> None:
         """Open a file.
 
         Raises:
-            FileError: missing, forbidden, empty, no known format, or a rate outside 4 to 384 kHz.
+            FileError: missing, forbidden, empty, no known format, a rate outside 4 to 384 kHz, or
+                more channels than 128.
         """
         self.path = path
-        self._file = _open(path)
-        self.rate_hz: int = self._file.samplerate
-        self.channels: int = self._file.channels
-        self.codec = f"{self._file.format}/{self._file.subtype}".lower()
+        self._reading = reading or Reading()
+        self._decoder = _open(path, self._reading.raw)
+        self.rate_hz: int = self._decoder.rate_hz
+        self.channels: int = self._decoder.channels
+        self.codec = self._decoder.codec
         self.decoded_frames = 0
-        self._stopped_by: soundfile.LibsndfileError | None = None
+        self._left_out = False
+        try:
+            self._check()
+        except FileError:
+            self._decoder.close()
+            raise
+
+    def _check(self) -> None:
         if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
-            self._file.close()
             raise FileError(
                 Reason.BAD_RATE,
                 f"the header says {self.rate_hz} samples a second, expected "
                 f"{MIN_RATE_HZ} to {MAX_RATE_HZ}",
+            )
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise FileError(
+                Reason.BAD_CHANNELS,
+                f"the header says {self.channels} channels, expected 1 to {MAX_CHANNELS}",
             )
 
     def blocks(self) -> Iterator[Samples]:
         """Yield blocks of samples (frames, channels), finite, and close the file after the last.
 
         Raises:
-            FileError: `no_audio` if not one sample could be decoded.
+            FileError: `no_audio` or `corrupt` if not one sample could be decoded; `too_long`.
         """
-        size = max(1, BLOCK_VALUES // self.channels)
-        with self._file:
-            while True:
-                block = self._read(size)
+        with closing(self._decoder) as decoder:
+            for block in at_one_rate(self._alike(decoder.blocks()), self.rate_hz):
                 if len(block):
                     self.decoded_frames += len(block)
+                    self._check_length()
                     yield _finite(block)
-                if not len(block) or self._stopped_by:
-                    break
-            self._claimed_frames = _claimed_frames(self._file)
         if not self.decoded_frames:
-            cause = f": {self._stopped_by.error_string}" if self._stopped_by else ""
-            raise FileError(Reason.NO_AUDIO, f"no sample could be decoded ({self.codec}{cause})")
+            reason = Reason.CORRUPT if decoder.damaged else Reason.NO_AUDIO
+            cause = f": {decoder.stopped_by}" if decoder.stopped_by else ""
+            raise FileError(reason, f"no sample could be decoded ({self.codec}{cause})")
 
-    def _read(self, size: int) -> Samples:
-        """The next frames; at damage those before it, which soundfile does not count for us."""
-        block = np.full((size, self.channels), np.nan, np.float32)
-        try:
-            read: Samples = self._file.read(out=block)
-        except soundfile.LibsndfileError as error:
-            self._stopped_by = error
-            written = np.flatnonzero(~np.isnan(block).all(axis=1))
-            read = block[: written[-1] + 1 if len(written) else 0]
-        return read
+    def _alike(self, blocks: Iterator[tuple[int, Samples]]) -> Iterator[tuple[int, Samples]]:
+        """Blocks as long as they have as many channels as the first, and a rate that we take."""
+        for rate_hz, block in blocks:
+            if block.shape[1] != self.channels or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+                self._left_out = True
+                return
+            yield rate_hz, block
+
+    def _check_length(self) -> None:
+        hours = self._reading.max_hours
+        if self.decoded_frames > hours * 3600 * self.rate_hz:
+            raise FileError(
+                Reason.TOO_LONG,
+                f"the recording is longer than {hours:g} hours; --max-hours allows more",
+            )
 
     @property
     def truncated(self) -> bool:
-        """Whether the pass ended before what the header promised."""
-        return self._stopped_by is not None or self.decoded_frames < self._claimed_frames
+        """Whether the pass ended before what the file promised, or left a part of it out."""
+        return self._left_out or self._decoder.truncated
+
+    @property
+    def notes(self) -> list[str]:
+        """The words that the files table says of it."""
+        said = {"truncated": self.truncated, "damaged": self._decoder.damaged}
+        return [word for word, holds in said.items() if holds]
 
 
-def _open(path: str) -> soundfile.SoundFile:
+def _open(path: str, raw: RawSettings) -> Decoder:
+    """The decoder that opens a file: the first that can, of those for its content."""
+    head = _head(path)
+    content = content_of(head, raw.trusts_syncs(path))
+    headerless = raw.of(path, content is not UNKNOWN)
+    if headerless:
+        return SndFile(path, headerless)
+    refusals: list[tuple[str, FileError]] = []
+    empty: Decoder | None = None
+    for name, opener in _openers(content, path):
+        try:
+            decoder = opener(path)
+        except FileError as error:
+            if error.reason not in (Reason.CORRUPT, Reason.UNSUPPORTED):
+                raise
+            refusals.append((name, error))
+            continue
+        if not decoder.is_empty:
+            return decoder
+        decoder.close()  # the rest of what it says still holds
+        empty = decoder
+    if empty:
+        return empty
+    raise _not_opened(path, content, refusals) from (refusals[-1][1] if refusals else None)
+
+
+def _openers(content: Content, path: str) -> Iterator[tuple[str, Callable[[str], Decoder]]]:
+    if SNDFILE in content.decoders and (content is not MP3 or states_its_length(path)):
+        yield SNDFILE, OggFile if content is OGG else SndFile
+    if FFMPEG in content.decoders:
+        from batch_ser.ffmpeg import FFmpegFile  # most archives never need it
+
+        yield FFMPEG, FFmpegFile
+
+
+def _head(path: str) -> bytes:
     try:
-        with open(path, "rb") as raw:
-            head = raw.read(64)
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
     except FileNotFoundError as error:
         raise FileError(Reason.NOT_FOUND, "there is no such file") from error
     except PermissionError as error:
@@ -113,39 +192,24 @@ def _open(path: str) -> soundfile.SoundFile:
         ) from error
     if not head:
         raise FileError(Reason.NO_AUDIO, "the file is empty (0 bytes)")
-    try:
-        return _ForwardOnly(path)
-    except soundfile.LibsndfileError as error:
-        raise _not_opened(path, head, error) from error
+    return head
 
 
-def _not_opened(path: str, head: bytes, error: soundfile.LibsndfileError) -> FileError:
+def _not_opened(path: str, content: Content, refusals: list[tuple[str, FileError]]) -> FileError:
     """Tell a damaged recording from something that is none."""
-    says = error.error_string.rstrip(".")
-    if head.startswith((b"RIFF", b"fLaC", b"OggS", b"FORM", b"RF64", b".snd", b"ID3", b"caff")):
-        return FileError(Reason.CORRUPT, f"the audio header is damaged: {says}")
-    kind = "text" if head.isascii() and b"\0" not in head else "data of no known audio format"
     name = Path(path).name
-    return FileError(
-        Reason.UNSUPPORTED,
-        f"{name} holds {kind}, expected WAV, FLAC, Ogg, Opus, MP3, AIFF, AU or CAF ({says})",
-    )
-
-
-def _claimed_frames(file: soundfile.SoundFile) -> int:
-    """Frames that the header promises; 0 when it does not know.
-
-    libsndfile corrects the length of a WAV to what is there and only says so in its log.
-    """
-    corrected = re.search(r"^ *data *: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-    if corrected:
-        promised, present = int(corrected[1]), int(corrected[2])
-        if promised in UNKNOWN_LENGTHS or not present:
-            return 0
-        return int(file.frames * promised / present)
-    if file.format == "MP3":  # without a Xing header libsndfile guesses from the bit rate
-        return int(file.frames * GUESSED_SHARE)
-    return int(file.frames) if file.frames < 2**62 else 0
+    said = "; ".join(f"{decoder}: {error}" for decoder, error in refusals)
+    if content is UNKNOWN:
+        return FileError(
+            Reason.UNSUPPORTED,
+            f"{name} holds {content.name} ({said}); if it has no header, name it after its "
+            "encoding (.ulaw, .alaw, .gsm, .sln) or give --raw-encoding",
+        )
+    if not refusals:
+        return FileError(Reason.UNSUPPORTED, f"{name} holds {content.name}, expected audio")
+    if refusals[-1][1].reason is Reason.UNSUPPORTED:
+        return FileError(Reason.UNSUPPORTED, f"{content.name} of an unknown encoding ({said})")
+    return FileError(Reason.CORRUPT, f"the {content.name} file is damaged ({said})")
 
 
 def _finite(block: Samples) -> Samples:

@@ -14,34 +14,14 @@ from pathlib import Path
 
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.manifest import Manifest, printable
+from batch_ser.raw import RAW_ENDINGS
 
-AUDIO_SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".wave",
-        ".w64",
-        ".rf64",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-        ".gsm",
-        ".m4a",
-        ".mp4",
-        ".aac",
-        ".amr",
-        ".wma",
-        ".webm",
-        ".mka",
-    ]
-)
+AUDIO_SUFFIXES = RAW_ENDINGS | {
+    ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2",
+    ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph", ".m4a", ".m4b",
+    ".aac", ".amr", ".awb", ".ac3", ".eac3", ".wma", ".asf", ".mka", ".ape", ".tta", ".wv",
+    ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".webm", ".mkv", ".avi", ".flv",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ class FileBooks:
             about |= {"reason": self.error.reason.value, "message": str(self.error)}
             return file_row(file.file, file.size_bytes, file.modified_us, FAILED, **about)
         scores = [score for books in self.books for score in books.scores]
-        about |= {"note": "truncated" if recording.truncated else None, "segments": len(scores)}
+        about |= {"note": " ".join(recording.notes) or None, "segments": len(scores)}
         about |= self._seconds(recording) | _mean(scores, labels)
         status = OK if scores else EMPTY
         return file_row(file.file, file.size_bytes, file.modified_us, status, **about)

@@ -19,12 +19,17 @@ from jobs.options import (
     Device,
     HopS,
     Input,
+    MaxHours,
     MaxS,
     MinS,
     Model,
     Out,
+    RawChannels,
+    RawEncoding,
+    RawRate,
     SegmentBy,
     WindowS,
+    reading,
 )  # fmt: skip
 from jobs.training import evaluate, train
 
@@ -63,6 +68,10 @@ def run(
     min_s: MinS = None,
     max_s: MaxS = None,
     channels: Channels = "split",
+    raw_encoding: RawEncoding = None,
+    raw_rate: RawRate = 8_000,
+    raw_channels: RawChannels = 1,
+    max_hours: MaxHours = 48.0,
     include: Annotated[
         list[str] | None, typer.Option(help="Only names like GLOB; '*' takes every file.")
     ] = None,
@@ -113,6 +122,7 @@ def run(
                 device=device,
                 segment=_segment(segment, window_s, hop_s, min_s, max_s),
                 channels=channels,
+                reading=reading(raw_encoding, raw_rate, raw_channels, max_hours),
                 selection=Selection(tuple(include or ()), tuple(exclude or ()), root),
                 limit=limit,
                 workers=workers,
@@ -163,16 +173,22 @@ def predict(
     device: Device = "cpu",
     segment: SegmentBy = None,
     channels: Channels = "mix",
+    raw_encoding: RawEncoding = None,
+    raw_rate: RawRate = 8_000,
+    raw_channels: RawChannels = 1,
+    max_hours: MaxHours = 48.0,
     segments: Annotated[
         bool, typer.Option("--segments", help="Also every segment's probabilities.")
     ] = False,
 ) -> None:
     """Score a few files: a JSON line each, on standard output."""
     with exit_codes():
+        read = reading(raw_encoding, raw_rate, raw_channels, max_hours)
         from jobs.predict import predict as predict_files
 
+        settings = (model, device, {"method": segment}, channels, segments, read)
         failed = 0
-        for answer in predict_files(files, model, device, {"method": segment}, channels, segments):
+        for answer in predict_files(files, *settings):
             failed += "error" in answer
             typer.echo(json.dumps(answer, ensure_ascii=False))
         raise typer.Exit(FAILED_FILES if failed else 0)

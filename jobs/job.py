@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser import SCORES_VERSION, __version__
+from batch_ser.audio import Reading
 from batch_ser.channels import parse_channels
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.groups import NONE, check_grouping
@@ -35,6 +36,7 @@ class RunConfig:
     device: str = "auto"
     segment: Mapping[str, float | str | None] = field(default_factory=dict)
     channels: str = "split"
+    reading: Reading = field(default_factory=Reading)
     selection: Selection = field(default_factory=Selection)
     limit: int | None = None
     engine: str = "ray"
@@ -115,7 +117,7 @@ def prepare(config: RunConfig) -> Job:
     }
     if config.embeddings:  # absent otherwise, as in outputs from before there were any
         fingerprint["embeddings"] = True
-    fingerprint |= grouping(config.adapt, config.adapt_balanced)
+    fingerprint |= config.reading.raw.given() | grouping(config.adapt, config.adapt_balanced)
     metadata = {
         "labels": json.dumps(checkpoint.info.labels),
         "checkpoint": checkpoint.info.name,
@@ -133,7 +135,7 @@ def prepare(config: RunConfig) -> Job:
         checkpoint.info.labels, walk.manifest_columns, metadata, width, apart, config.embeddings
     )
     check_grouping(config.adapt, schemas)
-    settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
+    settings = ShardSettings(segment, schemas, config.channels, config.batch_s, config.reading)
     return Job(config, output, walk, checkpoint, settings, device, fingerprint)
 
 

@@ -1,8 +1,11 @@
 """Options that several commands share, or that say much."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from batch_ser.audio import Reading
 
 Input = Annotated[
     list[str],
@@ -32,6 +35,21 @@ HopS = Annotated[
 Channels = Annotated[
     str, typer.Option(help="split: each channel; mix: all as one; or numbers such as 0 or 0,1.")
 ]
+RawEncoding = Annotated[
+    str | None,
+    typer.Option(
+        "--raw-encoding",
+        help="How files without a header are read whose ending does not say it: ulaw, alaw, pcm16 "
+        "or gsm.",
+    ),
+]
+RawRate = Annotated[
+    int, typer.Option("--raw-rate", help="Samples a second of files without a header.")
+]
+RawChannels = Annotated[
+    int, typer.Option("--raw-channels", help="Channels of files without a header.")
+]
+MaxHours = Annotated[float, typer.Option("--max-hours", help="Longer recordings fail: too_long.")]
 Adapt = Annotated[
     str,
     typer.Option(
@@ -61,3 +79,15 @@ Labels = Annotated[
 AllowDuplicates = Annotated[
     bool, typer.Option("--allow-duplicates", help="Keep copies of the same recording.")
 ]
+
+
+def reading(encoding: str | None, rate_hz: int, channels: int, max_hours: float) -> "Reading":
+    """How recordings are read, as the options say it.
+
+    Raises:
+        UsageError: one of them cannot be.
+    """
+    from batch_ser.audio import Reading
+    from batch_ser.raw import RawSettings
+
+    return Reading(RawSettings(encoding, rate_hz, channels), max_hours)

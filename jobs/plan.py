@@ -16,6 +16,21 @@ BYTES_PER_AUDIO_S = {  # of what archives usually hold: one channel at 8 or 16 k
     ".opus": 3_000,
     ".ogg": 4_000,
     ".gsm": 1_650,
+    ".amr": 1_600,
+    ".awb": 2_400,
+    ".m4a": 6_000,
+    ".aac": 6_000,
+    ".wma": 4_000,
+    ".webm": 4_000,
+    ".ulaw": 8_000,
+    ".alaw": 8_000,
+    ".sln": 16_000,
+    ".raw": 16_000,
+    ".pcm": 16_000,
+    ".mp4": 100_000,  # and the next three: most of it is pictures
+    ".mov": 100_000,
+    ".mkv": 100_000,
+    ".avi": 100_000,
 }
 OTHER_BYTES_PER_AUDIO_S = 8_000
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from batch_ser.audio import Reading
 from batch_ser.inputs import InputFile
 from batch_ser.manifest import printable
 from batch_ser.segment import SegmentSettings
@@ -21,6 +22,7 @@ def predict(
     segment: Mapping[str, float | str | None],
     channels: str,
     with_segments: bool,
+    reading: Reading,
 ) -> Iterator[dict[str, Any]]:
     """For each file its name, emotion, confidence and all emotions' probabilities.
 
@@ -31,7 +33,7 @@ def predict(
     labels = checkpoint.info.labels
     defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
     settings = ShardSettings(
-        SegmentSettings.resolve(segment, defaults), TableSchemas(labels), channels
+        SegmentSettings.resolve(segment, defaults), TableSchemas(labels), channels, reading=reading
     )
     for path in paths:
         result = work([InputFile(printable(path), os.path.abspath(path))], checkpoint, settings)

@@ -11,12 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from batch_ser.audio import Recording
+from batch_ser.audio import Reading, Recording
 from batch_ser.channels import channel, choose_channels
 from batch_ser.errors import FileError, Reason
 from batch_ser.features import Features
@@ -36,6 +36,7 @@ class ShardSettings:
     schemas: TableSchemas
     channels: str = "split"  # or mix, or numbers such as 0,1
     batch_s: float = 64.0  # padded seconds of audio in one batch
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass
@@ -159,7 +160,7 @@ def _listen(
 ) -> Iterator[Piece]:
     """Decode a file once, and yield the pieces of each channel as they are complete."""
     with stages("decode"):
-        recording = Recording(owner.file.path)
+        recording = Recording(owner.file.path, settings.reading)
         numbers = choose_channels(settings.channels, recording.channels)
         owner.open(recording, numbers)
         blocks = recording.blocks()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_ser.audio import Recording
+from batch_ser.audio import Reading, Recording
 from batch_ser.errors import Incomplete
 from batch_ser.inputs import Walk
 from batch_ser.segment import SegmentSettings
@@ -81,10 +81,10 @@ def test_an_unforeseen_error_fails_its_file(
 
     real = Recording.__init__
 
-    def stumble(self: Recording, path: str) -> None:
+    def stumble(self: Recording, path: str, reading: Reading) -> None:
         if "call05" in path:
             raise ZeroDivisionError("a bug")
-        real(self, path)
+        real(self, path, reading)
 
     monkeypatch.setattr(Recording, "__init__", stumble)
     out = tmp_path / "out.parquet"

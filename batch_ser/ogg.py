@@ -1,0 +1,129 @@
+"""Ogg files: streams chained one behind the other, of which libsndfile reads the first alone.
+
+A file that was recorded in several goes, or joined with `cat`, is such a chain. Pages are walked
+by their headers, and each link is decoded on its own, with its own rate.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+
+from batch_ser.errors import FileError
+from batch_ser.samples import Samples
+from batch_ser.sndfile import SndFile
+
+PAGE = b"OggS"
+PAGE_HEADER = 27  # bytes, before the table of its segments
+FIRST, LAST = 2, 4  # flags of a stream's first and last page
+AT_ONCE = 1 << 16
+
+
+class OggFile:
+    """A chain of streams through libsndfile, each in its turn."""
+
+    damaged = False
+
+    def __init__(self, path: str) -> None:
+        """Open the first stream.
+
+        Raises:
+            FileError: as `SndFile`.
+        """
+        self._path = path
+        self._link = SndFile(path)
+        self.rate_hz, self.channels = self._link.rate_hz, self._link.channels
+        self.codec = self._link.codec
+        self.is_empty = self._link.is_empty
+        self.stopped_by: str | None = None
+        self.truncated = False
+
+    def close(self) -> None:
+        self._link.close()
+
+    def blocks(self) -> Iterator[tuple[int, Samples]]:
+        """Yield each link's rate and samples (frames, channels)."""
+        start = 0
+        while True:
+            yield from self._link.blocks()
+            end, whole = link_end(self._path, start)
+            self.stopped_by = self._link.stopped_by
+            self.truncated |= self._link.truncated or not whole
+            if end is None:
+                return
+            self._link.close()
+            start = end
+            try:
+                self._link = SndFile(_Part(self._path, start, link_end(self._path, start)[0]))
+            except FileError as error:
+                self.stopped_by, self.truncated = str(error), True
+                return
+
+
+class _Part(io.RawIOBase):
+    """Some bytes of a file, as a file."""
+
+    def __init__(self, path: str, start: int, end: int | None) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115 (closed with this object)
+        self._start = start
+        self._size = (os.path.getsize(path) if end is None else end) - start
+        self._file.seek(start)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        return self._file.seek(self._start + max(0, base + offset)) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def readinto(self, into: memoryview) -> int:  # type: ignore[override]
+        return self._file.readinto(memoryview(into)[: max(0, self._size - self.tell())])
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def link_end(path: str, start: int) -> tuple[int | None, bool]:
+    """Where the next link begins, and whether this one's last page is there.
+
+    No next link: None. Streams of one link begin together, so a first page behind others that
+    are none begins a link.
+    """
+    begun, flags = False, 0
+    for position, page_flags in _pages(path, start):
+        if page_flags & FIRST and begun:
+            return position, bool(flags & LAST)
+        begun |= not page_flags & FIRST
+        flags = page_flags
+    return None, bool(flags & LAST)
+
+
+def _pages(path: str, start: int) -> Iterator[tuple[int, int]]:
+    """Position and flags of each page that is whole; what lies between pages is passed over."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        position = start
+        while position + PAGE_HEADER <= size:
+            file.seek(position)
+            head = file.read(PAGE_HEADER + 255)
+            if not head.startswith(PAGE):
+                position = _next_page(file, position + 1)
+                continue
+            segments = head[26]
+            length = PAGE_HEADER + segments + sum(head[PAGE_HEADER : PAGE_HEADER + segments])
+            if position + length <= size:
+                yield position, head[5]
+            position += length
+
+
+def _next_page(file: io.BufferedReader, position: int) -> int:
+    """The next place that may be a page, or the end of the file."""
+    while True:
+        file.seek(position)
+        chunk = file.read(AT_ONCE)
+        at = chunk.find(PAGE)
+        if at >= 0:
+            return position + at
+        if len(chunk) < AT_ONCE:
+            return position + len(chunk)
+        position += len(chunk) - len(PAGE)
