@@ -122,7 +122,7 @@ def a_day(folder: Path) -> list[str]:
             )
             path.unlink()
         short, long = peaks.values()
-        rows.append(f"| {ending[1:]}: more for the day than for ten minutes | | | | {long - short:.0f} |")
+        rows.append(f"| {ending[1:]}: a day's more than ten minutes' | | | | {long - short:.0f} |")
     return rows
 
 
