@@ -18,17 +18,21 @@ from batch_ser.errors import FileError, Reason
 from batch_ser.inputs import InputFile
 from batch_ser.resample import Resampler
 from batch_ser.samples import Samples
-from batch_ser.segment import Kind, SegmentSettings, Span
+from batch_ser.segment import Kind, SegmentSettings, Source, Span
 from batch_ser.segmenters import SEGMENTERS
 from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row
 from models.scoring import Embeddings, Probabilities
 
 
 class SegmentScore:
-    """One segment [start, end) in source frames, and the means of what its pieces gave."""
+    """One segment [start, end) in source frames, and the means of what its pieces gave.
 
-    def __init__(self, start: int) -> None:
+    `number` is its place among the given ones of its channel.
+    """
+
+    def __init__(self, start: int, number: int) -> None:
         self.start = self.end = start
+        self.number = number
         self._sum: NDArray[np.float64] = np.zeros(())
         self._embeddings: NDArray[np.float64] = np.zeros(())
         self._weight = 0
@@ -58,17 +62,15 @@ class SegmentScore:
 class ChannelBooks:
     """One channel: its resampler and segmenter, its segments, and what became of each frame."""
 
-    def __init__(self, number: int, from_hz: int, to_hz: int, settings: SegmentSettings) -> None:
+    def __init__(self, number: int, source: Source, settings: SegmentSettings) -> None:
         self.number = number
         self.frames: Counter[Kind] = Counter()
         self.scores: list[SegmentScore] = []
         self.speech: list[tuple[int, int]] = []
-        self._resampler = Resampler(from_hz, to_hz)
-        self._segmenter = SEGMENTERS[settings.method](to_hz, settings)
-        self._ratio = from_hz / to_hz
-        self._decoded = self._counted = 0
-        self._held: Span | None = None
-        self._open: SegmentScore | None = None
+        self._resampler = Resampler(source.source_hz, source.rate_hz)
+        self._segmenter = SEGMENTERS[settings.method](source, settings)
+        self._decoded = 0
+        self._open: dict[int, SegmentScore] = {}
 
     def resample(self, samples: Samples, last: bool) -> Samples:
         """The next samples of this channel, at the checkpoint's rate."""
@@ -77,35 +79,37 @@ class ChannelBooks:
         return np.concatenate([out, self._resampler(samples[:0], last=True)]) if last else out
 
     def spans(self, samples: Samples, last: bool) -> Iterator[tuple[Samples, int, SegmentScore]]:
-        """Cut the next samples; yield what is to be scored, and count everything.
+        """Cut the next samples; yield what is to be scored, and count everything."""
+        for span in self._segmenter(samples, self._decoded if last else None):
+            if span.kind in (Kind.SCORED, Kind.TOO_SHORT):
+                self.speech.append((span.start, span.end))
+            if span.samples is None:
+                self.frames[span.kind] += span.end - span.start
+            else:
+                yield span.samples, span.end - span.start, self._score(span)
+        if last:
+            self.scores.sort(key=lambda score: (score.start, score.end, score.number))
+            self.frames[Kind.SCORED] = _union(self.scores)
 
-        A span is held until the next one comes: the last one ends with the recording, not where
-        rounding between two rates would put it.
-        """
-        for span in self._segmenter(samples, last):
-            if self._held:
-                yield from self._count(self._held, round(self._held.end * self._ratio))
-            self._held = span
-        if last and self._held:
-            yield from self._count(self._held, self._decoded)
-        elif last:
-            self.frames[Kind.TOO_SHORT] += self._decoded  # less than one sample at the new rate
+    def _score(self, span: Span) -> SegmentScore:
+        """The segment that a piece belongs to."""
+        score = self._open.get(span.segment)
+        if score is None:
+            score = self._open[span.segment] = SegmentScore(span.start, span.segment)
+            self.scores.append(score)
+        score.end = span.end
+        if span.closes:
+            del self._open[span.segment]
+        return score
 
-    def _count(self, span: Span, end: int) -> Iterator[tuple[Samples, int, SegmentScore]]:
-        start = round(span.start * self._ratio)
-        if start <= self._counted:  # else there is a hole, and the books will not balance
-            self.frames[span.kind] += max(0, end - self._counted)
-            self._counted = max(end, self._counted)
-        if span.kind in (Kind.SCORED, Kind.TOO_SHORT):
-            self.speech.append((start, end))
-        if span.samples is not None:
-            if self._open is None:
-                self._open = SegmentScore(start)
-                self.scores.append(self._open)
-            self._open.end = end
-            yield span.samples, span.end - span.start, self._open
-            if span.closes:
-                self._open = None
+
+def _union(scores: list[SegmentScore]) -> int:
+    """Frames that segments in order of their starts cover: they may overlap."""
+    covered = total = 0
+    for score in scores:
+        total += max(0, score.end - max(score.start, covered))
+        covered = max(covered, score.end)
+    return total
 
 
 @dataclass

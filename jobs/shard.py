@@ -22,7 +22,7 @@ from batch_ser.errors import FileError, Reason
 from batch_ser.features import Features
 from batch_ser.inputs import InputFile
 from batch_ser.samples import Samples
-from batch_ser.segment import SegmentSettings
+from batch_ser.segment import SegmentSettings, Source
 from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
 from jobs.books import ChannelBooks, FileBooks, SegmentScore
 from models.scoring import Checkpoint, Embeddings, Probabilities
@@ -163,9 +163,8 @@ def _listen(
         numbers = choose_channels(settings.channels, recording.channels)
         owner.open(recording, numbers)
         blocks = recording.blocks()
-    channels = [
-        ChannelBooks(number, recording.rate_hz, rate_hz, settings.segment) for number in numbers
-    ]
+    source = Source(recording.rate_hz, rate_hz)
+    channels = [ChannelBooks(number, source, settings.segment) for number in numbers]
     owner.books = channels
     while True:
         with stages("decode"):
