@@ -5,7 +5,7 @@ Positions here are frames of the source's own clock, whole numbers, so that the 
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from batch_ser.segment import Kind, SegmentSettings, Source, Span
 from batch_ser.segmenters import SEGMENTERS
 from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row
 from models.scoring import Embeddings, Probabilities
+
+TRUNCATED, DUAL_MONO = "truncated", "dual_mono"  # notes on good rows
 
 
 class SegmentScore:
@@ -122,6 +124,7 @@ class FileBooks:
     recording: Recording | None = None
     numbers: tuple[int, ...] = ()
     books: list[ChannelBooks] | tuple[()] = ()
+    notes: list[str] = field(default_factory=list)
 
     def open(self, recording: Recording, numbers: list[int]) -> None:
         """The file could be opened; these channels are scored."""
@@ -171,7 +174,8 @@ class FileBooks:
             about |= {"reason": self.error.reason.value, "message": str(self.error)}
             return file_row(file.file, file.size_bytes, file.modified_us, FAILED, **about)
         scores = [score for books in self.books for score in books.scores]
-        about |= {"note": "truncated" if recording.truncated else None, "segments": len(scores)}
+        notes = [TRUNCATED] * recording.truncated + self.notes
+        about |= {"note": ", ".join(notes) or None, "segments": len(scores)}
         about |= self._seconds(recording) | _mean(scores, labels)
         status = OK if scores else EMPTY
         return file_row(file.file, file.size_bytes, file.modified_us, status, **about)
@@ -186,7 +190,9 @@ class FileBooks:
                 [books.speech for books in self.books], recording.decoded_frames
             )
             seconds["speech_s"] = [frames / rate_hz for frames in each]
-            seconds |= {"overlap_s": overlap / rate_hz, "silence_s": silence / rate_hz}
+            seconds["silence_s"] = silence / rate_hz
+            if len(each) > 1 or recording.channels == 1 or DUAL_MONO in self.notes:
+                seconds["overlap_s"] = overlap / rate_hz  # else nobody heard the others
         return seconds
 
     def segments(self, schemas: TableSchemas) -> pa.Table:

@@ -9,22 +9,23 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
 from batch_ser.audio import Recording
-from batch_ser.channels import channel, choose_channels
+from batch_ser.channels import channel, choose_channels, same_signal
 from batch_ser.errors import FileError, Reason
 from batch_ser.features import Features
 from batch_ser.inputs import InputFile
 from batch_ser.samples import Samples
 from batch_ser.segment import SegmentSettings, Source
 from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
-from jobs.books import ChannelBooks, FileBooks, SegmentScore
+from jobs.books import DUAL_MONO, ChannelBooks, FileBooks, SegmentScore
 from models.scoring import Checkpoint, Embeddings, Probabilities
 
 
@@ -161,6 +162,9 @@ def _listen(
     with stages("decode"):
         recording = Recording(owner.file.path)
         numbers = choose_channels(settings.channels, recording.channels)
+        if settings.channels == "split" and len(numbers) > 1 and _is_dual_mono(owner.file.path):
+            numbers = numbers[:1]
+            owner.notes.append(DUAL_MONO)
         owner.open(recording, numbers)
         blocks = recording.blocks()
     source = Source(recording.rate_hz, rate_hz)
@@ -182,6 +186,14 @@ def _listen(
                 yield Piece(*heard, owner)
         if block is None:
             return
+
+
+def _is_dual_mono(path: str) -> bool:
+    """Look at a recording's first minutes before it is heard: decoding is cheap, scoring is not."""
+    recording = Recording(path)
+    blocks = cast("Generator[Samples, None, None]", recording.blocks())
+    with closing(blocks):  # and with them the file
+        return same_signal(blocks, recording.rate_hz)
 
 
 def failed(file: InputFile, schemas: TableSchemas, error: FileError) -> ShardResult:
