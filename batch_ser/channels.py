@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.samples import Samples
 
+SPLIT, MIX = "split", "mix"  # what --channels takes besides numbers
 MIXED = -1  # the channel number of a mixture in the tables
 SAME = 0.999  # correlation above which two channels are one signal: codecs leave at least this
 LOOK_S = 600.0  # of sound, on which that is decided
@@ -21,9 +22,9 @@ def choose_channels(choice: str, channels: int) -> list[int]:
     Raises:
         FileError: `bad_channels` if the recording lacks one that is asked for.
     """
-    if choice == "split":
+    if choice == SPLIT:
         return list(range(channels))
-    if choice == "mix":
+    if choice == MIX:
         return [MIXED]
     wanted = parse_channels(choice)
     missing = [number for number in wanted if number >= channels]

@@ -20,9 +20,10 @@ import numpy as np
 from batch_ser.errors import UsageError
 from batch_ser.samples import Samples
 
-METHODS = ("speech", "window", "given", "whole")  # the names in `segmenters.py`
+GIVEN = "given"
+METHODS = ("speech", "window", GIVEN, "whole")  # the names in `segmenters.py`
 LONGEST_S = 600.0  # of a segment that is held in memory: 38 MB
-LEAST_S = 0.01  # of a window and its hop: some samples at any rate
+LEAST_S = 0.01  # of a window, its hop, and a given segment: some samples at any rate
 
 
 class Kind(StrEnum):
@@ -109,11 +110,13 @@ class SegmentSettings:
         """Settings from the command line before the checkpoint's before the program's.
 
         The program's `max_s` is at most what the network takes. The hop is the window unless it
-        is asked for.
+        is asked for. Given segments are scored down to 10 ms unless `min_s` is asked for.
         """
         asked = {key: value for key, value in given.items() if value is not None}
         program = asdict(cls()) | {"max_s": min(8.0, float(checkpoint["piece_s"]))}
         merged = program | dict(checkpoint) | asked
+        if merged["method"] == GIVEN and "min_s" not in asked:
+            merged["min_s"] = LEAST_S  # whoever names a segment wants its row
         if "hop_s" not in asked:
             merged["hop_s"] = merged["window_s"]
         return cls(**merged)

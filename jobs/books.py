@@ -4,14 +4,14 @@ Positions here are frames of the source's own clock, whole numbers, so that the 
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from batch_ser.asked import Asked, unpack
 from batch_ser.audio import Recording
 from batch_ser.channels import MIXED
 from batch_ser.errors import FileError, Reason
@@ -20,52 +20,20 @@ from batch_ser.resample import Resampler
 from batch_ser.samples import Samples
 from batch_ser.segment import Kind, SegmentSettings, Source, Span
 from batch_ser.segmenters import SEGMENTERS
-from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row
-from models.scoring import Embeddings, Probabilities
+from batch_ser.tables import EMPTY, FAILED, GIVEN_DIGEST, OK, TableSchemas, file_row
+from jobs.score import SegmentScore, mean, union
 
 TRUNCATED, DUAL_MONO = "truncated", "dual_mono"  # notes on good rows
-
-
-class SegmentScore:
-    """One segment [start, end) in source frames, and the means of what its pieces gave.
-
-    `number` is its place among the given ones of its channel.
-    """
-
-    def __init__(self, start: int, number: int) -> None:
-        self.start = self.end = start
-        self.number = number
-        self._sum: NDArray[np.float64] = np.zeros(())
-        self._embeddings: NDArray[np.float64] = np.zeros(())
-        self._weight = 0
-
-    def add(
-        self, probabilities: Probabilities, weight: int, embedding: Embeddings | None = None
-    ) -> None:
-        """Count a piece's probabilities (labels,) and embedding (width,) by its new samples."""
-        self._sum = self._sum + probabilities.astype(np.float64) * weight
-        if embedding is not None:
-            self._embeddings = self._embeddings + embedding.astype(np.float64) * weight
-        self._weight += weight
-
-    @property
-    def probabilities(self) -> Probabilities:
-        mean = self._sum / self._weight
-        return np.asarray(mean / mean.sum(), np.float32)
-
-    @property
-    def embedding(self) -> Embeddings:
-        """Rounded to float16, which is precise enough and packs to half the bytes."""
-        largest = np.finfo(np.float16).max
-        mean = np.clip(self._embeddings / self._weight, -largest, largest)
-        return mean.astype(np.float16).astype(np.float32)
 
 
 class ChannelBooks:
     """One channel: its resampler and segmenter, its segments, and what became of each frame."""
 
-    def __init__(self, number: int, source: Source, settings: SegmentSettings) -> None:
-        self.number = number
+    def __init__(
+        self, number: int, source: Source, settings: SegmentSettings, asked: Sequence[Asked] = ()
+    ) -> None:
+        source = replace(source, given=tuple((each.start_s, each.end_s) for each in asked))
+        self.number, self.asked = number, asked
         self.frames: Counter[Kind] = Counter()
         self.scores: list[SegmentScore] = []
         self.speech: list[tuple[int, int]] = []
@@ -91,7 +59,7 @@ class ChannelBooks:
                 yield span.samples, span.end - span.start, self._score(span)
         if last:
             self.scores.sort(key=lambda score: (score.start, score.end, score.number))
-            self.frames[Kind.SCORED] = _union(self.scores)
+            self.frames[Kind.SCORED] = union(self.scores)
 
     def _score(self, span: Span) -> SegmentScore:
         """The segment that a piece belongs to."""
@@ -105,15 +73,6 @@ class ChannelBooks:
         return score
 
 
-def _union(scores: list[SegmentScore]) -> int:
-    """Frames that segments in order of their starts cover: they may overlap."""
-    covered = total = 0
-    for score in scores:
-        total += max(0, score.end - max(score.start, covered))
-        covered = max(covered, score.end)
-    return total
-
-
 @dataclass
 class FileBooks:
     """One file, from its opening to its rows."""
@@ -125,6 +84,13 @@ class FileBooks:
     numbers: tuple[int, ...] = ()
     books: list[ChannelBooks] | tuple[()] = ()
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.asked = unpack(self.file.given)  # if segments are given
+
+    def asked_of(self, number: int) -> list[Asked]:
+        """The segments that are given of a channel."""
+        return [each for each in self.asked if each.channel in (None, number)]
 
     def open(self, recording: Recording, numbers: list[int]) -> None:
         """The file could be opened; these channels are scored."""
@@ -162,9 +128,9 @@ class FileBooks:
     def row(self, labels: tuple[str, ...]) -> dict[str, Any]:
         """The file's row in the files table."""
         file, recording = self.file, self.recording
-        about: dict[str, Any] = {}
+        about: dict[str, Any] = {GIVEN_DIGEST: file.digest}
         if recording:
-            about = {
+            about |= {
                 "codec": recording.codec,
                 "sample_rate_hz": recording.rate_hz,
                 "channels": recording.channels,
@@ -176,7 +142,7 @@ class FileBooks:
         scores = [score for books in self.books for score in books.scores]
         notes = [TRUNCATED] * recording.truncated + self.notes
         about |= {"note": ", ".join(notes) or None, "segments": len(scores)}
-        about |= self._seconds(recording) | _mean(scores, labels)
+        about |= self._seconds(recording) | mean(scores, labels)
         status = OK if scores else EMPTY
         return file_row(file.file, file.size_bytes, file.modified_us, status, **about)
 
@@ -207,19 +173,11 @@ class FileBooks:
                 place = (self.file.file, books.number, number, score.start / rate_hz)
                 verdict = (score.end / rate_hz, schemas.labels[best], score.probabilities[best])
                 embedding = [score.embedding] if schemas.embedding_width else []
-                row = (*place, *verdict, *score.probabilities, *embedding, *self.file.columns)
+                further = books.asked[score.number].columns if books.asked else self.file.columns
+                row = (*place, *verdict, *score.probabilities, *embedding, *further)
                 for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
         return pa.table(columns, schema=schemas.segments)
-
-
-def _mean(scores: list[SegmentScore], labels: tuple[str, ...]) -> dict[str, float]:
-    """Mean probabilities of a file, weighted by the segments' durations."""
-    if not scores:
-        return {}
-    weights = [score.end - score.start for score in scores]
-    mean = np.average([score.probabilities for score in scores], axis=0, weights=weights)
-    return {f"p_{label}": float(p) for label, p in zip(labels, mean, strict=True)}
 
 
 def _speech(channels: list[list[tuple[int, int]]], total: int) -> tuple[list[int], int, int]:

@@ -9,23 +9,24 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
 from batch_ser.audio import Recording
-from batch_ser.channels import channel, choose_channels, same_signal
+from batch_ser.channels import SPLIT, channel
 from batch_ser.errors import FileError, Reason
 from batch_ser.features import Features
 from batch_ser.inputs import InputFile
 from batch_ser.samples import Samples
 from batch_ser.segment import SegmentSettings, Source
 from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
-from jobs.books import DUAL_MONO, ChannelBooks, FileBooks, SegmentScore
+from jobs.books import ChannelBooks, FileBooks
+from jobs.choose import chosen_channels
+from jobs.score import SegmentScore
 from models.scoring import Checkpoint, Embeddings, Probabilities
 
 
@@ -35,7 +36,7 @@ class ShardSettings:
 
     segment: SegmentSettings
     schemas: TableSchemas
-    channels: str = "split"  # or mix, or numbers such as 0,1
+    channels: str = SPLIT  # or mix, or numbers such as 0,1
     batch_s: float = 64.0  # padded seconds of audio in one batch
 
 
@@ -161,14 +162,13 @@ def _listen(
     """Decode a file once, and yield the pieces of each channel as they are complete."""
     with stages("decode"):
         recording = Recording(owner.file.path)
-        numbers = choose_channels(settings.channels, recording.channels)
-        if settings.channels == "split" and len(numbers) > 1 and _is_dual_mono(owner.file.path):
-            numbers = numbers[:1]
-            owner.notes.append(DUAL_MONO)
+        numbers = chosen_channels(owner, recording, settings.channels)
         owner.open(recording, numbers)
         blocks = recording.blocks()
     source = Source(recording.rate_hz, rate_hz)
-    channels = [ChannelBooks(number, source, settings.segment) for number in numbers]
+    channels = [
+        ChannelBooks(number, source, settings.segment, owner.asked_of(number)) for number in numbers
+    ]
     owner.books = channels
     while True:
         with stages("decode"):
@@ -188,14 +188,6 @@ def _listen(
             return
 
 
-def _is_dual_mono(path: str) -> bool:
-    """Look at a recording's first minutes before it is heard: decoding is cheap, scoring is not."""
-    recording = Recording(path)
-    blocks = cast("Generator[Samples, None, None]", recording.blocks())
-    with closing(blocks):  # and with them the file
-        return same_signal(blocks, recording.rate_hz)
-
-
 def failed(file: InputFile, schemas: TableSchemas, error: FileError) -> ShardResult:
     """The result of a file that no worker could or should touch."""
     row = file_row(
@@ -205,6 +197,7 @@ def failed(file: InputFile, schemas: TableSchemas, error: FileError) -> ShardRes
         FAILED,
         reason=error.reason.value,
         message=str(error),
+        given=file.digest,
     )
     files = to_table([row], schemas.files)
     return ShardResult(schemas.segments.empty_table(), files, Counter(), 0)
