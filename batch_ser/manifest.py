@@ -16,6 +16,7 @@ from batch_ser.errors import FileError, Reason, UsageError
 
 MOST_SHOWN = 10  # faults listed in one message
 NO_ADDRESSES = "an address, expected a path: this version reads local files only"
+ESCAPED = {code: f"%{code - 0xDC00:02X}" for code in range(0xDC80, 0xDD00)}
 Place = tuple[str, str, FileError | None]  # name in the tables, path, what stands in its way
 Line = tuple[Place, tuple[str, ...], bytes]  # of a file: its further values, or its segments
 Fault = tuple[int, str]  # line, what is wrong
@@ -62,8 +63,11 @@ class Manifest:
     def _ask(self, asked: AskedLines, columns: list[str], faults: list[Fault]) -> None:
         """Read the segments of every line."""
         at = columns.index("file")
+        names: dict[str, str] = {}  # looking up a path costs more than all the rest
         for line, values in _whole_lines(self.path, columns, faults):
-            name = self._place(values[at])[0]
+            name = names.get(values[at])
+            if name is None:
+                name = names[values[at]] = self._place(values[at])[0]
             told = asked.add(name, line, [printable(value) for value in values])
             faults.extend((line, each) for each in told)
         faults.extend(asked.repeated())
@@ -107,10 +111,9 @@ def _address(uri: str) -> tuple[str, str]:
 
 def printable(name: str) -> str:
     """A name as valid Unicode: bytes that are not UTF-8 as %XX."""
-    raw = os.fsencode(name)
-    return raw.decode("utf-8", errors="surrogateescape").translate(
-        {code: f"%{code - 0xDC00:02X}" for code in range(0xDC80, 0xDD00)}
-    )
+    if name.isascii():
+        return name
+    return os.fsencode(name).decode("utf-8", errors="surrogateescape").translate(ESCAPED)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
