@@ -96,10 +96,7 @@ class Job:
 
 def prepare(config: RunConfig) -> Job:
     output = Output(Path(config.out))
-    selection = Selection(**(asdict(config.selection) | {"never": output.own_paths}))
-    asked = config.segment.get("method")
-    walk = Walk(config.inputs, selection, may_give=asked in (None, GIVEN))
-    check_given(walk, asked, config.channels)
+    walk = _listed(config, output)
     device = usable_device(config.device)
     checkpoint = load_checkpoint(config.model, device)
     defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
@@ -139,6 +136,15 @@ def prepare(config: RunConfig) -> Job:
     check_grouping(config.adapt, schemas)
     settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
     return Job(config, output, walk, checkpoint, settings, device, fingerprint)
+
+
+def _listed(config: RunConfig, output: Output) -> Walk:
+    """The inputs, none of them the job's own output, and the segments that they give."""
+    selection = Selection(**(asdict(config.selection) | {"never": output.own_paths}))
+    method = config.segment.get("method")
+    walk = Walk(config.inputs, selection, may_give=method in (None, GIVEN))
+    check_given(walk, method, config.channels)
+    return walk
 
 
 def check_given(walk: Walk, method: object, channels: str) -> None:

@@ -129,9 +129,9 @@ def utterances(
             found.append((Kind.TOO_SHORT, start, end))
             cursor = end
             continue
-        cursor, padded = max(cursor, start - PAD), min(end + PAD, len(signal))
-        while padded - cursor > longest:
-            earliest, latest = cursor + longest // 2, min(cursor + longest, padded - least)
+        cursor = max(cursor, start - PAD)
+        while end - cursor > longest:
+            earliest, latest = cursor + longest // 2, min(cursor + longest, end - least)
             inside = [n for n in range(len(energies))
                       if n * FRAME >= earliest and (n + 1) * FRAME <= latest]  # fmt: skip
             cut = latest  # where the halves leave no choice, because max_s is twice min_s
@@ -139,8 +139,8 @@ def utterances(
                 cut = min(inside, key=lambda n: energies[n]) * FRAME + FRAME // 2
             found.append((Kind.SCORED, cursor, cut))
             cursor = cut
-        found.append((Kind.SCORED, cursor, padded))
-        cursor = padded
+        found.append((Kind.SCORED, cursor, end))
+        cursor = end
     return found
 
 
