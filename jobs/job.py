@@ -116,7 +116,23 @@ def prepare(config: RunConfig) -> Job:
     if config.embeddings:  # absent otherwise, as in outputs from before there were any
         fingerprint["embeddings"] = True
     fingerprint |= grouping(config.adapt, config.adapt_balanced)
-    metadata = {
+    if config.adapt != NONE:
+        checkpoint.check_adapts()
+    kept = output.as_scored == EMBEDDINGS and not config.restart  # and stay, for `adapt`
+    apart = config.adapt != NONE or kept
+    width = checkpoint.embedding_width if config.embeddings or apart else 0
+    schemas = TableSchemas(
+        checkpoint.info.labels, walk.manifest_columns, _metadata(checkpoint, fingerprint), width,
+        apart, config.embeddings, given=walk.gives,
+    )  # fmt: skip
+    check_grouping(config.adapt, schemas)
+    settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
+    return Job(config, output, walk, checkpoint, settings, device, fingerprint)
+
+
+def _metadata(checkpoint: Checkpoint, fingerprint: dict[str, Any]) -> dict[str, str]:
+    """What the tables say of how they were made."""
+    return {
         "labels": json.dumps(checkpoint.info.labels),
         "checkpoint": checkpoint.info.name,
         "checkpoint_sha256": checkpoint.digest,
@@ -124,18 +140,6 @@ def prepare(config: RunConfig) -> Job:
         "settings": json.dumps(fingerprint),
         "program": f"batch-ser {__version__}",
     }
-    if config.adapt != NONE:
-        checkpoint.check_adapts()
-    kept = output.as_scored == EMBEDDINGS and not config.restart  # and stay, for `adapt`
-    apart = config.adapt != NONE or kept
-    width = checkpoint.embedding_width if config.embeddings or apart else 0
-    schemas = TableSchemas(
-        checkpoint.info.labels, walk.manifest_columns, metadata, width, apart, config.embeddings,
-        given=walk.gives,
-    )  # fmt: skip
-    check_grouping(config.adapt, schemas)
-    settings = ShardSettings(segment, schemas, config.channels, config.batch_s)
-    return Job(config, output, walk, checkpoint, settings, device, fingerprint)
 
 
 def _listed(config: RunConfig, output: Output) -> Walk:
