@@ -36,7 +36,8 @@ class Counts:
     def add_files(self, rows: pa.Table) -> None:
         self.files.update(rows["status"].to_pylist())
         self.reasons.update(word for word in rows["reason"].to_pylist() if word)
-        self.notes.update(word for word in rows["note"].to_pylist() if word)
+        notes = (note.split(", ") for note in rows["note"].to_pylist() if note)
+        self.notes.update(word for words in notes for word in words)
         for name in SUMS:
             self.seconds[name] += pc.sum(rows[name]).as_py() or 0.0
 

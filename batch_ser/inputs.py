@@ -6,14 +6,15 @@ a file, a folder that may not be read) is still an input: it carries its error a
 
 import fnmatch
 import glob
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_ser.errors import FileError, Reason, UsageError
-from batch_ser.manifest import Manifest, printable
+from batch_ser.manifest import Manifest, check_apart, printable
 from batch_ser.raw import RAW_ENDINGS
 
 AUDIO_SUFFIXES = RAW_ENDINGS | {
@@ -34,6 +35,17 @@ class InputFile:
     modified_us: int = 0  # since 1970, UTC
     columns: tuple[str, ...] = ()  # values of the manifest's further columns
     error: FileError | None = None
+    given: bytes = b""  # the segments that a manifest gives of it, packed
+
+    @property
+    def digest(self) -> str:
+        """Which segments are given: other ones make it another file to a job."""
+        return hashlib.sha256(self.given).hexdigest()[:16] if self.given else ""
+
+    @property
+    def version(self) -> tuple[int, int, str]:
+        """What a row of this file must say to be of this file as it is now."""
+        return self.size_bytes, self.modified_us, self.digest
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,10 @@ class Walk:
     selection: Selection = Selection()
     ignored: int = 0  # files in folders that are no recordings by their name
     repeated: int = 0  # listed again under the same name
+    may_give: bool = True  # segments: a manifest with start_s and end_s does
     manifest_columns: tuple[str, ...] = field(init=False, default=())
+    gives: bool = field(init=False, default=False)  # segments
+    given_channels: set[int] = field(init=False, default_factory=set)  # that these name
 
     def __post_init__(self) -> None:
         """Check every input before the first is listed.
@@ -63,7 +78,7 @@ class Walk:
             UsageError: an input that does not exist, or a manifest that cannot be used.
         """
         self._manifests = {
-            each: Manifest.check(Path(each), self.selection.root)
+            each: Manifest.check(Path(each), self.selection.root, self.may_give)
             for each in self.inputs
             if _is_manifest(each)
         }
@@ -71,13 +86,18 @@ class Walk:
             if each not in self._manifests:
                 _check_exists(each)
                 self._named(each)  # inside the root, or refused before anything is written
-        columns = {manifest.further_columns for manifest in self._manifests.values()}
+        check_apart(self._manifests)
+        manifests = self._manifests.values()
+        columns = {(each.asked is not None, each.further_columns) for each in manifests}
         if len(columns) > 1 or (columns and len(self._manifests) < len(self.inputs)):
             raise UsageError(
                 "--input: all inputs of a job must be manifests with the same columns, or none; "
                 f"found {len(self._manifests)} manifests in {len(self.inputs)} inputs"
             )
-        self.manifest_columns = columns.pop() if columns else ()
+        self.gives, self.manifest_columns = columns.pop() if columns else (False, ())
+        self.given_channels = {
+            number for each in manifests if each.asked for number in each.asked.channels
+        }
 
     def __iter__(self) -> Iterator[InputFile]:
         seen: set[str] = set()
@@ -91,8 +111,8 @@ class Walk:
 
     def _list(self, each: str) -> Iterator[InputFile]:
         if each in self._manifests:
-            for name, path, values, error in self._manifests[each].lines():
-                yield _input(printable(name), path, values, error)
+            for (name, path, error), values, given in self._manifests[each].lines():
+                yield replace(_input(printable(name), path, values, error), given=given)
         elif os.path.isdir(each):
             yield from self._folder(each, self._named(each), ())
         elif glob.has_magic(each) and not os.path.exists(each):

@@ -1,17 +1,25 @@
-"""CSV manifests: a `file` column, and further columns that travel into the tables."""
+"""CSV manifests: a `file` column, and further columns that travel into the tables.
+
+One with the columns `start_s` and `end_s` gives segments: a line each, several of a file, each with
+values of its own (`asked.py`).
+"""
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from batch_ser.asked import TIMES, AskedLines
 from batch_ser.errors import FileError, Reason, UsageError
 
 MOST_SHOWN = 10  # faults listed in one message
 NO_ADDRESSES = "an address, expected a path: this version reads local files only"
-Line = tuple[str, str, tuple[str, ...], FileError | None]
+ESCAPED = {code: f"%{code - 0xDC00:02X}" for code in range(0xDC80, 0xDD00)}
+Place = tuple[str, str, FileError | None]  # name in the tables, path, what stands in its way
+Line = tuple[Place, tuple[str, ...], bytes]  # of a file: its further values, or its segments
+Fault = tuple[int, str]  # line, what is wrong
 
 
 @dataclass(frozen=True)
@@ -21,10 +29,11 @@ class Manifest:
     path: Path
     root: Path  # relative names start here, and no name may leave it
     further_columns: tuple[str, ...]
+    asked: AskedLines | None  # the segments that it gives
 
     @classmethod
-    def check(cls, path: Path, root: str | None) -> "Manifest":
-        """Read a manifest once, keeping nothing of it but its header.
+    def check(cls, path: Path, root: str | None, may_give: bool = True) -> "Manifest":
+        """Read a manifest once, keeping nothing of it but its header and the segments it gives.
 
         Raises:
             UsageError: no `file` column, or faulty lines, all listed with their numbers.
@@ -37,24 +46,51 @@ class Manifest:
         repeated = {name for name in columns if columns.count(name) > 1}
         if repeated:
             raise UsageError(f"{path}: the column {sorted(repeated)[0]} stands twice in the header")
-        _check_lines(path, columns)
+        asked = AskedLines(columns) if may_give and set(TIMES) <= set(columns) else None
         further = tuple(name for name in columns if name != "file")
-        return cls(path, Path(os.path.abspath(root or path.parent)), further)
+        manifest = cls(
+            path, Path(os.path.abspath(root or path.parent)),
+            asked.further_columns if asked else further, asked,
+        )  # fmt: skip
+        faults: list[Fault] = []
+        if asked:
+            manifest._ask(asked, columns, faults)
+        else:
+            _check_same(path, columns, faults)
+        _refuse(path, sorted(faults))
+        return manifest
+
+    def _ask(self, asked: AskedLines, columns: list[str], faults: list[Fault]) -> None:
+        """Read the segments of every line."""
+        at = columns.index("file")
+        names: dict[str, str] = {}  # looking up a path costs more than all the rest
+        for line, values in _whole_lines(self.path, columns, faults):
+            name = names.get(values[at])
+            if name is None:
+                name = names[values[at]] = self._place(values[at])[0]
+            told = asked.add(name, line, [printable(value) for value in values])
+            faults.extend((line, each) for each in told)
+        faults.extend(asked.repeated())
 
     def lines(self) -> Iterator[Line]:
-        """Each line's name in the tables, path, further values and error, if it has one."""
+        """Each line's place and further values; of given segments each file's, once."""
+        if self.asked:
+            for name in self.asked:
+                yield self._place(name), (), self.asked.packed(name)
+            return
         rows = _rows(self.path)
         at = next(rows)[1].index("file")
         for _, values in rows:
-            name = values[at]
             further = tuple(printable(value) for value in values[:at] + values[at + 1 :])
-            if "://" in name:
-                yield *_address(name), further, FileError(Reason.UNSUPPORTED, NO_ADDRESSES)
-                continue
-            path = os.path.abspath(self.root / name)
-            inside = os.path.commonpath([path, self.root]) == str(self.root)
-            error = None if inside else self._outside(name)
-            yield (os.path.relpath(path, self.root) if inside else name), path, further, error
+            yield self._place(values[at]), further, b""
+
+    def _place(self, name: str) -> Place:
+        if "://" in name:
+            return *_address(name), FileError(Reason.UNSUPPORTED, NO_ADDRESSES)
+        path = os.path.abspath(self.root / name)
+        inside = os.path.commonpath([path, self.root]) == str(self.root)
+        error = None if inside else self._outside(name)
+        return (os.path.relpath(path, self.root) if inside else name), path, error
 
     def _outside(self, name: str) -> FileError:
         return FileError(
@@ -75,10 +111,9 @@ def _address(uri: str) -> tuple[str, str]:
 
 def printable(name: str) -> str:
     """A name as valid Unicode: bytes that are not UTF-8 as %XX."""
-    raw = os.fsencode(name)
-    return raw.decode("utf-8", errors="surrogateescape").translate(
-        {code: f"%{code - 0xDC00:02X}" for code in range(0xDC80, 0xDD00)}
-    )
+    if name.isascii():
+        return name
+    return os.fsencode(name).decode("utf-8", errors="surrogateescape").translate(ESCAPED)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -95,26 +130,53 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise UsageError(f"{path}: not a CSV file ({error})") from error
 
 
-def _check_lines(path: Path, columns: list[str]) -> None:
-    """Find every line that cannot be used, and files that are listed with different values."""
+def _whole_lines(
+    path: Path, columns: list[str], faults: list[Fault]
+) -> Iterator[tuple[int, list[str]]]:
+    """Lines that have all their values and name a file; the others are faults."""
     at = columns.index("file")
-    faults: list[str] = []
-    seen: dict[str, tuple[int, int]] = {}  # name -> line, hash of its values
     rows = _rows(path)
     next(rows)
     for line, values in rows:
         if len(values) != len(columns):
-            faults.append(f"line {line}: found {len(values)} values, expected {len(columns)}")
+            faults.append((line, f"found {len(values)} values, expected {len(columns)}"))
         elif not values[at].strip():
-            faults.append(f"line {line}: the file column is empty")
+            faults.append((line, "the file column is empty"))
         else:
-            name = os.path.normpath(values[at])
-            further = hash(tuple(values[:at] + values[at + 1 :]))
-            first, same = seen.setdefault(name, (line, further))
-            if same != further:
-                told = printable(values[at])
-                faults.append(f"line {line}: {told} stands in line {first} with other values")
+            yield line, values
+
+
+def _check_same(path: Path, columns: list[str], faults: list[Fault]) -> None:
+    """Find files that are listed with different values."""
+    at = columns.index("file")
+    seen: dict[str, tuple[int, int]] = {}  # name -> line, hash of its values
+    for line, values in _whole_lines(path, columns, faults):
+        name = os.path.normpath(values[at])
+        further = hash(tuple(values[:at] + values[at + 1 :]))
+        first, same = seen.setdefault(name, (line, further))
+        if same != further:
+            told = printable(values[at])
+            faults.append((line, f"{told} stands in line {first} with other values"))
+
+
+def _refuse(path: Path, faults: list[Fault]) -> None:
     if faults:
-        shown = "\n  ".join(faults[:MOST_SHOWN])
+        shown = "\n  ".join(f"line {line}: {told}" for line, told in faults[:MOST_SHOWN])
         more = f"\n  and {len(faults) - MOST_SHOWN} more" if len(faults) > MOST_SHOWN else ""
         raise UsageError(f"{path}: mend these lines and run again\n  {shown}{more}")
+
+
+def check_apart(manifests: Mapping[str, Manifest]) -> None:
+    """Refuse manifests that give segments of one file: all lines of a file stand in one of them.
+
+    Raises:
+        UsageError: a file stands in two.
+    """
+    first: dict[str, str] = {}
+    for told, manifest in manifests.items() if len(manifests) > 1 else ():
+        for name in manifest.asked or ():
+            if first.setdefault(name, told) != told:
+                raise UsageError(
+                    f"--input {told}: segments of {printable(name)} stand in {first[name]} too; "
+                    "put all lines of a file into one manifest"
+                )

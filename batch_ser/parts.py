@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch_ser.output import Output
-from batch_ser.tables import FAILED
+from batch_ser.tables import FAILED, GIVEN_DIGEST
 
 SEGMENTS_ENDING, FILES_ENDING = ".segments.parquet", ".files.parquet"
 PART_ROW_GROUP = 4096  # finalising holds one row group per part
-Version = tuple[int, int]  # size in bytes, modified in microseconds
+Version = tuple[int, int, str]  # size in bytes, modified in microseconds, given segments' digest
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,17 @@ def winners(parts: Iterable[Part]) -> dict[str, Winner]:
     best: dict[str, Winner] = {}
     for number, part in enumerate(parts):
         for path in part.files:
+            schema = pq.read_schema(path)
             columns = ["file", "size_bytes", "modified", "status"]
-            table = pq.read_table(path, columns=columns)
+            table = pq.read_table(
+                path, columns=columns + [GIVEN_DIGEST] * (GIVEN_DIGEST in schema.names)
+            )
             table = table.set_column(2, "modified", table["modified"].cast(pa.int64()))
-            for name, size, modified, status in zip(
+            for name, size, modified, status, *given in zip(
                 *(column.to_pylist() for column in table.columns), strict=True
             ):
-                new = Winner((size, modified or 0), status == FAILED, number)
+                version = size, modified or 0, (given or [""])[0]
+                new = Winner(version, status == FAILED, number)
                 old = best.get(name)
                 if old is None or _beats(new, old):
                     best[name] = new

@@ -1,11 +1,15 @@
 """What a segmenter is: a channel's samples, block by block, to spans that cover all of it.
 
-A segmenter is called with each block and yields spans in order and without holes: what is scored
-carries the samples that the network hears, everything else says why it is not scored. That is
-what closes the books (`jobs/books.py`). However a signal is cut
-into blocks, the spans are the same.
+A segmenter is called with each block and yields spans: what is scored carries the samples that the
+network hears, and the rest, without holes, says why it is not scored. That is what closes the books
+(`jobs/books.py`). However a signal is cut into blocks, the spans are the same, and in the same
+order.
+
+Spans are told in frames of the source's own clock, whatever rate the network hears at: the times of
+windows and of given segments are exact to one of its samples, and do not drift.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -16,8 +20,10 @@ import numpy as np
 from batch_ser.errors import UsageError
 from batch_ser.samples import Samples
 
-METHODS = ("speech", "window", "whole")  # the names in `segmenters.py`
+GIVEN = "given"
+METHODS = ("speech", "window", GIVEN, "whole")  # the names in `segmenters.py`
 LONGEST_S = 600.0  # of a segment that is held in memory: 38 MB
+LEAST_S = 0.01  # of a window, its hop, and a given segment: some samples at any rate
 
 
 class Kind(StrEnum):
@@ -30,11 +36,11 @@ class Kind(StrEnum):
 
 
 class Span(NamedTuple):
-    """A stretch [start, end) of a channel, in samples at the segmenter's rate.
+    """A stretch [start, end) of a channel, in frames of its source.
 
     `samples` is what the network hears, for scored spans; it may begin before `start` when a
     segment is longer than the network takes. `closes` is False for every such piece but a
-    segment's last.
+    segment's last. `segment` tells apart segments that are heard at the same time.
     """
 
     kind: Kind
@@ -42,6 +48,29 @@ class Span(NamedTuple):
     end: int
     samples: Samples | None = None
     closes: bool = True
+    segment: int = 0
+
+
+def at_rate(position: int, from_hz: int, to_hz: int) -> int:
+    """A position of one clock on another, to the nearest sample, in whole numbers throughout."""
+    return (2 * position * to_hz + from_hz) // (2 * from_hz)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a segmenter knows of its channel before it hears it."""
+
+    source_hz: int  # of the recording's clock, on which spans are told
+    rate_hz: int  # of the samples that come: the network's
+    given: tuple[tuple[float, float | None], ...] = ()  # start_s, end_s (None: the recording's)
+
+    def sample(self, frame: int) -> int:
+        """Where a frame of the source lies among the samples that come."""
+        return at_rate(frame, self.source_hz, self.rate_hz)
+
+    def frame(self, sample: int) -> int:
+        """Which frame of the source a sample is."""
+        return at_rate(sample, self.rate_hz, self.source_hz)
 
 
 @dataclass(frozen=True)
@@ -58,10 +87,12 @@ class SegmentSettings:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UsageError(f"--segment {self.method}: expected one of {', '.join(METHODS)}")
-        for name in ("window_s", "hop_s", "min_s"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"--{name.replace('_', '-')} must be more than 0 seconds")
-        if self.max_s < max(1.0, 2 * self.min_s):
+        for name, least in (("window_s", LEAST_S), ("hop_s", LEAST_S), ("min_s", 0.0)):
+            if not (least <= getattr(self, name) < math.inf) or not getattr(self, name):
+                expected = f"at least {least:g}" if least else "more than 0"
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} {getattr(self, name):g}: expected {expected} seconds")
+        if not self.max_s >= max(1.0, 2 * self.min_s):
             raise UsageError(
                 f"--max-s {self.max_s:g}: expected at least 1 second and twice --min-s "
                 f"({self.min_s:g}), so that a cut leaves two halves that can be scored"
@@ -79,11 +110,13 @@ class SegmentSettings:
         """Settings from the command line before the checkpoint's before the program's.
 
         The program's `max_s` is at most what the network takes. The hop is the window unless it
-        is asked for.
+        is asked for. Given segments are scored down to 10 ms unless `min_s` is asked for.
         """
         asked = {key: value for key, value in given.items() if value is not None}
         program = asdict(cls()) | {"max_s": min(8.0, float(checkpoint["piece_s"]))}
         merged = program | dict(checkpoint) | asked
+        if merged["method"] == GIVEN and "min_s" not in asked:
+            merged["min_s"] = LEAST_S  # whoever names a segment wants its row
         if "hop_s" not in asked:
             merged["hop_s"] = merged["window_s"]
         return cls(**merged)
@@ -92,8 +125,11 @@ class SegmentSettings:
 class Segmenter(Protocol):
     """Blocks of one channel to spans."""
 
-    def __call__(self, samples: Samples, last: bool) -> Iterator[Span]:
-        """Take the next samples (n,), yield the spans that they complete; `last` ends all."""
+    def __call__(self, samples: Samples, total: int | None = None) -> Iterator[Span]:
+        """Take the next samples (n,) and yield the spans that they complete.
+
+        With the last ones comes `total`, how many frames of its source the channel has.
+        """
 
 
 class Track:
@@ -120,15 +156,19 @@ class Track:
         self.start += gone
 
 
-def in_pieces(start: int, samples: Samples, most: int) -> Iterator[Span]:
-    """A segment as pieces of at most `most` samples.
+def in_pieces(start: int, samples: Samples, most: int, end: int | None = None) -> Iterator[Span]:
+    """A segment as pieces of at most `most` samples, which its spans are told in.
 
-    The last piece covers the segment's final `most` samples; its span is only what is new.
+    With `end`, they are told in frames of the source [start, end). The last piece covers the
+    segment's final `most` samples; its span is only what is new.
     """
-    for begin in range(0, len(samples), most):
-        end = min(begin + most, len(samples))
-        heard = samples[max(0, end - most) : end]
-        yield Span(Kind.SCORED, start + begin, start + end, heard, closes=end == len(samples))
+    length = len(samples)
+    frames = length if end is None else end - start
+    for begin in range(0, length, most):
+        stop = min(begin + most, length)
+        heard = samples[max(0, stop - most) : stop]
+        first, last = (start + at_rate(at, length, frames) for at in (begin, stop))
+        yield Span(Kind.SCORED, first, last, heard, closes=stop == length)
 
 
 def as_metadata(settings: SegmentSettings) -> dict[str, float | str]:

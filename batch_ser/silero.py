@@ -67,6 +67,24 @@ class Detector:
         return np.asarray(speech, np.float32).reshape(-1)
 
 
+class Frames:
+    """Blocks of any size to whole frames; at the end the last one is filled with zeros."""
+
+    def __init__(self) -> None:
+        self.end = 0  # samples seen
+        self._pending = np.zeros(0, np.float32)
+
+    def __call__(self, samples: Samples, last: bool = False) -> Samples:
+        """The frames (n, 512) that the next samples complete."""
+        self.end += len(samples)
+        waiting = np.concatenate([self._pending, samples])
+        if last:
+            waiting = np.pad(waiting, (0, -len(waiting) % FRAME))
+        whole = len(waiting) - len(waiting) % FRAME
+        self._pending = waiting[whole:]
+        return waiting[:whole].reshape(-1, FRAME)
+
+
 @dataclass
 class Regions:
     """Silero's state machine: frame probabilities to regions of speech, in samples.

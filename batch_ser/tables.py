@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 OK, EMPTY, FAILED = "ok", "empty", "failed"
 WORDS = pa.dictionary(pa.int8(), pa.string())
+GIVEN_DIGEST = "given"  # of the files table, where a manifest gives segments: which, as a digest
 EMBEDDING = "embedding"  # on request: float32, but of float16's precision
 
 SEGMENT_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
@@ -62,9 +63,10 @@ class TableSchemas:
     embedding_width: int = 0  # 0: no column `embedding`
     apart: bool = False  # segments as scored, with embeddings, are kept in a table of their own
     shown: bool = True  # the embeddings are in the final segments table, too
+    given: bool = False  # segments: the files table tells which
 
     @classmethod
-    def of(cls, schema: pa.Schema, apart: bool, shown: bool) -> "TableSchemas":
+    def of(cls, schema: pa.Schema, apart: bool, shown: bool, given: bool) -> "TableSchemas":
         """Those of segments that lie in a Parquet file with its schema."""
         metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
         labels = tuple(json.loads(metadata["labels"]))
@@ -72,7 +74,7 @@ class TableSchemas:
         width = schema.field(EMBEDDING).type.list_size if has_embeddings(schema) else 0
         own += [EMBEDDING] * bool(width)
         further = tuple(name for name in schema.names if name not in own)
-        return cls(labels, further, metadata, width, apart, shown)
+        return cls(labels, further, metadata, width, apart, shown, given)
 
     @property
     def segments(self) -> pa.Schema:
@@ -94,7 +96,8 @@ class TableSchemas:
     @property
     def files(self) -> pa.Schema:
         means = [(f"p_{label}", pa.float32()) for label in self.labels]
-        return pa.schema([*FILE_COLUMNS, *means], metadata=dict(self.metadata))
+        given = [(GIVEN_DIGEST, pa.string())] if self.given else []
+        return pa.schema([*FILE_COLUMNS, *given, *means], metadata=dict(self.metadata))
 
     @property
     def carried_columns(self) -> tuple[str, ...]:

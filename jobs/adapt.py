@@ -24,6 +24,7 @@ from batch_ser.groups import (
 )
 from batch_ser.output import TABLES, Output
 from batch_ser.parts import committed_parts
+from batch_ser.segment import GIVEN
 from batch_ser.tables import TableSchemas, with_scores
 from jobs.heartbeat import Heartbeat
 from jobs.report import RunReport
@@ -140,7 +141,8 @@ def _schemas(output: Output, record: dict[str, Any], told: dict[str, str]) -> Ta
     """Of tables that hold the same segments, and say how they are adapted now."""
     shown = bool(record["configuration"].get("embeddings"))
     files = output.table_files(output.as_scored)
-    schemas = TableSchemas.of(pq.read_schema(files[0]), True, shown)
+    given = record["fingerprint"]["segment"]["method"] == GIVEN
+    schemas = TableSchemas.of(pq.read_schema(files[0]), True, shown, given)
     if not schemas.embedding_width:
         raise UsageError(
             f"{output.out} has no embeddings; expected results of a run with --adapt or "

@@ -4,71 +4,43 @@ Positions here are frames of the source's own clock, whole numbers, so that the 
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from batch_ser.asked import Asked, unpack
 from batch_ser.audio import Recording
 from batch_ser.channels import MIXED
 from batch_ser.errors import FileError, Reason
 from batch_ser.inputs import InputFile
 from batch_ser.resample import Resampler
 from batch_ser.samples import Samples
-from batch_ser.segment import Kind, SegmentSettings, Span
+from batch_ser.segment import Kind, SegmentSettings, Source, Span
 from batch_ser.segmenters import SEGMENTERS
-from batch_ser.tables import EMPTY, FAILED, OK, TableSchemas, file_row
-from models.scoring import Embeddings, Probabilities
+from batch_ser.tables import EMPTY, FAILED, GIVEN_DIGEST, OK, TableSchemas, file_row
+from jobs.score import SegmentScore, mean, union
 
-
-class SegmentScore:
-    """One segment [start, end) in source frames, and the means of what its pieces gave."""
-
-    def __init__(self, start: int) -> None:
-        self.start = self.end = start
-        self._sum: NDArray[np.float64] = np.zeros(())
-        self._embeddings: NDArray[np.float64] = np.zeros(())
-        self._weight = 0
-
-    def add(
-        self, probabilities: Probabilities, weight: int, embedding: Embeddings | None = None
-    ) -> None:
-        """Count a piece's probabilities (labels,) and embedding (width,) by its new samples."""
-        self._sum = self._sum + probabilities.astype(np.float64) * weight
-        if embedding is not None:
-            self._embeddings = self._embeddings + embedding.astype(np.float64) * weight
-        self._weight += weight
-
-    @property
-    def probabilities(self) -> Probabilities:
-        mean = self._sum / self._weight
-        return np.asarray(mean / mean.sum(), np.float32)
-
-    @property
-    def embedding(self) -> Embeddings:
-        """Rounded to float16, which is precise enough and packs to half the bytes."""
-        largest = np.finfo(np.float16).max
-        mean = np.clip(self._embeddings / self._weight, -largest, largest)
-        return mean.astype(np.float16).astype(np.float32)
+DUAL_MONO = "dual_mono"  # a note on good rows, beside those of the recording
 
 
 class ChannelBooks:
     """One channel: its resampler and segmenter, its segments, and what became of each frame."""
 
-    def __init__(self, number: int, from_hz: int, to_hz: int, settings: SegmentSettings) -> None:
-        self.number = number
+    def __init__(
+        self, number: int, source: Source, settings: SegmentSettings, asked: Sequence[Asked] = ()
+    ) -> None:
+        source = replace(source, given=tuple((each.start_s, each.end_s) for each in asked))
+        self.number, self.asked = number, asked
         self.frames: Counter[Kind] = Counter()
         self.scores: list[SegmentScore] = []
         self.speech: list[tuple[int, int]] = []
-        self._resampler = Resampler(from_hz, to_hz)
-        self._segmenter = SEGMENTERS[settings.method](to_hz, settings)
-        self._ratio = from_hz / to_hz
-        self._decoded = self._counted = 0
-        self._held: Span | None = None
-        self._open: SegmentScore | None = None
+        self._resampler = Resampler(source.source_hz, source.rate_hz)
+        self._segmenter = SEGMENTERS[settings.method](source, settings)
+        self._decoded = 0
+        self._open: dict[int, SegmentScore] = {}
 
     def resample(self, samples: Samples, last: bool) -> Samples:
         """The next samples of this channel, at the checkpoint's rate."""
@@ -77,35 +49,28 @@ class ChannelBooks:
         return np.concatenate([out, self._resampler(samples[:0], last=True)]) if last else out
 
     def spans(self, samples: Samples, last: bool) -> Iterator[tuple[Samples, int, SegmentScore]]:
-        """Cut the next samples; yield what is to be scored, and count everything.
+        """Cut the next samples; yield what is to be scored, and count everything."""
+        for span in self._segmenter(samples, self._decoded if last else None):
+            if span.kind in (Kind.SCORED, Kind.TOO_SHORT):
+                self.speech.append((span.start, span.end))
+            if span.samples is None:
+                self.frames[span.kind] += span.end - span.start
+            else:
+                yield span.samples, span.end - span.start, self._score(span)
+        if last:
+            self.scores.sort(key=lambda score: (score.start, score.end, score.number))
+            self.frames[Kind.SCORED] = union(self.scores)
 
-        A span is held until the next one comes: the last one ends with the recording, not where
-        rounding between two rates would put it.
-        """
-        for span in self._segmenter(samples, last):
-            if self._held:
-                yield from self._count(self._held, round(self._held.end * self._ratio))
-            self._held = span
-        if last and self._held:
-            yield from self._count(self._held, self._decoded)
-        elif last:
-            self.frames[Kind.TOO_SHORT] += self._decoded  # less than one sample at the new rate
-
-    def _count(self, span: Span, end: int) -> Iterator[tuple[Samples, int, SegmentScore]]:
-        start = round(span.start * self._ratio)
-        if start <= self._counted:  # else there is a hole, and the books will not balance
-            self.frames[span.kind] += max(0, end - self._counted)
-            self._counted = max(end, self._counted)
-        if span.kind in (Kind.SCORED, Kind.TOO_SHORT):
-            self.speech.append((start, end))
-        if span.samples is not None:
-            if self._open is None:
-                self._open = SegmentScore(start)
-                self.scores.append(self._open)
-            self._open.end = end
-            yield span.samples, span.end - span.start, self._open
-            if span.closes:
-                self._open = None
+    def _score(self, span: Span) -> SegmentScore:
+        """The segment that a piece belongs to."""
+        score = self._open.get(span.segment)
+        if score is None:
+            score = self._open[span.segment] = SegmentScore(span.start, span.segment)
+            self.scores.append(score)
+        score.end = span.end
+        if span.closes:
+            del self._open[span.segment]
+        return score
 
 
 @dataclass
@@ -118,6 +83,14 @@ class FileBooks:
     recording: Recording | None = None
     numbers: tuple[int, ...] = ()
     books: list[ChannelBooks] | tuple[()] = ()
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.asked = unpack(self.file.given)  # if segments are given
+
+    def asked_of(self, number: int) -> list[Asked]:
+        """The segments that are given of a channel."""
+        return [each for each in self.asked if each.channel in (None, number)]
 
     def open(self, recording: Recording, numbers: list[int]) -> None:
         """The file could be opened; these channels are scored."""
@@ -155,9 +128,9 @@ class FileBooks:
     def row(self, labels: tuple[str, ...]) -> dict[str, Any]:
         """The file's row in the files table."""
         file, recording = self.file, self.recording
-        about: dict[str, Any] = {}
+        about: dict[str, Any] = {GIVEN_DIGEST: file.digest}
         if recording:
-            about = {
+            about |= {
                 "codec": recording.codec,
                 "sample_rate_hz": recording.rate_hz,
                 "channels": recording.channels,
@@ -167,8 +140,9 @@ class FileBooks:
             about |= {"reason": self.error.reason.value, "message": str(self.error)}
             return file_row(file.file, file.size_bytes, file.modified_us, FAILED, **about)
         scores = [score for books in self.books for score in books.scores]
-        about |= {"note": " ".join(recording.notes) or None, "segments": len(scores)}
-        about |= self._seconds(recording) | _mean(scores, labels)
+        notes = [*recording.notes, *self.notes]
+        about |= {"note": ", ".join(notes) or None, "segments": len(scores)}
+        about |= self._seconds(recording) | mean(scores, labels)
         status = OK if scores else EMPTY
         return file_row(file.file, file.size_bytes, file.modified_us, status, **about)
 
@@ -182,7 +156,9 @@ class FileBooks:
                 [books.speech for books in self.books], recording.decoded_frames
             )
             seconds["speech_s"] = [frames / rate_hz for frames in each]
-            seconds |= {"overlap_s": overlap / rate_hz, "silence_s": silence / rate_hz}
+            seconds["silence_s"] = silence / rate_hz
+            if len(each) > 1 or recording.channels == 1 or DUAL_MONO in self.notes:
+                seconds["overlap_s"] = overlap / rate_hz  # else nobody heard the others
         return seconds
 
     def segments(self, schemas: TableSchemas) -> pa.Table:
@@ -197,19 +173,11 @@ class FileBooks:
                 place = (self.file.file, books.number, number, score.start / rate_hz)
                 verdict = (score.end / rate_hz, schemas.labels[best], score.probabilities[best])
                 embedding = [score.embedding] if schemas.embedding_width else []
-                row = (*place, *verdict, *score.probabilities, *embedding, *self.file.columns)
+                further = books.asked[score.number].columns if books.asked else self.file.columns
+                row = (*place, *verdict, *score.probabilities, *embedding, *further)
                 for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
         return pa.table(columns, schema=schemas.segments)
-
-
-def _mean(scores: list[SegmentScore], labels: tuple[str, ...]) -> dict[str, float]:
-    """Mean probabilities of a file, weighted by the segments' durations."""
-    if not scores:
-        return {}
-    weights = [score.end - score.start for score in scores]
-    mean = np.average([score.probabilities for score in scores], axis=0, weights=weights)
-    return {f"p_{label}": float(p) for label, p in zip(labels, mean, strict=True)}
 
 
 def _speech(channels: list[list[tuple[int, int]]], total: int) -> tuple[list[int], int, int]:

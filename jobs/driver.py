@@ -98,8 +98,9 @@ def _new(job: Job, done: dict[str, Winner]) -> Iterator[InputFile]:
     """Inputs without rows for their present version; one that is gone keeps its good rows."""
     for file in islice(job.walk, job.config.limit):
         win = done.get(file.file)
-        same = win is not None and win.version == (file.size_bytes, file.modified_us)
-        kept = win is not None and file.error is not None and not win.failed
+        same = win is not None and win.version == file.version
+        asked = win is not None and win.version[2] == file.digest  # the same segments of it
+        kept = win is not None and asked and file.error is not None and not win.failed
         if not same and not kept:
             yield file
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from batch_ser import SCORES_VERSION, __version__
 from batch_ser.audio import Reading
-from batch_ser.channels import parse_channels
+from batch_ser.channels import MIX, MIXED, SPLIT, parse_channels
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.groups import NONE, check_grouping
 from batch_ser.inputs import Selection, Walk
 from batch_ser.output import EMBEDDINGS, TABLES, Output
-from batch_ser.segment import SegmentSettings, as_metadata
+from batch_ser.segment import GIVEN, SegmentSettings, as_metadata
 from batch_ser.tables import TableSchemas
 from jobs.adapt import Adapter, grouping
 from jobs.report import budget
@@ -35,7 +35,7 @@ class RunConfig:
     model: str = "accurate"
     device: str = "auto"
     segment: Mapping[str, float | str | None] = field(default_factory=dict)
-    channels: str = "split"
+    channels: str = SPLIT
     reading: Reading = field(default_factory=Reading)
     selection: Selection = field(default_factory=Selection)
     limit: int | None = None
@@ -59,7 +59,7 @@ class RunConfig:
             raise UsageError(f"--engine {self.engine}: expected ray or inline")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"--device {self.device}: expected auto, cpu or cuda")
-        if self.channels not in ("split", "mix"):
+        if self.channels not in (SPLIT, MIX):
             parse_channels(self.channels)
         for name in ("limit", "workers", "cpus_per_worker", "batch_s", "file_timeout_s"):
             value = getattr(self, name)
@@ -98,12 +98,12 @@ class Job:
 
 def prepare(config: RunConfig) -> Job:
     output = Output(Path(config.out))
-    selection = Selection(**(asdict(config.selection) | {"never": output.own_paths}))
-    walk = Walk(config.inputs, selection)
+    walk = _listed(config, output)
     device = usable_device(config.device)
     checkpoint = load_checkpoint(config.model, device)
     defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
-    segment = SegmentSettings.resolve(config.segment, defaults)
+    chosen = dict(config.segment) | ({"method": GIVEN} if walk.gives else {})
+    segment = SegmentSettings.resolve(chosen, defaults)
     fingerprint = {
         "input": [os.path.abspath(each) for each in config.inputs],
         "root": config.selection.root and os.path.abspath(config.selection.root),
@@ -118,7 +118,23 @@ def prepare(config: RunConfig) -> Job:
     if config.embeddings:  # absent otherwise, as in outputs from before there were any
         fingerprint["embeddings"] = True
     fingerprint |= config.reading.raw.given() | grouping(config.adapt, config.adapt_balanced)
-    metadata = {
+    if config.adapt != NONE:
+        checkpoint.check_adapts()
+    kept = output.as_scored == EMBEDDINGS and not config.restart  # and stay, for `adapt`
+    apart = config.adapt != NONE or kept
+    width = checkpoint.embedding_width if config.embeddings or apart else 0
+    schemas = TableSchemas(
+        checkpoint.info.labels, walk.manifest_columns, _metadata(checkpoint, fingerprint), width,
+        apart, config.embeddings, given=walk.gives,
+    )  # fmt: skip
+    check_grouping(config.adapt, schemas)
+    settings = ShardSettings(segment, schemas, config.channels, config.batch_s, config.reading)
+    return Job(config, output, walk, checkpoint, settings, device, fingerprint)
+
+
+def _metadata(checkpoint: Checkpoint, fingerprint: dict[str, Any]) -> dict[str, str]:
+    """What the tables say of how they were made."""
+    return {
         "labels": json.dumps(checkpoint.info.labels),
         "checkpoint": checkpoint.info.name,
         "checkpoint_sha256": checkpoint.digest,
@@ -126,17 +142,41 @@ def prepare(config: RunConfig) -> Job:
         "settings": json.dumps(fingerprint),
         "program": f"batch-ser {__version__}",
     }
-    if config.adapt != NONE:
-        checkpoint.check_adapts()
-    kept = output.as_scored == EMBEDDINGS and not config.restart  # and stay, for `adapt`
-    apart = config.adapt != NONE or kept
-    width = checkpoint.embedding_width if config.embeddings or apart else 0
-    schemas = TableSchemas(
-        checkpoint.info.labels, walk.manifest_columns, metadata, width, apart, config.embeddings
-    )
-    check_grouping(config.adapt, schemas)
-    settings = ShardSettings(segment, schemas, config.channels, config.batch_s, config.reading)
-    return Job(config, output, walk, checkpoint, settings, device, fingerprint)
+
+
+def _listed(config: RunConfig, output: Output) -> Walk:
+    """The inputs, none of them the job's own output, and the segments that they give."""
+    selection = Selection(**(asdict(config.selection) | {"never": output.own_paths}))
+    method = config.segment.get("method")
+    walk = Walk(config.inputs, selection, may_give=method in (None, GIVEN))
+    check_given(walk, method, config.channels)
+    return walk
+
+
+def check_given(walk: Walk, method: object, channels: str) -> None:
+    """Refuse given segments that nobody gives, or of channels that are not scored.
+
+    Raises:
+        UsageError: no manifest with segments, or `--channels` leaves a channel out that one names.
+    """
+    if method == GIVEN and not walk.gives:
+        raise UsageError(
+            "--segment given: the inputs give no segments; expected a manifest with the columns "
+            "file, start_s and end_s"
+        )
+    if channels == SPLIT:
+        left_out = walk.given_channels & {MIXED}
+    else:
+        left_out = walk.given_channels - set(
+            {MIXED} if channels == MIX else parse_channels(channels)
+        )
+    if left_out:
+        number = min(left_out)
+        told = f"{number}, the mixture" if number == MIXED else str(number)
+        raise UsageError(
+            f"--channels {channels}: the manifest gives segments of channel {told}, which this "
+            "leaves out"
+        )
 
 
 def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:

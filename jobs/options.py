@@ -24,16 +24,28 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 SegmentBy = Annotated[
-    str | None, typer.Option("--segment", help="speech (default), window or whole.")
+    str | None,
+    typer.Option(
+        "--segment",
+        help="speech (default), window, whole, or given: by a manifest with the columns start_s "
+        "and end_s, where it is the default.",
+    ),
 ]
-MinS = Annotated[float | None, typer.Option("--min-s", help="Shorter segments are not scored.")]
+MinS = Annotated[
+    float | None,
+    typer.Option("--min-s", help="Shorter segments are not scored; default 0.5, of given 0.01."),
+]
 MaxS = Annotated[float | None, typer.Option("--max-s", help="Longer speech is cut where quiet.")]
 WindowS = Annotated[float | None, typer.Option("--window-s", help="Length of a window.")]
 HopS = Annotated[
     float | None, typer.Option("--hop-s", help="Window to window; default: its length.")
 ]
 Channels = Annotated[
-    str, typer.Option(help="split: each channel; mix: all as one; or numbers such as 0 or 0,1.")
+    str,
+    typer.Option(
+        help="split: each channel, but one signal on all of them once; mix: all as one; or numbers "
+        "such as 0 or 0,1."
+    ),
 ]
 RawEncoding = Annotated[
     str | None,

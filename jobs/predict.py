@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from batch_ser.audio import Reading
+from batch_ser.errors import UsageError
 from batch_ser.inputs import InputFile
 from batch_ser.manifest import printable
-from batch_ser.segment import SegmentSettings
+from batch_ser.segment import GIVEN, SegmentSettings
 from batch_ser.tables import FAILED, TableSchemas
 from jobs.shard import ShardSettings, work
 from models import load_checkpoint
@@ -28,7 +29,12 @@ def predict(
 
     A file's probabilities are the mean over its segments, weighted by their durations. One that
     cannot be read has an `error`; one without speech has no emotion.
+
+    Raises:
+        UsageError: segments are to be given, for which there is no manifest here.
     """
+    if segment.get("method") == GIVEN:
+        raise UsageError("--segment given: expected speech, window or whole; `run` takes manifests")
     checkpoint = load_checkpoint(model, device)
     labels = checkpoint.info.labels
     defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}

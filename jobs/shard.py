@@ -17,14 +17,16 @@ import numpy as np
 import pyarrow as pa
 
 from batch_ser.audio import Reading, Recording
-from batch_ser.channels import channel, choose_channels
+from batch_ser.channels import SPLIT, channel
 from batch_ser.errors import FileError, Reason
 from batch_ser.features import Features
 from batch_ser.inputs import InputFile
 from batch_ser.samples import Samples
-from batch_ser.segment import SegmentSettings
+from batch_ser.segment import SegmentSettings, Source
 from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
-from jobs.books import ChannelBooks, FileBooks, SegmentScore
+from jobs.books import ChannelBooks, FileBooks
+from jobs.choose import chosen_channels
+from jobs.score import SegmentScore
 from models.scoring import Checkpoint, Embeddings, Probabilities
 
 
@@ -34,7 +36,7 @@ class ShardSettings:
 
     segment: SegmentSettings
     schemas: TableSchemas
-    channels: str = "split"  # or mix, or numbers such as 0,1
+    channels: str = SPLIT  # or mix, or numbers such as 0,1
     batch_s: float = 64.0  # padded seconds of audio in one batch
     reading: Reading = field(default_factory=Reading)
 
@@ -161,11 +163,12 @@ def _listen(
     """Decode a file once, and yield the pieces of each channel as they are complete."""
     with stages("decode"):
         recording = Recording(owner.file.path, settings.reading)
-        numbers = choose_channels(settings.channels, recording.channels)
+        numbers = chosen_channels(owner, recording, settings.channels, settings.reading)
         owner.open(recording, numbers)
         blocks = recording.blocks()
+    source = Source(recording.rate_hz, rate_hz)
     channels = [
-        ChannelBooks(number, recording.rate_hz, rate_hz, settings.segment) for number in numbers
+        ChannelBooks(number, source, settings.segment, owner.asked_of(number)) for number in numbers
     ]
     owner.books = channels
     while True:
@@ -195,6 +198,7 @@ def failed(file: InputFile, schemas: TableSchemas, error: FileError) -> ShardRes
         FAILED,
         reason=error.reason.value,
         message=str(error),
+        given=file.digest,
     )
     files = to_table([row], schemas.files)
     return ShardResult(schemas.segments.empty_table(), files, Counter(), 0)

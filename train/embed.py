@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from batch_ser import SCORES_VERSION
+from batch_ser import FEATURES_VERSION
 from batch_ser.features import FrontEnd, front_end
 from batch_ser.samples import Samples
 from batch_ser.segment import in_pieces
@@ -39,7 +39,7 @@ def embed(
     weights = _digest(network)
     each = []
     for speed in speeds:
-        what = repr((SCORES_VERSION, weights, settings, speed, list(contents)))
+        what = repr((FEATURES_VERSION, weights, settings, speed, list(contents)))
         kept = cache / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npy"
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)

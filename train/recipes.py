@@ -166,9 +166,9 @@ RECIPES: dict[str, Recipe] = {
             augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # a small network that learns from a teacher, such as `accurate`
-            "fast", "tdnn", {"adapted": True}, {"level": -4.3}, epochs=50, batch_size=64,
-            learning_rate=3e-4, weight_decay=0.05, label_smoothing=0.1, distil=0.7, mimic=1.0,
-            monitor="last", refit=True, views=8, half=True, adapt=1.0,
+            "fast", "tdnn", {"adapted": True}, {"level": -4.3}, epochs=60, batch_size=64,
+            learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1, distil=0.7, mimic=1.0,
+            monitor="last", refit=True, views=2, half=True, adapt=1.0,
             imitate=Imitation(epochs=12, shared=60), augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that

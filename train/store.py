@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from batch_ser import SCORES_VERSION, audio
+from batch_ser import FEATURES_VERSION, audio
 from batch_ser.features import Features, FrontEnd, front_end
 from batch_ser.samples import Samples
 from batch_ser.segment import in_pieces
@@ -87,7 +87,7 @@ class Store:
         self._crop = round(crop_s * network.rate_hz)
         frozen = _frozen_digest(network)
         # what is heard with: the front end and its settings, the frozen part and its weights
-        self.key = repr((SCORES_VERSION, network.front_end, settings, frozen))
+        self.key = repr((FEATURES_VERSION, network.front_end, settings, frozen))
         able = recipe.precision == "mixed" and has_bfloat16(next(network.parameters()).device)
         self._mixed = bool(frozen) and able  # views only: what is judged is in float32
 
