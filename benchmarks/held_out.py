@@ -33,7 +33,7 @@ EVERY = (RAVDESS, ASED, TUREV)
 CORPORA = {"ravdess": "RAVDESS", "ased": "ASED", "turev": "TurEV-DB"}
 TEACHERS = {"fast": "accurate"}
 # other settings where the recipe's own would take hours: for known voices, for unknown corpora
-KNOWN = {"fast": ("imitate.epochs=20", "imitate.views=1")}
+KNOWN = {"fast": ("imitate.epochs=30", "imitate.shared=0", "imitate.views=1")}
 UNKNOWN = {"accurate": ("views=4",), "fast": ("imitate.epochs=10", "imitate.views=1")}
 SEEDS = range(5)
 CONDITIONS = hashlib.sha256(Path(conditions.__code__.co_filename).read_bytes()).hexdigest()[:8]
