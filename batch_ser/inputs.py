@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_ser.errors import FileError, Reason, UsageError
-from batch_ser.manifest import Manifest, check_apart, printable
+from batch_ser.manifest import Manifest, check_apart, check_once, printable
 from batch_ser.raw import RAW_ENDINGS
 
 AUDIO_SUFFIXES = RAW_ENDINGS | {
@@ -77,10 +77,10 @@ class Walk:
         Raises:
             UsageError: an input that does not exist, or a manifest that cannot be used.
         """
+        listed = [each for each in self.inputs if _is_manifest(each)]
+        check_once(listed)
         self._manifests = {
-            each: Manifest.check(Path(each), self.selection.root, self.may_give)
-            for each in self.inputs
-            if _is_manifest(each)
+            each: Manifest.check(Path(each), self.selection.root, self.may_give) for each in listed
         }
         for each in self.inputs:
             if each not in self._manifests:
@@ -112,13 +112,23 @@ class Walk:
     def _list(self, each: str) -> Iterator[InputFile]:
         if each in self._manifests:
             for (name, path, error), values, given in self._manifests[each].lines():
-                yield replace(_input(printable(name), path, values, error), given=given)
+                named = printable(self._below(each, name))
+                yield replace(_input(named, path, values, error), given=given)
         elif os.path.isdir(each):
             yield from self._folder(each, self._named(each), ())
         elif glob.has_magic(each) and not os.path.exists(each):
             yield from self._glob(each)
         else:
             yield _input(self._named(each, os.path.basename(each)), os.path.abspath(each))
+
+    def _below(self, manifest: str, name: str) -> str:
+        """The name of a manifest's line: of several manifests, below its folder as given.
+
+        Two that list an `a.wav` each mean two recordings. `--root` is the root of all of them.
+        """
+        if len(self.inputs) == 1 or self.selection.root is not None or "://" in name:
+            return name
+        return os.path.join(os.path.normpath(os.path.dirname(manifest)), name).removeprefix("./")
 
     def _named(self, path: str, alone: str = "") -> str:
         """An input's name: relative to the root, or as given when there are several inputs."""

@@ -6,7 +6,7 @@ values of its own (`asked.py`).
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -83,6 +83,10 @@ class Manifest:
         for _, values in rows:
             further = tuple(printable(value) for value in values[:at] + values[at + 1 :])
             yield self._place(values[at]), further, b""
+
+    def asked_places(self) -> Iterator[Place]:
+        """The place of each file of which it gives segments."""
+        return map(self._place, self.asked or ())
 
     def _place(self, name: str) -> Place:
         if "://" in name:
@@ -166,17 +170,31 @@ def _refuse(path: Path, faults: list[Fault]) -> None:
         raise UsageError(f"{path}: mend these lines and run again\n  {shown}{more}")
 
 
+def check_once(paths: Sequence[str]) -> None:
+    """Refuse a manifest that is given twice: nobody means that.
+
+    Raises:
+        UsageError: one is.
+    """
+    first: dict[str, int] = {}
+    for number, each in enumerate(paths):
+        before = first.setdefault(os.path.realpath(each), number)
+        if before != number:
+            also = "" if paths[before] == each else f", also as {paths[before]}"
+            raise UsageError(f"--input {each}: this manifest is given twice{also}; give it once")
+
+
 def check_apart(manifests: Mapping[str, Manifest]) -> None:
     """Refuse manifests that give segments of one file: all lines of a file stand in one of them.
 
     Raises:
         UsageError: a file stands in two.
     """
-    first: dict[str, str] = {}
+    first: dict[str, str] = {}  # by path: the same name below two folders is two files
     for told, manifest in manifests.items() if len(manifests) > 1 else ():
-        for name in manifest.asked or ():
-            if first.setdefault(name, told) != told:
+        for _, path, _ in manifest.asked_places():
+            if first.setdefault(path, told) != told:
                 raise UsageError(
-                    f"--input {told}: segments of {printable(name)} stand in {first[name]} too; "
+                    f"--input {told}: segments of {printable(path)} stand in {first[path]} too; "
                     "put all lines of a file into one manifest"
                 )

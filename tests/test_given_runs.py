@@ -235,6 +235,23 @@ def test_what_does_not_go_together_is_refused(
     assert not list(tmp_path.glob("out*"))
 
 
+def test_manifests_in_two_folders_give_segments_of_two_files(
+    checkpoint_path: Path, tmp_path: Path, speech: Samples
+) -> None:
+    """Both are called a.wav: neither is lost, and nobody is told to merge them."""
+    for number, day in enumerate(("d1", "d2")):
+        (tmp_path / day).mkdir()
+        soundfile.write(tmp_path / day / "a.wav", speech[number * 48_000 :][:48_000], 16_000)
+        (tmp_path / day / "m.csv").write_text(f"file,start_s,end_s,id\na.wav,1,2,{day}\n")
+    out = tmp_path / "out.parquet"
+    inputs = tuple(str(tmp_path / day / "m.csv") for day in ("d1", "d2"))
+    run(RunConfig(inputs, str(out), str(checkpoint_path), engine="inline"))
+    segments, files = tables(out)
+    assert segments["id"].tolist() == ["d1", "d2"]
+    assert files["file"].tolist() == [str(tmp_path / day / "a.wav") for day in ("d1", "d2")]
+    assert_holds(out)
+
+
 def test_mixed_segments(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path
 ) -> None:

@@ -110,6 +110,36 @@ def test_a_manifest(tmp_path: Path) -> None:
     assert found[2].error.reason is Reason.NOT_FOUND
 
 
+def test_manifests_in_several_folders_name_their_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each lists an `a.wav` of its own: two recordings, named below the manifests' folders."""
+    touch(tmp_path, "d1/a.wav", "d2/a.wav", "b.wav", "outside.wav")
+    inputs = [manifest(tmp_path / day, "file\na.wav\n../outside.wav\n") for day in ("d1", "d2")]
+    inputs.append(manifest(tmp_path, "file\nb.wav\nd1/a.wav\nhttps://x/a.wav\n"))
+    monkeypatch.chdir(tmp_path)
+    walk = Walk(tuple(os.path.relpath(each) for each in inputs))
+    found = list(walk)
+    assert [each.file for each in found] == [
+        "d1/a.wav", "d1/../outside.wav", "d2/a.wav", "d2/../outside.wav", "b.wav",
+        "https://x/a.wav",
+    ]  # fmt: skip
+    assert found[0].path != found[2].path
+    assert walk.repeated == 1  # d1/a.wav, which both list
+    below = str(tmp_path)
+    for each in inputs[:2]:  # names of all start at --root, as they do for one
+        each.write_text(f"file\n{each.parent}/a.wav\n")
+    assert names(*inputs[:2], root=below) == ["d1/a.wav", "d2/a.wav"]
+    assert names(*inputs[:1]) == ["a.wav"]
+
+
+def test_a_manifest_that_is_given_twice(tmp_path: Path) -> None:
+    listed = manifest(tmp_path, "file\na.wav\n")
+    for again in (listed, tmp_path / "." / ".." / tmp_path.name / "list.csv"):
+        with pytest.raises(UsageError, match="this manifest is given twice"):
+            Walk((str(listed), str(again)))
+
+
 def test_a_manifest_stays_inside(tmp_path: Path) -> None:
     touch(tmp_path, "outside.wav", "in/a.wav")
     inside = manifest(tmp_path / "in", f"file\n../outside.wav\n{tmp_path}/in/a.wav\n/etc/passwd\n")
