@@ -101,10 +101,20 @@ class TableSchemas:
 
     @property
     def carried_columns(self) -> tuple[str, ...]:
-        """The manifest's columns; one whose name is ours travels as `in_<name>`."""
+        """The manifest's columns; one whose name is ours travels as `in_<name>`.
+
+        Where that is another column of the manifest, as `in_in_<name>`, and so on.
+        """
         ours = {name for name, _ in SEGMENT_COLUMNS} | {f"p_{label}" for label in self.labels}
         ours |= {EMBEDDING}  # adapted results have one, if not in this table
-        return tuple(f"in_{name}" if name in ours else name for name in self.manifest_columns)
+        taken, carried = ours | set(self.manifest_columns), []
+        for column in self.manifest_columns:
+            name = column
+            while name in taken and (name != column or name in ours):
+                name = f"in_{name}"
+            taken.add(name)
+            carried.append(name)
+        return tuple(carried)
 
 
 def has_embeddings(schema: pa.Schema) -> bool:

@@ -276,6 +276,25 @@ def test_another_way_of_cutting_carries_the_columns(
     assert "given" not in files.columns
 
 
+def test_our_own_results_are_a_manifest_again_and_again(
+    calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path
+) -> None:
+    """Each round's emotion keeps a column of its own."""
+    out = tmp_path / "out.parquet"
+    listed = calls_at("file,start_s,end_s\nmono.wav,1,2\n")
+    for number in range(3):
+        score(listed, out, checkpoint_path, restart=number > 0)
+        segments = tables(out)[0]
+        assert len(segments) == 1
+        listed = calls_at(segments.assign(emotion=f"round {number}").to_csv(index=False))
+    assert (segments["in_emotion"][0], segments["in_in_emotion"][0]) == ("round 0", "round 1")
+    listed = calls_at("file,in_in_start_s,start_s,in_start_s,end_s\nmono.wav,7,1,8,2\n")
+    score(listed, out, checkpoint_path, segment={"method": "whole"}, restart=True)
+    names = ["in_in_start_s", "in_in_in_start_s", "in_start_s", "in_end_s"]
+    assert tables(out)[0][names].to_numpy().tolist() == [["7", "1", "8", "2"]]
+    assert_holds(out)
+
+
 def test_adapted_by_a_column_of_its_lines(calls_at: Callable[[str], Path], tmp_path: Path) -> None:
     """Each segment in the group that its own line names; `adapt` keeps what was given."""
     lines = "".join(
