@@ -14,6 +14,7 @@ from batch_ser.channels import MIXED
 TIMES = ("start_s", "end_s")  # a manifest with these columns gives segments
 OWN_COLUMNS = ("file", *TIMES, "channel")
 MOST_CHANNEL = 127  # of an int8
+MOST_S = 1e9  # thirty years; frames of longer ones would not be exact
 
 
 class Asked(NamedTuple):
@@ -105,6 +106,8 @@ def _time_faults(start: str, end: str) -> Iterator[str]:
     for name, text, value in zip(TIMES, (start, end), (start_s, end_s), strict=True):
         if value is None:
             yield f"{name} is {text}, expected seconds from the recording's start on"
+        elif value >= MOST_S:
+            yield f"{name} is {text}, expected less than {MOST_S:g} seconds"
     if start_s is not None and end_s is not None and start_s >= end_s:
         yield f"starts at {start} s, which is not before its end at {end} s"
 

@@ -107,6 +107,8 @@ mono.wav,1,2
 ./mono.wav,1,2,,sad
 ,1,2,,sad
 mono.wav,1,2,,happy
+mono.wav,1e305,1e306,,sad
+mono.wav,1,1e9,,sad
 """
 
 
@@ -130,6 +132,9 @@ def test_every_bad_line_is_told_before_anything_is_written(
         "line 13: found 3 values, expected 5",
         "line 14: mono.wav stands in line 2 with the same segment",
         "line 15: the file column is empty",
+        "line 17: end_s is 1e306, expected less than 1e+09 seconds",
+        "line 17: start_s is 1e305, expected less than 1e+09 seconds",
+        "line 18: end_s is 1e9, expected less than 1e+09 seconds",
     ]
     assert not list(tmp_path.glob("out*"))
 
