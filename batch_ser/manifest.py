@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from batch_ser.asked import TIMES, AskedLines
+from batch_ser.asked import OWN_COLUMNS, TIMES, AskedLines
 from batch_ser.errors import FileError, Reason, UsageError
 
 MOST_SHOWN = 10  # faults listed in one message
@@ -38,14 +38,9 @@ class Manifest:
         Raises:
             UsageError: no `file` column, or faulty lines, all listed with their numbers.
         """
-        header = next(_rows(path), None)
-        if header is None or "file" not in header[1]:
-            found = f"the columns {', '.join(header[1])}" if header else "nothing"
-            raise UsageError(f"{path}: found {found}; expected a column named file")
-        columns = [printable(name) for name in header[1]]
-        repeated = {name for name in columns if columns.count(name) > 1}
-        if repeated:
-            raise UsageError(f"{path}: the column {sorted(repeated)[0]} stands twice in the header")
+        columns = _header(path)
+        if may_give:
+            _check_times(path, columns)
         asked = AskedLines(columns) if may_give and set(TIMES) <= set(columns) else None
         further = tuple(name for name in columns if name != "file")
         manifest = cls(
@@ -78,8 +73,9 @@ class Manifest:
             for name in self.asked:
                 yield self._place(name), (), self.asked.packed(name)
             return
+        at = _header(self.path).index("file")
         rows = _rows(self.path)
-        at = next(rows)[1].index("file")
+        next(rows)
         for _, values in rows:
             further = tuple(printable(value) for value in values[:at] + values[at + 1 :])
             yield self._place(values[at]), further, b""
@@ -132,6 +128,45 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise UsageError(f"{path}: the manifest cannot be read: {error.strerror}") from error
     except csv.Error as error:
         raise UsageError(f"{path}: not a CSV file ({error})") from error
+
+
+def _header(path: Path) -> list[str]:
+    """The names of the columns, without the spaces around them.
+
+    Raises:
+        UsageError: none is named file, or one stands twice.
+    """
+    header = next(_rows(path), (0, []))[1]
+    columns = [printable(name.strip()) for name in header]
+    if "file" not in columns:
+        found = f"the columns {', '.join(columns)}" if header else "nothing"
+        raise UsageError(f"{path}: found {found}; expected a column named file")
+    repeated = {name for name in columns if columns.count(name) > 1}
+    if repeated:
+        raise UsageError(f"{path}: the column {sorted(repeated)[0]} stands twice in the header")
+    return columns
+
+
+def _check_times(path: Path, columns: Sequence[str]) -> None:
+    """Refuse columns that may be meant to give segments, and would not.
+
+    Raises:
+        UsageError: one of the times alone, or a name that differs from ours only by case.
+    """
+    otherwise = "--segment speech, window or whole takes it as a value like any other"
+    times = [name for name in columns if name.lower() in TIMES]
+    ours = OWN_COLUMNS if times else ("file",)
+    for name in columns:
+        if name not in OWN_COLUMNS and name.lower() in ours:
+            raise UsageError(
+                f"{path}: found the column {name}, expected {name.lower()}; {otherwise}"
+            )
+    if len(times) == 1:
+        missing = TIMES[times[0] == TIMES[0]]
+        raise UsageError(
+            f"{path}: found the column {times[0]} without {missing}; segments need both; "
+            f"{otherwise}"
+        )
 
 
 def _whole_lines(

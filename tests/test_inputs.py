@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_ser.asked import unpack
 from batch_ser.errors import Reason, UsageError
 from batch_ser.inputs import InputFile, Selection, Walk
 from jobs.plan import FIRST_SHARD_S, SHARD_S, plan, work_s
@@ -207,11 +208,33 @@ def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
         ("file,a\n,1\n", "line 2: the file column is empty"),
         ("file,a\nx.wav,1\nx.wav,2\n", "line 3: x.wav stands in line 2"),
         ("file,a\nx.wav,1\n./x.wav,2\n", "line 3: ./x.wav stands in line 2"),
+        ("file,start_s\nx.wav,1\n", "the column start_s without end_s; segments need both"),
+        ("end_s,file\n1,x.wav\n", "the column end_s without start_s; segments need both"),
+        ("file,Start_s,end_s\nx.wav,1,2\n", "found the column Start_s, expected start_s"),
+        ("file,start_s,end_s,Channel\nx.wav,1,2,0\n", "the column Channel, expected channel"),
+        ("file, a,a \nx.wav,1,2\n", "the column a stands twice"),
     ],
 )
 def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         Walk((str(manifest(tmp_path, text)),))
+
+
+def test_spaces_around_a_header_s_names(tmp_path: Path) -> None:
+    walk = Walk((str(manifest(tmp_path, "agent , file, start_s,end_s \nAnna,a.wav, 1, 2.5\n")),))
+    assert walk.gives
+    assert walk.manifest_columns == ("agent",)
+    assert [each[:3] for each in unpack(next(iter(walk)).given)] == [(1.0, 2.5, None)]
+    walk = Walk((str(manifest(tmp_path, " agent, file\nAnna,a.wav\n")),))
+    assert [(each.file, each.columns) for each in walk] == [("a.wav", ("Anna",))]
+
+
+def test_times_that_are_not_asked_for_are_values(tmp_path: Path) -> None:
+    """With --segment speech one of them alone is fine; and Channel, where nothing is given."""
+    listed = str(manifest(tmp_path, "file,start_s,END_S\na.wav,1,2\n"))
+    assert Walk((listed,), may_give=False).manifest_columns == ("start_s", "END_S")
+    listed = str(manifest(tmp_path, "file,Channel\na.wav,web\n"))
+    assert Walk((listed,)).manifest_columns == ("Channel",)
 
 
 @given(sizes=st.lists(st.integers(0, 50_000_000), max_size=200), workers=st.integers(1, 8))
