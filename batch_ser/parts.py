@@ -8,6 +8,7 @@ driver writes, each object in one go.
 import hashlib
 import io
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -18,11 +19,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch_ser.errors import Reason
 from batch_ser.output import Output
 from batch_ser.tables import FAILED, GIVEN_DIGEST
 
 SEGMENTS_ENDING, FILES_ENDING = ".segments.parquet", ".files.parquet"
 PART_ROW_GROUP = 4096  # finalising holds one row group per part
+TOO_LONG_FOR = re.compile(r"longer than (\S+) hours")  # as `audio.py` says it
 Version = tuple[int, int, str]  # size in bytes, modified in microseconds, given segments' digest
 
 
@@ -51,6 +54,7 @@ class Winner:
     version: Version
     failed: bool
     part: int
+    limit_h: float | None = None  # of one that failed as too long: the limit that it broke
 
 
 def commit(work: Path, segments: pa.Table, files: pa.Table) -> None:
@@ -114,31 +118,42 @@ def _sha256(path: Path) -> str:
 
 def winners(parts: Iterable[Part]) -> dict[str, Winner]:
     """For each file the version that was seen last, of equals a good one before a failed one,
-    then the earliest commit.
+    then the one under the highest `--max-hours` if it was too long, then the earliest commit.
     """
     best: dict[str, Winner] = {}
     for number, part in enumerate(parts):
         for path in part.files:
             schema = pq.read_schema(path)
-            columns = ["file", "size_bytes", "modified", "status"]
+            columns = ["file", "size_bytes", "modified", "status", "reason", "message"]
             table = pq.read_table(
                 path, columns=columns + [GIVEN_DIGEST] * (GIVEN_DIGEST in schema.names)
             )
             table = table.set_column(2, "modified", table["modified"].cast(pa.int64()))
-            for name, size, modified, status, *given in zip(
+            for name, size, modified, status, reason, message, *given in zip(
                 *(column.to_pylist() for column in table.columns), strict=True
             ):
                 version = size, modified or 0, (given or [""])[0]
-                new = Winner(version, status == FAILED, number)
+                limit_h = _limit_h(message) if reason == Reason.TOO_LONG else None
+                new = Winner(version, status == FAILED, number, limit_h)
                 old = best.get(name)
                 if old is None or _beats(new, old):
                     best[name] = new
     return best
 
 
+def _limit_h(message: str) -> float | None:
+    """The limit that a message of a recording that is too long tells."""
+    told = TOO_LONG_FOR.search(message)
+    return float(told[1]) if told else None
+
+
 def _beats(new: Winner, old: Winner) -> bool:
     """Whether a row replaces one that was committed before it."""
-    return new.version != old.version or (old.failed and not new.failed)
+    if new.version != old.version or (old.failed and not new.failed):
+        return True
+    if old.limit_h is None or not new.failed:
+        return False
+    return new.limit_h is None or new.limit_h > old.limit_h  # it was heard further
 
 
 def merged(parts: list[Part], wins: dict[str, Winner], table: str) -> Iterator[pa.Table]:

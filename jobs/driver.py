@@ -101,8 +101,17 @@ def _new(job: Job, done: dict[str, Winner]) -> Iterator[InputFile]:
         same = win is not None and win.version == file.version
         asked = win is not None and win.version[2] == file.digest  # the same segments of it
         kept = win is not None and asked and file.error is not None and not win.failed
-        if not same and not kept:
+        if (not same and not kept) or (same and _may_be_longer(job, win)):
             yield file
+
+
+def _may_be_longer(job: Job, win: Winner | None) -> bool:
+    """Whether a file failed as too long, and `--max-hours` has been raised since.
+
+    To the digits that its row tells, so that the same limit is never taken for a higher one.
+    """
+    limit_h = float(f"{job.config.reading.max_hours:g}")
+    return win is not None and win.limit_h is not None and limit_h > win.limit_h
 
 
 def _execute(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[ShardResult]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import soundfile
 from conftest import PROGRAM, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
+from batch_ser.audio import Reading
 from batch_ser.errors import AlreadyRunning, MismatchError
 from batch_ser.samples import Samples
 from jobs import RunConfig, run
@@ -134,6 +136,54 @@ def test_a_file_that_is_gone_keeps_its_rows(
     before = out.stat().st_mtime_ns
     assert score(listed, out, checkpoint_path).exit_code == 0
     assert out.stat().st_mtime_ns == before
+
+
+def test_a_raised_limit_is_for_files_that_were_too_long(
+    checkpoint_path: Path, tmp_path: Path, speech: Samples
+) -> None:
+    """They alone are done again, under a higher limit alone; what was told before is forgotten."""
+    (tmp_path / "in").mkdir()
+    out = tmp_path / "out.parquet"
+    for name, length_s in (("short", 3), ("longer", 8), ("longest", 24)):
+        soundfile.write(tmp_path / "in" / f"{name}.wav", speech[: length_s * 16_000], 16_000)
+    (tmp_path / "in" / "broken.wav").write_bytes(b"")
+
+    def run_again(max_s: float, written: bool) -> dict[str, str]:
+        before = out.stat().st_mtime_ns if out.exists() else 0
+        score(tmp_path / "in", out, checkpoint_path, reading=Reading(max_hours=max_s / 3600))
+        assert (out.stat().st_mtime_ns != before) is written
+        assert_holds(out)
+        files = tables(out)[1].set_index("file")
+        assert f"{max_s / 3600:g} hours" in files["message"]["longest.wav"] or not written
+        return files["reason"].dropna().to_dict()
+
+    failed = {"broken.wav": "no_audio", "longest.wav": "too_long"}
+    both = failed | {"longer.wav": "too_long"}
+    assert run_again(5.0, written=True) == both
+    assert run_again(5.0, written=False) == both
+    assert run_again(4.0, written=False) == both
+    assert run_again(12.3456789, written=True) == failed
+    assert run_again(12.3456789, written=False) == failed
+    assert run_again(5.0, written=False) == failed
+    score(tmp_path / "in", out, checkpoint_path)
+    score(tmp_path / "in", tmp_path / "calm.parquet", checkpoint_path)
+    assert_same_tables(out, tmp_path / "calm.parquet")
+
+
+def test_a_raised_limit_holds_for_a_job_that_was_not_complete(
+    checkpoint_path: Path, tmp_path: Path, speech: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no record yet that could tell the limit of its failed files."""
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", speech[: 8 * 16_000], 16_000)
+    out = tmp_path / "out.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.driver.finalise", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            score(tmp_path / "in", out, checkpoint_path, reading=Reading(max_hours=0.001))
+    assert not out.exists()
+    assert score(tmp_path / "in", out, checkpoint_path).exit_code == 0
+    assert tables(out)[1]["status"].tolist() == ["ok"]
 
 
 def test_a_lost_table_is_noticed(archive: Path, checkpoint_path: Path, tmp_path: Path) -> None:
