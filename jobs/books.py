@@ -24,6 +24,7 @@ from batch_ser.tables import EMPTY, FAILED, GIVEN_DIGEST, OK, TableSchemas, file
 from jobs.score import SegmentScore, mean, union
 
 DUAL_MONO = "dual_mono"  # a note on good rows, beside those of the recording
+TOO_SHORT = "too_short"  # another: a given segment has no row
 
 
 class ChannelBooks:
@@ -141,6 +142,8 @@ class FileBooks:
             return file_row(file.file, file.size_bytes, file.modified_us, FAILED, **about)
         scores = [score for books in self.books for score in books.scores]
         notes = [*recording.notes, *self.notes]
+        if any(len(books.asked) > len(books.scores) for books in self.books):
+            notes.append(TOO_SHORT)
         about |= {"note": ", ".join(notes) or None, "segments": len(scores)}
         about |= self._seconds(recording) | mean(scores, labels)
         status = OK if scores else EMPTY

@@ -76,6 +76,7 @@ def test_each_line_is_a_row(
     mono, stereo = files.iloc[0], files.iloc[1]
     assert (mono["segments"], stereo["segments"]) == (5, 4)
     assert mono["not_asked_s"] == 0.0  # one line asks for all of it
+    assert files["note"].isna().all()
     assert stereo["scored_s"] == pytest.approx(2.25 + 4.5, abs=1e-4)
     assert files["speech_s"].isna().all()  # nobody looked for speech
     assert files["overlap_s"].isna().all()
@@ -167,12 +168,14 @@ def test_short_segments_are_scored_unless_a_least_is_asked_for(
     score(listed, tmp_path / "a.parquet", checkpoint_path)
     segments, files = tables(tmp_path / "a.parquet")
     assert segments["start_s"].tolist() == [2.0, 4.9]
-    assert files["too_short_s"].tolist() == [0.0]  # the shorter one lies in another
+    assert files["too_short_s"].tolist() == [0.0]  # the shorter one lies in another,
+    assert files["note"].tolist() == ["too_short"]  # and still is told of
     assert_holds(tmp_path / "a.parquet")
     score(listed, tmp_path / "b.parquet", checkpoint_path, segment={"min_s": 0.5})
     segments, files = tables(tmp_path / "b.parquet")
     assert segments["start_s"].tolist() == [4.9]
     assert files["too_short_s"].tolist() == [0.01]
+    assert files["note"].tolist() == ["too_short"]
     assert_holds(tmp_path / "b.parquet")
 
 
