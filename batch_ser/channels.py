@@ -38,15 +38,28 @@ def choose_channels(choice: str, channels: int) -> list[int]:
 
 
 def parse_channels(choice: str) -> list[int]:
-    """Channel numbers of a list such as `0,1`.
+    """Channel numbers of a list such as `0,1`, in their order, whatever the list's.
 
     Raises:
         UsageError: not a list of different numbers from 0.
     """
     parts = choice.split(",")
-    if not all(part.strip().isdigit() for part in parts) or len(set(map(int, parts))) < len(parts):
+    if not all(part.strip().isdecimal() for part in parts) or len(set(map(int, parts))) < len(
+        parts
+    ):
         raise UsageError(f"--channels {choice}: expected split, mix, or numbers such as 0 or 0,1")
-    return [int(part) for part in parts]
+    return sorted(int(part) for part in parts)
+
+
+def normal_choice(choice: str) -> str:
+    """What `--channels` says, written in one way: `1, 0` is `0,1`.
+
+    Raises:
+        UsageError: not split, mix, or a list of different numbers from 0.
+    """
+    if choice in (SPLIT, MIX):
+        return choice
+    return ",".join(map(str, parse_channels(choice)))
 
 
 def channel(block: Samples, number: int) -> Samples:

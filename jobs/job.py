@@ -10,7 +10,7 @@ from typing import Any
 
 from batch_ser import SCORES_VERSION, __version__
 from batch_ser.audio import Reading
-from batch_ser.channels import MIX, MIXED, SPLIT, parse_channels
+from batch_ser.channels import MIX, MIXED, SPLIT, normal_choice, parse_channels
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.groups import NONE, check_grouping
 from batch_ser.inputs import Selection, Walk
@@ -59,8 +59,7 @@ class RunConfig:
             raise UsageError(f"--engine {self.engine}: expected ray or inline")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"--device {self.device}: expected auto, cpu or cuda")
-        if self.channels not in (SPLIT, MIX):
-            parse_channels(self.channels)
+        normal_choice(self.channels)
         for name in ("limit", "workers", "cpus_per_worker", "batch_s", "file_timeout_s"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -109,7 +108,7 @@ def prepare(config: RunConfig) -> Job:
         "root": config.selection.root and os.path.abspath(config.selection.root),
         "checkpoint": checkpoint.digest,
         "segment": as_metadata(segment),
-        "channels": config.channels,
+        "channels": normal_choice(config.channels),
         "resampler": "soxr HQ",
         "runtime": f"torch float32 {device}",
         "manifest_columns": list(walk.manifest_columns),

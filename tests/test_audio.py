@@ -125,11 +125,12 @@ def test_channels() -> None:
     assert choose_channels("split", 2) == [0, 1]
     assert choose_channels("1", 2) == [1]
     assert choose_channels("mix", 2) == [MIXED]
+    assert choose_channels("2, 0", 3) == [0, 2]
     assert channel(block, 1).tolist() == [3.0, -2.0]
     assert channel(block, MIXED).tolist() == [2.0, 0.0]
     with pytest.raises(FileError, match="the recording has 1"):
         choose_channels("0,1", 1)
-    for wrong in ("left", "0,0", "-1", ""):
+    for wrong in ("left", "0,0", "-1", "", "\u00b2"):
         with pytest.raises(UsageError, match="expected split, mix"):
             choose_channels(wrong, 2)
 

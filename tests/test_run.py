@@ -14,6 +14,7 @@ from conftest import LABELS, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.inputs import Selection
+from batch_ser.errors import UsageError
 from batch_ser.samples import Samples
 from jobs import RunConfig, run
 
@@ -145,6 +146,19 @@ def test_channel_choices_close_the_books(
     assert set(segments["channel"]) == expected
     share = 0.5 if channels == "1" else 0.0
     assert files["not_asked_s"][0] == pytest.approx(share * files["decoded_s"][0])
+    assert segments["channel"].is_monotonic_increasing  # whatever the order of the list
+
+
+def test_a_list_of_channels_is_one_setting_however_it_is_written(
+    calls: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    one = calls / "support-ulaw.wav"
+    for choice in ("0,1", "1,0", " 0, 1"):
+        report = score(one, out, checkpoint_path, channels=choice, segment={"method": "window"})
+        assert report.record["fingerprint"]["channels"] == "0,1"
+    with pytest.raises(UsageError, match="channels was 0,1, is split"):
+        score(one, out, checkpoint_path, segment={"method": "window"})
 
 
 def test_a_manifest_s_columns_travel(archive: Path, checkpoint_path: Path, tmp_path: Path) -> None:
