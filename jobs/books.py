@@ -159,9 +159,11 @@ class FileBooks:
                 [books.speech for books in self.books], recording.decoded_frames
             )
             seconds["speech_s"] = [frames / rate_hz for frames in each]
-            seconds["silence_s"] = silence / rate_hz
-            if len(each) > 1 or recording.channels == 1 or DUAL_MONO in self.notes:
-                seconds["overlap_s"] = overlap / rate_hz  # else nobody heard the others
+            each_heard = len(each) == recording.channels or DUAL_MONO in self.notes
+            if each_heard:  # else nobody knows who speaks on the others
+                seconds["overlap_s"] = overlap / rate_hz
+            if each_heard or MIXED in self.numbers:
+                seconds["silence_s"] = silence / rate_hz
         return seconds
 
     def segments(self, schemas: TableSchemas) -> pa.Table:

@@ -139,8 +139,24 @@ def test_whoever_names_channels_gets_them(
         assert row["overlap_s"] == row["speech_s"][0] == row["speech_s"][1]
     else:
         assert np.isnan(row["overlap_s"])  # who else speaks was not heard
-    assert row["silence_s"] == pytest.approx(row["duration_s"] - row["speech_s"][0])
+    if channels == "1":
+        assert np.isnan(row["silence_s"])  # nor that nobody does
+    else:
+        assert row["silence_s"] == pytest.approx(row["duration_s"] - row["speech_s"][0])
     assert_holds(tmp_path / "out.parquet")
+
+
+def test_two_of_three_channels_tell_nothing_of_the_third(
+    word: Samples, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    both = np.column_stack([word, np.roll(word, 8_000), word])
+    write(tmp_path / "a.wav", both)
+    for channels, known in (("0,1", False), ("0,1,2", True)):
+        out = tmp_path / f"{known}.parquet"
+        score(tmp_path / "a.wav", out, checkpoint_path, channels=channels)
+        row = tables(out)[1].iloc[0]
+        assert min(row["speech_s"]) > 0
+        assert row[["overlap_s", "silence_s"]].notna().tolist() == [known, known]
 
 
 def test_a_telephone_codec_on_each_channel(

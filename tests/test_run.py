@@ -13,8 +13,8 @@ import soundfile
 from conftest import LABELS, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
-from batch_ser.inputs import Selection
 from batch_ser.errors import UsageError
+from batch_ser.inputs import Selection
 from batch_ser.samples import Samples
 from jobs import RunConfig, run
 
