@@ -141,12 +141,7 @@ def run(
         )
         typer.echo(json.dumps(report.record, indent=1) if as_json else report.as_text())
         if not report.record["counts"]["files_in"]:
-            ignored = report.record["listing"]["ignored"]
-            typer.echo(
-                f"batch-ser: no recordings found; {ignored:,} files were passed over by their "
-                "names (--include '*' takes every file)",
-                err=True,
-            )
+            typer.echo(f"batch-ser: {report.nothing_found}", err=True)
         raise typer.Exit(report.exit_code)
 
 

@@ -172,9 +172,10 @@ def check_given(walk: Walk, method: object, channels: str) -> None:
     if left_out:
         number = min(left_out)
         told = f"{number}, the mixture" if number == MIXED else str(number)
+        does = "; --channels mix takes it" if number == MIXED else ""
         raise UsageError(
             f"--channels {channels}: the manifest gives segments of channel {told}, which this "
-            "leaves out"
+            f"leaves out{does}"
         )
 
 

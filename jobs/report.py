@@ -25,6 +25,17 @@ class RunReport:
         within = files.get(FAILED, 0) <= budget(self.max_failed, sum(files.values()))
         return COMPLETE if within else TOO_MANY_FAILED
 
+    @property
+    def nothing_found(self) -> str:
+        """Why there were no inputs at all."""
+        ignored, inputs = self.record["listing"]["ignored"], self.record["configuration"]["inputs"]
+        if not ignored and all(each.lower().endswith(".csv") for each in inputs):
+            return f"the manifest lists nothing: {', '.join(inputs)} has a header and no lines"
+        return (
+            f"no recordings found; {ignored:,} files were passed over by their names "
+            "(--include '*' takes every file)"
+        )
+
     def as_text(self) -> str:
         """The closing table."""
         sections = [_files(self.record), _time(self.record), _emotions(self.record)]

@@ -64,6 +64,13 @@ def test_a_folder_without_recordings_is_told(
     assert done.returncode == 0
     assert "no recordings found; 1 files were passed over" in done.stderr
     assert batch_ser("verify", "o.parquet").returncode == 0
+    (tmp_path / "empty.csv").write_text("file,agent\n")
+    done = batch_ser(
+        "run", "--input", "empty.csv", "--out", "e.parquet", "--model", checkpoint_path
+    )
+    assert done.returncode == 0
+    assert "the manifest lists nothing" in done.stderr
+    assert "--include" not in done.stderr
 
 
 def test_predict(batch_ser: Runner, calls: Path, checkpoint_path: Path, tmp_path: Path) -> None:
