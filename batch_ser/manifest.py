@@ -80,10 +80,6 @@ class Manifest:
             further = tuple(printable(value) for value in values[:at] + values[at + 1 :])
             yield self._place(values[at]), further, b""
 
-    def asked_places(self) -> Iterator[Place]:
-        """The place of each file of which it gives segments."""
-        return map(self._place, self.asked or ())
-
     def _place(self, name: str) -> Place:
         if "://" in name:
             return *_address(name), FileError(Reason.UNSUPPORTED, NO_ADDRESSES)
@@ -220,16 +216,22 @@ def check_once(paths: Sequence[str]) -> None:
 
 
 def check_apart(manifests: Mapping[str, Manifest]) -> None:
-    """Refuse manifests that give segments of one file: all lines of a file stand in one of them.
+    """Refuse manifests that say different things of one file: it has one row, or its segments.
 
     Raises:
-        UsageError: a file stands in two.
+        UsageError: a file stands in two, with other values, or with segments.
     """
-    first: dict[str, str] = {}  # by path: the same name below two folders is two files
+    first: dict[str, tuple[str, int]] = {}  # by path: one name below two folders is two files
     for told, manifest in manifests.items() if len(manifests) > 1 else ():
-        for _, path, _ in manifest.asked_places():
-            if first.setdefault(path, told) != told:
+        for (_, path, _), values, given in manifest.lines():
+            other, same = first.setdefault(path, (told, hash(values)))
+            if given and other != told:
                 raise UsageError(
-                    f"--input {told}: segments of {printable(path)} stand in {first[path]} too; "
+                    f"--input {told}: segments of {printable(path)} stand in {other} too; "
                     "put all lines of a file into one manifest"
+                )
+            if same != hash(values):
+                raise UsageError(
+                    f"--input {told}: {printable(path)} stands in {other} too, with other values; "
+                    "list it once"
                 )

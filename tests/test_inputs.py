@@ -134,6 +134,17 @@ def test_manifests_in_several_folders_name_their_own_files(
     assert names(*inputs[:1]) == ["a.wav"]
 
 
+def test_manifests_that_disagree_about_a_file(tmp_path: Path) -> None:
+    """One of both values would be lost."""
+    touch(tmp_path, "d1/a.wav")
+    inner = str(manifest(tmp_path / "d1", "file,agent\na.wav,Anna\n"))
+    outer = manifest(tmp_path, "file,agent\nd1/a.wav,Anna\n")
+    assert len(list(Walk((inner, str(outer))))) == 1
+    outer.write_text("file,agent\nd1/a.wav,Ben\n")
+    with pytest.raises(UsageError, match=r"d1/a.wav stands in .*d1/list.csv too, with other val"):
+        Walk((inner, str(outer)))
+
+
 def test_a_manifest_that_is_given_twice(tmp_path: Path) -> None:
     listed = manifest(tmp_path, "file\na.wav\n")
     for again in (listed, tmp_path / "." / ".." / tmp_path.name / "list.csv"):
