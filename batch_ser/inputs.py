@@ -86,7 +86,6 @@ class Walk:
             if each not in self._manifests:
                 _check_exists(each)
                 self._named(each)  # inside the root, or refused before anything is written
-        check_apart(self._manifests)
         manifests = self._manifests.values()
         columns = {(each.asked is not None, each.further_columns) for each in manifests}
         if len(columns) > 1 or (columns and len(self._manifests) < len(self.inputs)):
@@ -94,6 +93,7 @@ class Walk:
                 "--input: all inputs of a job must be manifests with the same columns, or none; "
                 f"found {len(self._manifests)} manifests in {len(self.inputs)} inputs"
             )
+        check_apart(self._manifests)
         self.gives, self.manifest_columns = columns.pop() if columns else (False, ())
         self.given_channels = {
             number for each in manifests if each.asked for number in each.asked.channels
