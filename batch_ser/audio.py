@@ -144,7 +144,7 @@ class Recording:
 def _open(path: str, raw: RawSettings) -> Decoder:
     """The decoder that opens a file: the first that can, of those for its content."""
     head = _head(path)
-    content = content_of(head, raw.trusts_syncs(path))
+    content = content_of(head, raw.frames_asked(path), not raw.names_encoding(path))
     headerless = raw.of(path, content is not UNKNOWN)
     if headerless:
         return SndFile(path, headerless)
