@@ -23,7 +23,10 @@ def length_fits(path: str) -> bool:
 
 
 def _wav(file: BinaryIO) -> Iterator[int]:
-    """The end of a RIFF file; where another one begins there, it ends nowhere."""
+    """The end of a WAV file; where another one begins there, it ends nowhere.
+
+    AVI is no row of one chunk: behind a gigabyte it goes on in a second RIFF.
+    """
     file.seek(4)
     end = 8 + int.from_bytes(file.read(4), "little")
     file.seek(end)
@@ -73,7 +76,7 @@ def _chunks(
 
 
 LAYOUTS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], Iterator[int]]], ...] = (
-    (lambda head: head.startswith(b"RIFF"), _wav),
+    (lambda head: head.startswith(b"RIFF") and head[8:] == b"WAVE", _wav),
     (lambda head: head.startswith(b"caff"), _caf),
     (lambda head: head.startswith(b"Creative Voi"), _voc),
     (lambda head: head[4:8] == b"ftyp", _mp4),
