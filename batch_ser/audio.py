@@ -59,7 +59,7 @@ class Recording:
 
     After the pass, `decoded_frames` counts what was read, in frames of `rate_hz`, and `notes` may
     hold `truncated`, if there should have been more, and `damaged`, if silence stands for what
-    could not be decoded.
+    could not be decoded, or is no number.
     """
 
     def __init__(self, path: str, reading: Reading | None = None) -> None:
@@ -77,11 +77,16 @@ class Recording:
         self.codec = self._decoder.codec
         self.decoded_frames = 0
         self._left_out = False
+        self._wild = False
         try:
             self._check()
         except FileError:
-            self._decoder.close()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Close the file before a pass, or within one."""
+        self._decoder.close()
 
     def _check(self) -> None:
         if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
@@ -107,6 +112,7 @@ class Recording:
                 if len(block):
                     self.decoded_frames += len(block)
                     self._check_length()
+                    self._wild |= not np.isfinite(block).all()
                     yield _finite(block)
         if not self.decoded_frames:
             reason = Reason.CORRUPT if decoder.damaged else Reason.NO_AUDIO
@@ -137,7 +143,8 @@ class Recording:
     @property
     def notes(self) -> list[str]:
         """The words that the files table says of it."""
-        said = {"truncated": self.truncated, "damaged": self._decoder.damaged}
+        damaged = self._decoder.damaged or self._wild
+        said = {"truncated": self.truncated, "damaged": damaged}
         return [word for word, holds in said.items() if holds]
 
 

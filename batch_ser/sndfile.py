@@ -124,6 +124,8 @@ def _translated(error: soundfile.LibsndfileError) -> FileError:
         return FileError(Reason.BAD_RATE, "the header says 0 or less samples a second")
     if error.code in BAD_CHANNELS:
         return FileError(Reason.BAD_CHANNELS, f"the header is wrong: {says}")
+    if says.startswith("File does not exist"):  # what libsndfile says of a few bytes of MP3
+        return FileError(Reason.CORRUPT, "it is too short or damaged")
     return FileError(Reason.UNSUPPORTED if error.code in UNSUPPORTED else Reason.CORRUPT, says)
 
 
