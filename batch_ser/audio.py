@@ -34,6 +34,7 @@ class Decoder(Protocol):
     codec: str  # container/encoding
     stopped_by: str | None  # what ended the pass before the file's end
     damaged: bool  # something inside could not be decoded
+    first_track: bool  # there are others, which are not read
     is_empty: bool  # finds no sample, where another decoder may
 
     @property
@@ -59,7 +60,7 @@ class Recording:
 
     After the pass, `decoded_frames` counts what was read, in frames of `rate_hz`, and `notes` may
     hold `truncated`, if there should have been more, and `damaged`, if silence stands for what
-    could not be decoded, or is no number.
+    could not be decoded, or is no number, and `first_track`, if there are others.
     """
 
     def __init__(self, path: str, reading: Reading | None = None) -> None:
@@ -144,7 +145,8 @@ class Recording:
     def notes(self) -> list[str]:
         """The words that the files table says of it."""
         damaged = self._decoder.damaged or self._wild
-        said = {"truncated": self.truncated, "damaged": damaged}
+        first = self._decoder.first_track
+        said = {"truncated": self.truncated, "damaged": damaged, "first_track": first}
         return [word for word, holds in said.items() if holds]
 
 

@@ -78,6 +78,7 @@ class FFmpegFile:
         self._container = _open(path)
         try:
             self._stream = _audio(self._container)
+            self.first_track = len(self._container.streams.audio) > 1
             self._begin()
         except BaseException:
             self._container.close()

@@ -22,6 +22,7 @@ class OggFile:
     """A chain of streams through libsndfile, each in its turn."""
 
     damaged = False
+    first_track = False
 
     def __init__(self, path: str) -> None:
         """Open the first stream.

@@ -46,6 +46,7 @@ class SndFile:
     """One stream of samples that libsndfile decodes."""
 
     damaged = False
+    first_track = False
 
     def __init__(self, source: str | io.RawIOBase, raw: RawSettings | None = None) -> None:
         """Open a path, or bytes that can be read and sought.

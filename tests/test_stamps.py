@@ -124,3 +124,11 @@ def test_a_trembling_clock_is_no_pause(tmp_path: Path, tones: Samples) -> None:
     heard, recording = read(path)
     assert recording.notes == []
     assert len(heard) / RATE_HZ == pytest.approx(4, abs=0.03)
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4", "mov"])
+def test_of_several_tracks_the_first_is_read(ending: str, tmp_path: Path, tones: Samples) -> None:
+    path = stamped(tmp_path / f"a.{ending}", tones, "aac", lambda _: 0.0, tracks=2)
+    heard, recording = read(path)
+    assert recording.notes == ["first_track"]
+    assert len(heard) / RATE_HZ == pytest.approx(4, abs=0.06)
