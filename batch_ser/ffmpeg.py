@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from batch_ser.errors import FileError, Reason
 from batch_ser.lengths import length_fits
+from batch_ser.pages import Survey
 from batch_ser.samples import BLOCK_VALUES, Samples
 from batch_ser.stamps import STAMPED, Stamps
 
@@ -68,13 +69,13 @@ class FFmpegFile:
 
     is_empty = False
 
-    def __init__(self, path: str) -> None:
-        """Open a file.
+    def __init__(self, path: str, pages: Survey | None = None) -> None:
+        """Open a file; `pages` are those of an Ogg file of which some are damaged.
 
         Raises:
             FileError: `unsupported`, `corrupt`, or `no_audio` when there are pictures alone.
         """
-        self._path = path
+        self._path, self._pages = path, pages
         self._container = _open(path)
         try:
             self._stream = _audio(self._container)
@@ -91,13 +92,13 @@ class FFmpegFile:
         self.codec = f"{SHORT_NAMES.get(name, name)}/{SAME_CODECS.get(codec, codec)}"
         if self.codec == "caf/alac":  # FFmpeg trims its last packet twice
             context.flags2 |= SKIP_MANUAL
-        self.damaged = False
+        self.damaged = self._pages is not None
         self.stopped_by: str | None = None
         self._decoded_s = 0.0
         self._claimed_s = _claimed_s(self._container, self._stream)
         self._failed = 0  # packets since the last one that could be decoded
         self._gap_s = 0.0  # and their length
-        self._stamps = Stamps(self._container, self._stream)
+        self._stamps = Stamps(self._container, self._stream, self._pages)
         frames = self._frames()
         first = list(islice(frames, 1))
         self._all_frames = chain(first, frames)
@@ -174,6 +175,7 @@ class FFmpegFile:
     def truncated(self) -> bool:
         """Whether the pass ended before what the header promised."""
         short = self._decoded_s < 0.99 * self._claimed_s - TOLERANCE_S
+        short |= self._decoded_s < self._stamps.last_s - TOLERANCE_S
         return self.stopped_by is not None or short or not length_fits(self._path)
 
 
