@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from batch_ser.errors import FileError, Reason
+from batch_ser.lengths import length_fits
 from batch_ser.raw import ENCODINGS, RawSettings
 from batch_ser.samples import BLOCK_VALUES, Samples
 
@@ -31,6 +32,7 @@ FRAMES_PER_BYTE = {  # at most: block codecs go on behind a file's end, as long 
     "G723_24": 8 / 3,
     "G723_40": 8 / 5,
 }
+MUTE = ("VOC", "NIST")  # formats of which libsndfile does not say that they are cut
 LONGEST_BLOCK = 2_048  # frames: a last block that is cut counts as whole
 UNREAD = r"Length : (\d+).*Unknown chunk marker \(\w+\) at position (\d+)"
 
@@ -73,6 +75,8 @@ class SndFile:
         if per_byte and bytes_:
             self._most_frames = round(bytes_ * per_byte / self.channels) + LONGEST_BLOCK
         self._claimed_frames = 0
+        mute = self._file.format in MUTE and isinstance(source, str)
+        self._fits = not mute or length_fits(str(source))
 
     def close(self) -> None:
         self._file.close()
@@ -105,7 +109,8 @@ class SndFile:
     @property
     def truncated(self) -> bool:
         """Whether the pass ended before what the header promised."""
-        return self.stopped_by is not None or self.decoded_frames < self._claimed_frames
+        short = self.decoded_frames < self._claimed_frames
+        return self.stopped_by is not None or short or not self._fits
 
 
 def _headerless(raw: RawSettings) -> dict[str, object]:
