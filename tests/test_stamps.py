@@ -9,7 +9,7 @@ import pytest
 from encoded import ffmpeg
 
 from batch_ser.audio import Recording
-from batch_ser.samples import Samples
+from batch_ser.samples import BLOCK_VALUES, Samples
 
 RATE_HZ = 48_000
 KINDS = [("aac", "mp4"), ("aac", "mov"), ("libopus", "mp4"), ("libopus", "webm"), ("aac", "mkv")]
@@ -117,6 +117,15 @@ def test_a_pause_of_years_is_not_made(
     assert len(heard) / RATE_HZ == pytest.approx(4, abs=0.06)
     assert "damaged" in recording.notes
     assert begins_s(heard, 700) == pytest.approx(2, abs=0.045)
+
+
+def test_an_hour_of_pause_is_made_in_blocks(tmp_path: Path, tones: Samples) -> None:
+    path = stamped(tmp_path / "a.webm", tones, "libopus", lambda at: 3_600 if at >= 1.9 else 0)
+    recording = Recording(str(path))
+    sizes = [len(block) for block in recording.blocks()]
+    assert recording.notes == []
+    assert sum(sizes) / RATE_HZ == pytest.approx(3_604, abs=0.06)
+    assert max(sizes) < 2 * BLOCK_VALUES
 
 
 def test_a_trembling_clock_is_no_pause(tmp_path: Path, tones: Samples) -> None:
