@@ -6,13 +6,24 @@ from pathlib import Path
 from typing import Protocol
 
 from batch_ser.errors import FileError, Reason
+from batch_ser.flac import FlacFile
 from batch_ser.mp3 import states_its_length
 from batch_ser.ogg import OggFile
 from batch_ser.pages import Survey, survey
 from batch_ser.raw import RawSettings
 from batch_ser.samples import Samples
 from batch_ser.sndfile import SndFile
-from batch_ser.sniff import FFMPEG, HEAD_BYTES, MP3, OGG, SNDFILE, UNKNOWN, Content, content_of
+from batch_ser.sniff import (
+    FFMPEG,
+    FLAC,
+    HEAD_BYTES,
+    MP3,
+    OGG,
+    SNDFILE,
+    UNKNOWN,
+    Content,
+    content_of,
+)
 
 
 class Decoder(Protocol):
@@ -68,7 +79,7 @@ def _openers(content: Content, path: str) -> Iterator[tuple[str, Callable[[str],
         yield from _ogg_openers(pages)
         return
     if SNDFILE in content.decoders and (content is not MP3 or states_its_length(path)):
-        yield SNDFILE, OggFile if content is OGG else SndFile
+        yield SNDFILE, {OGG: OggFile, FLAC: FlacFile}.get(content, SndFile)
     if FFMPEG in content.decoders:
         from batch_ser.ffmpeg import FFmpegFile  # most archives never need it
 

@@ -69,8 +69,10 @@ class FFmpegFile:
 
     is_empty = False
 
-    def __init__(self, path: str, pages: Survey | None = None) -> None:
+    def __init__(self, path: str, pages: Survey | None = None, checked: bool = False) -> None:
         """Open a file; `pages` are those of an Ogg file of which some are damaged.
+
+        `checked`: what has a wrong checksum counts as what cannot be decoded.
 
         Raises:
             FileError: `unsupported`, `corrupt`, or `no_audio` when there are pictures alone.
@@ -79,6 +81,8 @@ class FFmpegFile:
         self._container = _open(path)
         try:
             self._stream = _audio(self._container)
+            if checked:
+                self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
             self.first_track = len(self._container.streams.audio) > 1
             self._begin()
         except BaseException:

@@ -75,6 +75,7 @@ class SndFile:
         if per_byte and bytes_:
             self._most_frames = round(bytes_ * per_byte / self.channels) + LONGEST_BLOCK
         self._claimed_frames = 0
+        self._path = source if isinstance(source, str) else ""
         mute = self._file.format in MUTE and isinstance(source, str)
         self._fits = not mute or length_fits(str(source))
 

@@ -22,6 +22,7 @@ class Content:
 UNKNOWN = Content("data of no known audio format")
 TEXT = Content("text", ())
 OGG = Content("Ogg")
+FLAC = Content("FLAC")
 MP3 = Content("MP3")
 
 SIGNATURES: tuple[tuple[bytes, Content], ...] = (
@@ -31,7 +32,7 @@ SIGNATURES: tuple[tuple[bytes, Content], ...] = (
     (rb"FORM....AIF[FC]", Content("AIFF")),
     (rb"\.snd|dns\.", Content("AU")),
     (rb"caff\x00", Content("CAF")),
-    (rb"fLaC", Content("FLAC")),
+    (rb"fLaC", FLAC),
     (rb"OggS", OGG),
     (rb"ID3[\x02-\x04]", MP3),
     (rb"NIST_1A", Content("NIST SPHERE", (SNDFILE,))),

@@ -124,3 +124,27 @@ def test_a_damaged_link_of_a_chain_is_noted(whole: Path, minute: Samples, tmp_pa
     heard, notes = read(chain)
     assert notes == ["truncated"]
     assert 1.5 * len(minute) < len(heard) < 2 * len(minute)
+
+
+@pytest.mark.parametrize("shares", [(0.5,), (0.02, 0.6, 0.61)])
+def test_damaged_frames_of_flac_are_silence(
+    shares: tuple[float, ...], minute: Samples, tmp_path: Path
+) -> None:
+    """libsndfile ends at the first of them; what else is heard is exact."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, minute, RATE_HZ)
+    exact = read(path)[0]
+    data = bytearray(path.read_bytes())
+    for share in shares:
+        data[round(share * len(data))] ^= 4
+    path.write_bytes(data)
+    heard, notes = read(path)
+    assert notes == ["damaged"]
+    assert len(heard) == len(exact)
+    wrong = np.flatnonzero(heard != exact)
+    assert 0 < len(wrong) <= 2 * 4_096 * len(shares)  # a neighbour falls with it at times
+    assert not heard[wrong].any()
+    path.write_bytes(data[: round(0.8 * len(data))])
+    heard, notes = read(path)
+    assert notes == ["truncated", "damaged"]
+    assert 0.7 < len(heard) / len(exact) < 0.9
