@@ -1,45 +1,23 @@
 """A recording as a stream of float32 blocks.
 
-Everything flows in blocks, so memory does not depend on a recording's length. What decodes a file
-is told by its content: libsndfile first, FFmpeg for what libsndfile cannot open.
+Everything flows in blocks, so memory does not depend on a recording's length.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from batch_ser.channels import MIXED, channel
+from batch_ser.decoders import open_decoder
 from batch_ser.errors import FileError, Reason, UsageError
-from batch_ser.mp3 import states_its_length
-from batch_ser.ogg import OggFile
 from batch_ser.raw import RawSettings
 from batch_ser.resample import Resampler, at_one_rate
 from batch_ser.samples import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, Samples
-from batch_ser.sndfile import SndFile
-from batch_ser.sniff import FFMPEG, HEAD_BYTES, MP3, OGG, SNDFILE, UNKNOWN, Content, content_of
 
 MAX_VALUE = 32_768.0  # float files scaled like 16-bit integers pass; 1e30 would overflow the STFT
-
-
-class Decoder(Protocol):
-    """What decodes one file, in one pass."""
-
-    rate_hz: int  # of the first samples
-    channels: int
-    codec: str  # container/encoding
-    stopped_by: str | None  # what ended the pass before the file's end
-    damaged: bool  # something inside could not be decoded
-    is_empty: bool  # finds no sample, where another decoder may
-
-    @property
-    def truncated(self) -> bool: ...
-    def blocks(self) -> Iterator[tuple[int, Samples]]: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +37,7 @@ class Recording:
 
     After the pass, `decoded_frames` counts what was read, in frames of `rate_hz`, and `notes` may
     hold `truncated`, if there should have been more, and `damaged`, if silence stands for what
-    could not be decoded.
+    could not be decoded, or is no number, and `first_track`, if there are others.
     """
 
     def __init__(self, path: str, reading: Reading | None = None) -> None:
@@ -71,17 +49,22 @@ class Recording:
         """
         self.path = path
         self._reading = reading or Reading()
-        self._decoder = _open(path, self._reading.raw)
+        self._decoder = open_decoder(path, self._reading.raw)
         self.rate_hz: int = self._decoder.rate_hz
         self.channels: int = self._decoder.channels
         self.codec = self._decoder.codec
         self.decoded_frames = 0
         self._left_out = False
+        self._wild = False
         try:
             self._check()
         except FileError:
-            self._decoder.close()
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Close the file before a pass, or within one."""
+        self._decoder.close()
 
     def _check(self) -> None:
         if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
@@ -107,6 +90,7 @@ class Recording:
                 if len(block):
                     self.decoded_frames += len(block)
                     self._check_length()
+                    self._wild |= not np.isfinite(block).all()
                     yield _finite(block)
         if not self.decoded_frames:
             reason = Reason.CORRUPT if decoder.damaged else Reason.NO_AUDIO
@@ -137,79 +121,10 @@ class Recording:
     @property
     def notes(self) -> list[str]:
         """The words that the files table says of it."""
-        said = {"truncated": self.truncated, "damaged": self._decoder.damaged}
+        damaged = self._decoder.damaged or self._wild
+        first = self._decoder.first_track
+        said = {"truncated": self.truncated, "damaged": damaged, "first_track": first}
         return [word for word, holds in said.items() if holds]
-
-
-def _open(path: str, raw: RawSettings) -> Decoder:
-    """The decoder that opens a file: the first that can, of those for its content."""
-    head = _head(path)
-    content = content_of(head, raw.trusts_syncs(path))
-    headerless = raw.of(path, content is not UNKNOWN)
-    if headerless:
-        return SndFile(path, headerless)
-    refusals: list[tuple[str, FileError]] = []
-    empty: Decoder | None = None
-    for name, opener in _openers(content, path):
-        try:
-            decoder = opener(path)
-        except FileError as error:
-            if error.reason not in (Reason.CORRUPT, Reason.UNSUPPORTED):
-                raise
-            refusals.append((name, error))
-            continue
-        if not decoder.is_empty:
-            return decoder
-        decoder.close()  # the rest of what it says still holds
-        empty = decoder
-    if empty:
-        return empty
-    raise _not_opened(path, content, refusals) from (refusals[-1][1] if refusals else None)
-
-
-def _openers(content: Content, path: str) -> Iterator[tuple[str, Callable[[str], Decoder]]]:
-    if SNDFILE in content.decoders and (content is not MP3 or states_its_length(path)):
-        yield SNDFILE, OggFile if content is OGG else SndFile
-    if FFMPEG in content.decoders:
-        from batch_ser.ffmpeg import FFmpegFile  # most archives never need it
-
-        yield FFMPEG, FFmpegFile
-
-
-def _head(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD_BYTES)
-    except FileNotFoundError as error:
-        raise FileError(Reason.NOT_FOUND, "there is no such file") from error
-    except PermissionError as error:
-        raise FileError(Reason.FORBIDDEN, "the file may not be read: permission denied") from error
-    except IsADirectoryError as error:
-        raise FileError(Reason.NOT_A_FILE, "a folder, expected a file") from error
-    except OSError as error:
-        raise FileError(
-            Reason.FETCH_FAILED, f"the file cannot be read: {error.strerror}"
-        ) from error
-    if not head:
-        raise FileError(Reason.NO_AUDIO, "the file is empty (0 bytes)")
-    return head
-
-
-def _not_opened(path: str, content: Content, refusals: list[tuple[str, FileError]]) -> FileError:
-    """Tell a damaged recording from something that is none."""
-    name = Path(path).name
-    said = "; ".join(f"{decoder}: {error}" for decoder, error in refusals)
-    if content is UNKNOWN:
-        return FileError(
-            Reason.UNSUPPORTED,
-            f"{name} holds {content.name} ({said}); if it has no header, name it after its "
-            "encoding (.ulaw, .alaw, .gsm, .sln) or give --raw-encoding",
-        )
-    if not refusals:
-        return FileError(Reason.UNSUPPORTED, f"{name} holds {content.name}, expected audio")
-    if refusals[-1][1].reason is Reason.UNSUPPORTED:
-        return FileError(Reason.UNSUPPORTED, f"{content.name} of an unknown encoding ({said})")
-    return FileError(Reason.CORRUPT, f"the {content.name} file is damaged ({said})")
 
 
 def _finite(block: Samples) -> Samples:

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from batch_ser.errors import FileError, Reason
 from batch_ser.lengths import length_fits
+from batch_ser.pages import Survey
 from batch_ser.samples import BLOCK_VALUES, Samples
+from batch_ser.stamps import STAMPED, Stamps
 
 CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,"
@@ -60,20 +62,28 @@ SKIP_MANUAL = 1 << 29  # AV_CODEC_FLAG2_SKIP_MANUAL
 
 
 class FFmpegFile:
-    """The first audio stream of a file. A packet that cannot be decoded becomes silence."""
+    """The first audio stream of a file. A packet that cannot be decoded becomes silence.
+
+    So does a pause in time stamps.
+    """
 
     is_empty = False
 
-    def __init__(self, path: str) -> None:
-        """Open a file.
+    def __init__(self, path: str, pages: Survey | None = None, checked: bool = False) -> None:
+        """Open a file; `pages` are those of an Ogg file of which some are damaged.
+
+        `checked`: what has a wrong checksum counts as what cannot be decoded.
 
         Raises:
             FileError: `unsupported`, `corrupt`, or `no_audio` when there are pictures alone.
         """
-        self._path = path
+        self._path, self._pages = path, pages
         self._container = _open(path)
         try:
             self._stream = _audio(self._container)
+            if checked:
+                self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
+            self.first_track = len(self._container.streams.audio) > 1
             self._begin()
         except BaseException:
             self._container.close()
@@ -86,12 +96,13 @@ class FFmpegFile:
         self.codec = f"{SHORT_NAMES.get(name, name)}/{SAME_CODECS.get(codec, codec)}"
         if self.codec == "caf/alac":  # FFmpeg trims its last packet twice
             context.flags2 |= SKIP_MANUAL
-        self.damaged = False
+        self.damaged = self._pages is not None
         self.stopped_by: str | None = None
         self._decoded_s = 0.0
         self._claimed_s = _claimed_s(self._container, self._stream)
         self._failed = 0  # packets since the last one that could be decoded
         self._gap_s = 0.0  # and their length
+        self._stamps = Stamps(self._container, self._stream, self._pages)
         frames = self._frames()
         first = list(islice(frames, 1))
         self._all_frames = chain(first, frames)
@@ -123,16 +134,25 @@ class FFmpegFile:
         for packet in self._packets():
             for frame in self._decoded(packet):
                 samples = _samples(frame)
-                if self._failed:
-                    self.damaged = True
-                    gap = round(self._gap_s * frame.sample_rate) if self._decoded_s else 0
-                    yield frame.sample_rate, np.zeros((gap, samples.shape[1]), np.float32)
-                self._failed, self._gap_s = 0, 0.0
+                yield from self._silence(frame, samples.shape[1])
                 self._decoded_s += len(samples) / frame.sample_rate
                 yield frame.sample_rate, samples
         if self._failed:
             self.stopped_by = self.stopped_by or f"{self._failed} packets cannot be decoded"
             self.damaged |= not self._decoded_s
+
+    def _silence(self, frame: AudioFrame, channels: int) -> Iterator[tuple[int, Samples]]:
+        """What stands before a frame: packets that could not be decoded, and pauses."""
+        length_s = self._gap_s if self._decoded_s else 0.0
+        length_s += self._stamps.pause_s(frame.time, self._decoded_s + length_s)
+        self.damaged |= self._failed > 0 or self._stamps.refused
+        self._failed, self._gap_s = 0, 0.0
+        left = round(length_s * frame.sample_rate)
+        self._decoded_s += left / frame.sample_rate
+        while left:
+            size = min(left, max(1, BLOCK_VALUES // channels))
+            yield frame.sample_rate, np.zeros((size, channels), np.float32)
+            left -= size
 
     def _packets(self) -> Iterator["Packet[AudioStream]"]:
         while True:
@@ -159,6 +179,7 @@ class FFmpegFile:
     def truncated(self) -> bool:
         """Whether the pass ended before what the header promised."""
         short = self._decoded_s < 0.99 * self._claimed_s - TOLERANCE_S
+        short |= self._decoded_s < self._stamps.last_s - TOLERANCE_S
         return self.stopped_by is not None or short or not length_fits(self._path)
 
 
@@ -195,11 +216,12 @@ def _audio(container: av.container.InputContainer) -> AudioStream:
 
 def _claimed_s(container: av.container.InputContainer, stream: AudioStream) -> float:
     """The length that a file states, in seconds; 0 when it states none."""
-    claimed_s = 0.0
-    if not container.format.name.startswith(STATES_LENGTH):
+    claimed_s, name = 0.0, container.format.name
+    if not name.startswith(STATES_LENGTH):
         return claimed_s  # guessed from the bit rate
     if stream.duration and stream.time_base:
-        claimed_s = float(stream.duration * stream.time_base)
+        begin = (stream.start_time or 0) if name.startswith(STAMPED) else 0
+        claimed_s = float((stream.duration + begin) * stream.time_base)
     elif len(container.streams) == 1:
         claimed_s = (container.duration or 0) / 1e6
     return claimed_s if claimed_s < MOST_CLAIMED_S else 0.0

@@ -1,13 +1,20 @@
-"""Whether a file is as long as it says: FFmpeg reads what is there, and is mute.
+"""Whether a file is as long as it says: decoders read what is there, and are mute.
 
-WAV, CAF, VOC, MP4 and Matroska files are rows of chunks that state their lengths.
+WAV, AVI, CAF, VOC, MP4 and Matroska files are rows of chunks that state their lengths.
 """
 
+import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from batch_ser.pages import LAST, pages
+
 UNKNOWN_LENGTH = 1 << 62
+NEVER_WRITTEN = 0x7FFFFFF0  # what recorders leave that never wrote their length is more than this
+HEAD_BYTES = 8
+NIST_FIELDS = (b"sample_count", b"sample_n_bytes", b"channel_count")
 MOST_CHUNKS = 10_000  # more of them prove nothing
 
 
@@ -23,11 +30,37 @@ def length_fits(path: str) -> bool:
 
 
 def _wav(file: BinaryIO) -> Iterator[int]:
-    """The end of a RIFF file; where another one begins there, it ends nowhere."""
+    """The end of a WAV file; where another one begins there, it ends nowhere."""
     file.seek(4)
     end = 8 + int.from_bytes(file.read(4), "little")
     file.seek(end)
     if file.read(4) == b"RIFF":
+        yield UNKNOWN_LENGTH
+    if end < NEVER_WRITTEN:
+        yield end - HEAD_BYTES  # some count the first chunk's head twice
+
+
+def _avi(file: BinaryIO) -> Iterator[int]:
+    """Behind a gigabyte, AVI goes on in a second RIFF."""
+    return _chunks(
+        file, 0, 8, lambda head: 8 + int.from_bytes(head[4:], "little") if head[:1] == b"R" else 0
+    )
+
+
+def _nist(file: BinaryIO) -> Iterator[int]:
+    """The end of NIST SPHERE as it is mostly, not compressed."""
+    file.seek(0)
+    head = file.read(1024)
+    numbers = [re.search(name + rb" -i (\d+)", head) for name in NIST_FIELDS]
+    if all(numbers) and b"shorten" not in head:
+        yield 1024 + math.prod(int(number[1]) for number in numbers if number)
+
+
+def _ogg(file: BinaryIO) -> Iterator[int]:
+    flags = 0
+    for page in pages(file.name, 0):
+        flags = page.flags
+    if not flags & LAST:
         yield UNKNOWN_LENGTH
 
 
@@ -73,7 +106,10 @@ def _chunks(
 
 
 LAYOUTS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], Iterator[int]]], ...] = (
-    (lambda head: head.startswith(b"RIFF"), _wav),
+    (lambda head: head.startswith(b"RIFF") and head[8:] == b"WAVE", _wav),
+    (lambda head: head.startswith(b"RIFF") and head[8:] == b"AVI ", _avi),
+    (lambda head: head.startswith(b"NIST_1A"), _nist),
+    (lambda head: head.startswith(b"OggS"), _ogg),
     (lambda head: head.startswith(b"caff"), _caf),
     (lambda head: head.startswith(b"Creative Voi"), _voc),
     (lambda head: head[4:8] == b"ftyp", _mp4),

@@ -9,22 +9,19 @@ import os
 from collections.abc import Iterator
 
 from batch_ser.errors import FileError
+from batch_ser.pages import link_end
 from batch_ser.samples import Samples
 from batch_ser.sndfile import SndFile
-
-PAGE = b"OggS"
-PAGE_HEADER = 27  # bytes, before the table of its segments
-FIRST, LAST = 2, 4  # flags of a stream's first and last page
-AT_ONCE = 1 << 16
 
 
 class OggFile:
     """A chain of streams through libsndfile, each in its turn."""
 
     damaged = False
+    first_track = False
 
-    def __init__(self, path: str) -> None:
-        """Open the first stream.
+    def __init__(self, path: str, broken: bool = False) -> None:
+        """Open the first stream; `broken` if pages are damaged, which libsndfile leaves out.
 
         Raises:
             FileError: as `SndFile`.
@@ -35,7 +32,7 @@ class OggFile:
         self.codec = self._link.codec
         self.is_empty = self._link.is_empty
         self.stopped_by: str | None = None
-        self.truncated = False
+        self.truncated = broken
 
     def close(self) -> None:
         self._link.close()
@@ -81,49 +78,3 @@ class _Part(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
-
-
-def link_end(path: str, start: int) -> tuple[int | None, bool]:
-    """Where the next link begins, and whether this one's last page is there.
-
-    No next link: None. Streams of one link begin together, so a first page behind others that
-    are none begins a link.
-    """
-    begun, flags = False, 0
-    for position, page_flags in _pages(path, start):
-        if page_flags & FIRST and begun:
-            return position, bool(flags & LAST)
-        begun |= not page_flags & FIRST
-        flags = page_flags
-    return None, bool(flags & LAST)
-
-
-def _pages(path: str, start: int) -> Iterator[tuple[int, int]]:
-    """Position and flags of each page that is whole; what lies between pages is passed over."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        position = start
-        while position + PAGE_HEADER <= size:
-            file.seek(position)
-            head = file.read(PAGE_HEADER + 255)
-            if not head.startswith(PAGE):
-                position = _next_page(file, position + 1)
-                continue
-            segments = head[26]
-            length = PAGE_HEADER + segments + sum(head[PAGE_HEADER : PAGE_HEADER + segments])
-            if position + length <= size:
-                yield position, head[5]
-            position += length
-
-
-def _next_page(file: io.BufferedReader, position: int) -> int:
-    """The next place that may be a page, or the end of the file."""
-    while True:
-        file.seek(position)
-        chunk = file.read(AT_ONCE)
-        at = chunk.find(PAGE)
-        if at >= 0:
-            return position + at
-        if len(chunk) < AT_ONCE:
-            return position + len(chunk)
-        position += len(chunk) - len(PAGE)

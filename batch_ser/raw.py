@@ -50,9 +50,10 @@ class RawSettings:
                 f"--raw-rate {self.rate_hz}: expected {MIN_RATE_HZ} to {MAX_RATE_HZ} (samples a "
                 "second)"
             )
-        most = 1 if self.encoding == "gsm" else MAX_CHANNELS
-        if not 1 <= self.channels <= most:
-            raise UsageError(f"--raw-channels {self.channels}: expected 1 to {most}")
+        if self.encoding == "gsm" and self.channels != 1:
+            raise UsageError(f"--raw-channels {self.channels}: expected 1: GSM is mono")
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise UsageError(f"--raw-channels {self.channels}: expected 1 to {MAX_CHANNELS}")
 
     def given(self) -> dict[str, Any]:
         """What of it a job's fingerprint holds: nothing where all is as by default."""
@@ -69,7 +70,18 @@ class RawSettings:
         rate_hz = SLN_RATES_HZ.get(ending, self.rate_hz)
         return replace(self, encoding=encoding, rate_hz=rate_hz, channels=channels)
 
-    def trusts_syncs(self, path: str) -> bool:
-        """Whether two bytes at its start prove that a file of this name is MP3, AAC or AC-3."""
+    def frames_asked(self, path: str) -> int:
+        """How many frames in a row prove that a file of this name is MP3, AAC or AC-3; 0: none do.
+
+        Quiet telephone audio begins like a frame at times, and never like three.
+        """
         ending = os.path.splitext(path)[1].lower()
-        return ending in SYNC_ENDINGS or (ending not in RAW_ENDINGS and self.encoding is None)
+        if ending in RAW_ENDINGS:
+            return 0
+        return 1 if ending in SYNC_ENDINGS or self.encoding is None else 3
+
+    @staticmethod
+    def names_encoding(path: str) -> bool:
+        """Whether a file's ending says how its samples are written: letters prove nothing then."""
+        ending = os.path.splitext(path)[1].lower()
+        return ending in NAMED_ENDINGS or ending in SLN_RATES_HZ

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from batch_ser.errors import FileError, Reason
+from batch_ser.lengths import length_fits
 from batch_ser.raw import ENCODINGS, RawSettings
 from batch_ser.samples import BLOCK_VALUES, Samples
 
@@ -31,6 +32,7 @@ FRAMES_PER_BYTE = {  # at most: block codecs go on behind a file's end, as long 
     "G723_24": 8 / 3,
     "G723_40": 8 / 5,
 }
+MUTE = ("VOC", "NIST")  # formats of which libsndfile does not say that they are cut
 LONGEST_BLOCK = 2_048  # frames: a last block that is cut counts as whole
 UNREAD = r"Length : (\d+).*Unknown chunk marker \(\w+\) at position (\d+)"
 
@@ -46,6 +48,7 @@ class SndFile:
     """One stream of samples that libsndfile decodes."""
 
     damaged = False
+    first_track = False
 
     def __init__(self, source: str | io.RawIOBase, raw: RawSettings | None = None) -> None:
         """Open a path, or bytes that can be read and sought.
@@ -72,6 +75,9 @@ class SndFile:
         if per_byte and bytes_:
             self._most_frames = round(bytes_ * per_byte / self.channels) + LONGEST_BLOCK
         self._claimed_frames = 0
+        self._path = source if isinstance(source, str) else ""
+        mute = self._file.format in MUTE and isinstance(source, str)
+        self._fits = not mute or length_fits(str(source))
 
     def close(self) -> None:
         self._file.close()
@@ -104,7 +110,8 @@ class SndFile:
     @property
     def truncated(self) -> bool:
         """Whether the pass ended before what the header promised."""
-        return self.stopped_by is not None or self.decoded_frames < self._claimed_frames
+        short = self.decoded_frames < self._claimed_frames
+        return self.stopped_by is not None or short or not self._fits
 
 
 def _headerless(raw: RawSettings) -> dict[str, object]:
@@ -124,6 +131,8 @@ def _translated(error: soundfile.LibsndfileError) -> FileError:
         return FileError(Reason.BAD_RATE, "the header says 0 or less samples a second")
     if error.code in BAD_CHANNELS:
         return FileError(Reason.BAD_CHANNELS, f"the header is wrong: {says}")
+    if says.startswith("File does not exist"):  # what libsndfile says of a few bytes of MP3
+        return FileError(Reason.CORRUPT, "it is too short or damaged")
     return FileError(Reason.UNSUPPORTED if error.code in UNSUPPORTED else Reason.CORRUPT, says)
 
 

@@ -4,7 +4,10 @@ import codecs
 import re
 from dataclasses import dataclass
 
-HEAD_BYTES = 4096
+from batch_ser.frames import Length, ac3_length, adts_length, latm_length, mpeg_length, row_of
+
+HEAD_BYTES = 8192  # three frames of any kind
+FEWEST_LETTERS = 5  # silence in mu-law or A-law repeats a letter, or two
 SNDFILE, FFMPEG = "libsndfile", "FFmpeg"
 
 
@@ -19,6 +22,7 @@ class Content:
 UNKNOWN = Content("data of no known audio format")
 TEXT = Content("text", ())
 OGG = Content("Ogg")
+FLAC = Content("FLAC")
 MP3 = Content("MP3")
 
 SIGNATURES: tuple[tuple[bytes, Content], ...] = (
@@ -28,7 +32,7 @@ SIGNATURES: tuple[tuple[bytes, Content], ...] = (
     (rb"FORM....AIF[FC]", Content("AIFF")),
     (rb"\.snd|dns\.", Content("AU")),
     (rb"caff\x00", Content("CAF")),
-    (rb"fLaC", Content("FLAC")),
+    (rb"fLaC", FLAC),
     (rb"OggS", OGG),
     (rb"ID3[\x02-\x04]", MP3),
     (rb"NIST_1A", Content("NIST SPHERE", (SNDFILE,))),
@@ -55,33 +59,35 @@ SIGNATURES: tuple[tuple[bytes, Content], ...] = (
     (rb"\x7fELF", Content("a program", ())),
     (rb"\xff\xfe([\t-~]\x00){8}|\xfe\xff(\x00[\t-~]){8}", TEXT),
 )
-SYNCS: tuple[tuple[bytes, Content], ...] = (  # two bytes, which also occur in headerless audio
-    (rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", MP3),
-    (rb"\xff[\xf0\xf1\xf8\xf9]", Content("AAC", (FFMPEG,))),
-    (rb"\x56[\xe0-\xff]", Content("AAC", (FFMPEG,))),
-    (rb"\x0b\x77", Content("AC-3", (FFMPEG,))),
+AAC = Content("AAC", (FFMPEG,))
+SYNCS: tuple[tuple[bytes, Length, Content], ...] = (  # which also occur in headerless audio
+    (rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", mpeg_length, MP3),
+    (rb"\xff[\xf0\xf1\xf8\xf9]", adts_length, AAC),
+    (rb"\x56[\xe0-\xff]", latm_length, AAC),
+    (rb"\x0b\x77", ac3_length, Content("AC-3", (FFMPEG,))),
 )
 
 
-def content_of(head: bytes, syncs: bool = True) -> Content:
+def content_of(head: bytes, frames: int = 1, text: bool = True) -> Content:
     """What a file holds whose first bytes, up to `HEAD_BYTES`, are these.
 
-    Without `syncs`, two bytes alone prove nothing: mu-law silence looks like MP3.
+    Formats without a header are known by the first bytes of a frame, or by as many frames in a
+    row; by none of them if `frames` is 0. Without `text`, nothing is taken for text by its letters.
     """
     for signature, content in SIGNATURES:
         if re.match(signature, head, re.DOTALL):
             return content
-    if _is_text(head):
+    if text and _is_text(head):
         return TEXT
-    for signature, content in SYNCS if syncs else ():
-        if re.match(signature, head, re.DOTALL):
+    for sync, length, content in SYNCS if frames else ():
+        if re.match(sync, head, re.DOTALL) and (frames == 1 or row_of(head, sync, length, frames)):
             return content
     return UNKNOWN
 
 
 def _is_text(head: bytes) -> bool:
     """UTF-8 without control characters; the last character may be cut."""
-    if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", head):
+    if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]", head) or len(set(head)) < FEWEST_LETTERS:
         return False
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from batch_ser.audio import Reading, Recording
+from batch_ser.audio import Reading
 from batch_ser.channels import SPLIT, channel
 from batch_ser.errors import FileError, Reason
 from batch_ser.features import Features
@@ -25,7 +25,7 @@ from batch_ser.samples import Samples
 from batch_ser.segment import SegmentSettings, Source
 from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
 from jobs.books import ChannelBooks, FileBooks
-from jobs.choose import chosen_channels
+from jobs.choose import opened
 from jobs.score import SegmentScore
 from models.scoring import Checkpoint, Embeddings, Probabilities
 
@@ -162,9 +162,7 @@ def _listen(
 ) -> Iterator[Piece]:
     """Decode a file once, and yield the pieces of each channel as they are complete."""
     with stages("decode"):
-        recording = Recording(owner.file.path, settings.reading)
-        numbers = chosen_channels(owner, recording, settings.channels, settings.reading)
-        owner.open(recording, numbers)
+        recording, numbers = opened(owner, settings.channels, settings.reading)
         blocks = recording.blocks()
     source = Source(recording.rate_hz, rate_hz)
     channels = [

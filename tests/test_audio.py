@@ -116,8 +116,11 @@ def test_rates_out_of_bounds_are_refused(tmp_path: Path) -> None:
 def test_samples_are_finite(tmp_path: Path) -> None:
     wild = np.array([0.5, np.nan, np.inf, -np.inf, 1e30, -0.5], np.float32)
     soundfile.write(tmp_path / "a.wav", wild, 16_000, subtype="FLOAT")
-    samples, _ = read(tmp_path / "a.wav")
+    samples, recording = read(tmp_path / "a.wav")
     assert samples[:, 0].tolist() == [0.5, 0, 0, 0, 32_768, -0.5]
+    assert recording.notes == ["damaged"]  # silence stands for three of them
+    soundfile.write(tmp_path / "a.wav", wild[4:], 16_000, subtype="FLOAT")
+    assert read(tmp_path / "a.wav")[1].notes == []
 
 
 def test_channels() -> None:

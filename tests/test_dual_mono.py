@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from results import assert_holds, score, tables
 from segments import split
 
+from batch_ser.audio import Reading, Recording
 from batch_ser.channels import FRAMES_A_SECOND, LOOK_S, same_signal
 from batch_ser.samples import Samples
 
@@ -113,6 +114,32 @@ def test_scored_once_as_channel_0(word: Samples, checkpoint_path: Path, tmp_path
     for name in ("scored_s", "not_speech_s", "too_short_s", "silence_s"):
         assert row[name] == alone[name]
     assert (list(row["speech_s"]), row["overlap_s"]) == (list(alone["speech_s"]), 0.0)
+
+
+def test_never_two_of_it_are_open(
+    word: Samples, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg's index of a day of AAC takes a hundred megabytes."""
+    live: set[int] = set()
+    most = []
+
+    class Watched(Recording):
+        def __init__(self, path: str, reading: Reading | None = None) -> None:
+            super().__init__(path, reading)
+            inner, number = self._decoder.close, len(most)
+
+            def close() -> None:
+                live.discard(number)
+                inner()
+
+            monkeypatch.setattr(self._decoder, "close", close)
+            live.add(number)
+            most.append(len(live))
+
+    monkeypatch.setattr("jobs.choose.Recording", Watched)
+    write(tmp_path / "a.wav", stereo(word, word))
+    score(tmp_path / "a.wav", tmp_path / "out.parquet", checkpoint_path)
+    assert (most, live) == ([1, 1], set())
 
 
 def test_several_notes(word: Samples, checkpoint_path: Path, tmp_path: Path) -> None:

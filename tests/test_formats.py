@@ -200,6 +200,17 @@ def test_wav_files_joined_in_one_are_noted(tmp_path: Path, clip: Samples) -> Non
     assert recording.notes == ["truncated"]
 
 
+def test_a_large_avi_goes_on_in_a_second_riff(tmp_path: Path, clip: Samples) -> None:
+    """OpenDML: behind the first gigabyte stands `RIFF....AVIX`."""
+    path = tmp_path / "a.avi"
+    ffmpeg("pcm_s16le", "avi")(path, clip[:, None], 16_000)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"RIFF" + (16).to_bytes(4, "little") + b"AVIXLIST\4\0\0\0movi")
+    heard, recording = read(path)
+    assert len(heard) == len(clip)
+    assert recording.notes == []
+
+
 @pytest.mark.parametrize("rate_hz", [4_000, 5_512, 11_025, 96_000, 384_000])
 def test_rates(rate_hz: int, tmp_path: Path, clip: Samples) -> None:
     soundfile.write(tmp_path / "a.wav", clip, rate_hz)

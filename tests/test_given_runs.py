@@ -158,6 +158,8 @@ def test_a_file_with_a_wrong_segment_fails_alone(
     }  # fmt: skip
     assert "from 9 s to 11 s; the recording ends at 10.000 s" in failed["message"]["mono.wav"]
     assert "channel 2, the recording has 1" in failed["message"]["one.wav"]
+    known = failed.loc["one.wav", ["codec", "sample_rate_hz", "channels"]]
+    assert known.tolist() == ["wav/pcm_16", 16_000, 1]
     assert_holds(tmp_path / "out.parquet")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import Runner
+from encoded import Encoder, ffmpeg
 
 from batch_ser.audio import Reading, Recording
 from batch_ser.errors import FileError, MismatchError, UsageError
@@ -114,6 +115,46 @@ def test_silence_in_mu_law_is_not_taken_for_mp3(begins: bytes, tmp_path: Path) -
     assert len(heard) == len(begins) + 16_000
 
 
+@pytest.mark.parametrize("raw", [RawSettings(), RawSettings("alaw"), RawSettings("ulaw")])
+@pytest.mark.parametrize("name", ["call.dat", "x.wav", "call"])
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        ffmpeg("libmp3lame", "mp3", 32), ffmpeg("mp2", "mp2", 384), ffmpeg("aac", "adts", 48),
+        ffmpeg("ac3", "ac3", 640), ffmpeg("eac3", "eac3", 96), ffmpeg("aac", "latm", 48),
+    ],
+)  # fmt: skip
+def test_frames_in_a_row_are_believed_before_the_option(
+    encoder: Encoder, name: str, raw: RawSettings, tmp_path: Path, speech: Samples
+) -> None:
+    """An MP3 without any tag, read as A-law, is noise that would be scored."""
+    encoder(tmp_path / "whole", speech[:48_000, None], 48_000)
+    data = (tmp_path / "whole").read_bytes()
+    if data.startswith(b"ID3"):
+        data = data[10 + int.from_bytes(data[8:10], "big") :]
+    (tmp_path / name).write_bytes(data)
+    heard, recording = read(tmp_path / name, raw)
+    assert recording.codec.split("/")[0] != "raw"
+    assert 48_000 <= len(heard) <= 54_000
+
+
+@pytest.mark.parametrize("begins", [b"\xff\xfb\x90\x64", b"\xff\xf1\x50\x80", b"\x0b\x77"])
+def test_a_single_frame_is_not(begins: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.dat").write_bytes(begins + b"\xff\x7e" * 8_000)
+    assert read(tmp_path / "a.dat", RawSettings("ulaw"))[1].codec == "raw/ulaw"
+
+
+@pytest.mark.parametrize("silence", [b"\x7f", b"\x55", b"UT", b"\x7f\x7e", b"hello world"])
+@pytest.mark.parametrize("ending", [".ulaw", ".alaw", ".sln"])
+def test_silence_is_not_taken_for_text(silence: bytes, ending: str, tmp_path: Path) -> None:
+    """0x7F in mu-law, 0x55 in A-law: both are letters."""
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(silence * 8_000 + bytes(range(256)) * 8)
+    assert read(path)[1].codec.startswith("raw/")
+    if len(silence) <= 2:
+        assert read(path.rename(tmp_path / "a.raw"), RawSettings("ulaw"))[1].codec == "raw/ulaw"
+
+
 @pytest.mark.parametrize(
     ("content", "says"), [(b"Dear Sir, " * 99, "text"), (b"PK\x03\x04" + bytes(99), "ZIP")]
 )
@@ -131,7 +172,7 @@ def test_wrong_options() -> None:
         RawSettings(rate_hz=800)
     with pytest.raises(UsageError, match="--raw-channels 0: expected 1 to 128"):
         RawSettings(channels=0)
-    with pytest.raises(UsageError, match="--raw-channels 2: expected 1 to 1"):
+    with pytest.raises(UsageError, match="--raw-channels 2: expected 1: GSM is mono"):
         RawSettings("gsm", channels=2)
     with pytest.raises(UsageError, match="--max-hours 0: expected more than 0"):
         Reading(max_hours=0)
