@@ -20,7 +20,7 @@ SETS: dict[str, tuple[str, ...]] = {
     "accurate": (*WHISPER, "settings.hidden=32", "epochs=12", "views=2", "learning_rate=0.01"),
     "fast": (
         "settings.channels=16", "settings.hidden=32", "settings.imitated=8", "epochs=12", "views=2",
-        "learning_rate=0.01", "imitate.epochs=4", "imitate.views=2",
+        "learning_rate=0.01", "mimic=0.1", "imitate.epochs=4", "imitate.views=2",
     ),
     "whisper": (*WHISPER, "settings.frozen_layers=1", "epochs=3"),
     "hf": ("epochs=6", "learning_rate=0.01", "pretrained_rate=0.003"),
