@@ -25,6 +25,7 @@ test: check ## lint, types, all tests
 bench: .venv/installed ## the figures of docs/results.md that take long or depend on the machine
 	$(BIN)/python benchmarks/measure.py
 	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/archives.py
 
 evaluate: .venv/installed ## how good the shipped checkpoints are, trained and judged anew; an hour or two
 	$(BIN)/python benchmarks/accuracy.py
