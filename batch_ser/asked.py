@@ -38,7 +38,7 @@ class AskedLines:
     def add(self, file: str, line: int, values: Sequence[str]) -> Iterator[str]:
         """Take a line; yield what is wrong with it, if anything is."""
         found = dict(zip(self._columns, values, strict=True))
-        faults = [*_time_faults(*(found[name].strip() for name in TIMES))]
+        faults = [*time_faults(*(found[name].strip() for name in TIMES))]
         channel = _channel(found.get("channel", "").strip())
         if channel is not None and not MIXED <= channel <= MOST_CHANNEL:
             told = found["channel"].strip()
@@ -48,7 +48,7 @@ class AskedLines:
             return
         if channel is not None:
             self.channels.add(int(channel))
-        start_s, end_s = (_seconds(found[name]) for name in TIMES)
+        start_s, end_s = (seconds(found[name]) for name in TIMES)
         record = [start_s or 0.0, end_s, channel, *(found[name] for name in self.further_columns)]
         told = f"{line} {json.dumps(record, separators=(',', ':'))}\n"
         self._lines.setdefault(file, bytearray()).extend(told.encode())
@@ -95,14 +95,15 @@ def _order(segment: Asked) -> tuple[float, float, int, tuple[str, ...]]:
     return segment.start_s, end_s, channel, segment.columns
 
 
-def _time_faults(start: str, end: str) -> Iterator[str]:
+def time_faults(start: str, end: str) -> Iterator[str]:
+    """What is wrong with a line's times, if anything is."""
     if not start and not end:  # the whole recording
         return
     if not start or not end:
         given, missing = TIMES if start else TIMES[::-1]
         yield f"{given} is given and {missing} is empty; give both, or neither for all of it"
         return
-    start_s, end_s = _seconds(start), _seconds(end)
+    start_s, end_s = seconds(start), seconds(end)
     for name, text, value in zip(TIMES, (start, end), (start_s, end_s), strict=True):
         if value is None:
             yield f"{name} is {text}, expected seconds from the recording's start on"
@@ -112,7 +113,8 @@ def _time_faults(start: str, end: str) -> Iterator[str]:
         yield f"starts at {start} s, which is not before its end at {end} s"
 
 
-def _seconds(text: str) -> float | None:
+def seconds(text: str) -> float | None:
+    """Seconds from a recording's start on; None if a text is no such number."""
     try:
         value = float(text)
     except ValueError:

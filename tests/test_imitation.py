@@ -172,6 +172,17 @@ def test_an_imitation_goes_on_where_it_was_stopped(
     assert not list((tmp_path / "stopped").rglob("imitated*"))
 
 
+def test_an_imitation_that_diverges_says_which_rate_to_lower(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = small_checkpoint(tmp_path / "teacher.safetensors", "whisper, active", LABELS)
+    real = imitation.frame_distance
+    monkeypatch.setattr(imitation, "frame_distance", lambda *given: real(*given) * torch.nan)
+    sets = ("mimic=0", "settings.adapted=false", "adapt=0")
+    with pytest.raises(UsageError, match=r"epoch 1: .* --set imitate.learning_rate"):
+        train(training(tree, tmp_path / "a", "fast", *sets, teacher=str(teacher), allow_leak=True))
+
+
 def test_what_cannot_be_imitated_is_refused(tree: Path, tmp_path: Path) -> None:
     """A teacher without a frozen encoder; a student that imitates nothing; nonsense."""
     teacher = small_checkpoint(tmp_path / "teacher.safetensors", "whisper, free", LABELS)

@@ -97,7 +97,7 @@ def test_every_bad_line_is_told_with_its_number_in_one_error(folder: Path) -> No
         "line 5: starts at 0.4 s, which is not before its end at 0.2 s",
         "lines 6 and 7: the label sad is in train and not in test; expected in both",
         "line 8: the split is sideways, expected train, valid or test",
-        "line 9: start_s is given and end_s is empty; give both or neither",
+        "line 9: start_s is given and end_s is empty; give both, or neither for all of it",
         "line 10: start_s is -1, expected seconds from the recording's start on",
         "line 11: start_s is soon, expected seconds from the recording's start on",
         "line 12: reaches 9 s, the recording ends at 0.50 s",

@@ -4,7 +4,6 @@ Everything random comes from the seed and the epoch's number alone, so that a tr
 interrupted repeats, bit for bit on a CPU, the one that was not.
 """
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +14,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from batch_ser.errors import UsageError
 from batch_ser.features import pad
 from models.device import has_bfloat16
 from models.network import Network
 from train.groups import describe, embeddings_of, group_means
 from train.history import Epoch, better
-from train.loss import IMPOSSIBLE, loss_of
+from train.loss import IMPOSSIBLE, finite, loss_of
 from train.metrics import scores
 from train.optimiser import Schedule, make_optimiser
 from train.progress import every_s
@@ -108,25 +106,11 @@ def _epoch(
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         optimiser.step()
         schedule.step_done()
-        losses += _finite(loss.item(), number, recipe) * len(logits)
+        losses += finite(loss.item(), number, recipe.learning_rate) * len(logits)
         right += float((logits.argmax(1) == batch.targets.argmax(1)).sum())
         seen += len(logits)
         bar.update()
     return losses / seen, right / seen
-
-
-def _finite(value: float, epoch: int, recipe: Recipe) -> float:
-    """A loss that is a number.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if not math.isfinite(value):
-        raise UsageError(
-            f"epoch {epoch}: the loss is {value}: the training diverged; give a lower "
-            f"--set learning_rate (it is {recipe.learning_rate:g})"
-        )
-    return value
 
 
 def _class_weights(task: Task) -> torch.Tensor:
@@ -178,11 +162,10 @@ def _told(
     truth = task.targets[task.valid]
     names = np.array(task.labels)
     figures = scores(list(names[truth]), list(names[judged.argmax(1)]))
+    valid_loss = float(-judged[np.arange(len(truth)), truth].mean())
     return Epoch(
         number, rate, loss, accuracy,
-        valid_loss=_finite(
-            float(-judged[np.arange(len(truth)), truth].mean()), number, task.recipe
-        ),
+        valid_loss=finite(valid_loss, number, task.recipe.learning_rate),
         valid_accuracy=figures["WA"], valid_uar=figures["UAR"],
         valid_macro_f1=figures["macro F1"], seconds=seconds,
     )  # fmt: skip

@@ -199,7 +199,7 @@ def _prepare(network: Network, task: Task) -> None:
     """Statistics of the training set, and with `probe` a head that is already good."""
     network.eval()
     network.fit_statistics(training_features(task))
-    if task.teacher:
+    if task.teacher and task.recipe.mimic:  # else its heads stand on another embedding
         task.teacher.hand_over(network)
     if task.recipe.probe:
         assert isinstance(network, WhisperClassifier)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from batch_ser.features import Features, pad
 from models.device import has_bfloat16
 from models.network import Network
+from train.loss import finite
 from train.optimiser import Schedule, make_optimiser
 from train.progress import every_s
 from train.recipes import Recipe
@@ -148,13 +149,16 @@ def imitate(network: Network, task: Task, shown: Store, epochs: int, state_path:
             network.train()
             for rows in task.order(state.epochs, np.random.default_rng((task.seed, state.epochs))):
                 apart = _apart(network, task, shown, state.epochs, rows)
+                left = finite(
+                    apart.item(), state.epochs, recipe.learning_rate, "imitate.learning_rate"
+                )
                 optimiser.zero_grad()
                 apart.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(learns.parameters(), 1.0)
                 optimiser.step()
                 schedule.step_done()
                 bar.update()
-            bar.set_postfix_str(f"{apart.item():.2f} of the states' variance left")
+            bar.set_postfix_str(f"{left:.2f} of the states' variance left")
             save_state(state_path, state, learns, optimiser, schedule)
 
 

@@ -1,11 +1,13 @@
 """What a training minimises: cross-entropy with labels or a teacher, and a distance to its mind."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from batch_ser.errors import UsageError
 from batch_ser.features import Features
 from models.network import Network
 from train.recipes import Recipe
@@ -59,3 +61,17 @@ def loss_of(
 def _possible(logits: Tensor, possible: Tensor) -> Tensor:
     """Logits of which the impossible ones count for nothing."""
     return logits.float().masked_fill(~possible, IMPOSSIBLE)
+
+
+def finite(value: float, epoch: int, rate: float, field: str = "learning_rate") -> float:
+    """A loss that is a number; `field` of the recipe holds the learning rate.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not math.isfinite(value):
+        raise UsageError(
+            f"epoch {epoch}: the loss is {value}: the training diverged; give a lower "
+            f"--set {field} (it is {rate:g})"
+        )
+    return value

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from batch_ser.asked import TIMES, seconds, time_faults
 from batch_ser.errors import FileError, UsageError
 from batch_ser.manifest import printable
 from train.labels import SHARED, in_order, known_name
@@ -124,30 +125,10 @@ def _path(name: str, root: Path) -> str:
 
 
 def _segment_faults(start: str, end: str, length: float) -> Iterator[str]:
-    if not start and not end:
-        return
-    if not start or not end:
-        given, missing = ("start_s", "end_s") if start else ("end_s", "start_s")
-        yield f"{given} is given and {missing} is empty; give both or neither"
-        return
-    start_s, end_s = _seconds(start), _seconds(end)
-    for name, text, value in (("start_s", start, start_s), ("end_s", end, end_s)):
-        if value is None or value < 0:
-            yield f"{name} is {printable(text)}, expected seconds from the recording's start on"
-    if start_s is None or end_s is None or start_s < 0 or end_s < 0:
-        return
-    if start_s >= end_s:
-        yield f"starts at {start} s, which is not before its end at {end} s"
-    if max(start_s, end_s) > length + ROUNDING_S:
+    yield from time_faults(printable(start), printable(end))
+    start_s, end_s = seconds(start), seconds(end)
+    if start_s is not None and end_s is not None and max(start_s, end_s) > length + ROUNDING_S:
         yield f"reaches {max(start_s, end_s):g} s, the recording ends at {length:.2f} s"
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _split_faults(row: Row) -> Iterator[str]:
@@ -158,16 +139,22 @@ def _split_faults(row: Row) -> Iterator[str]:
 
 def _repeated(rows: Sequence[Row], root: Path, word: str) -> Iterator[Fault]:
     """Lines with the same recording and the same segment as one before."""
-    first: dict[tuple[str, float | None, float | None], int] = {}
+    first: dict[tuple[str, float | str, float | str], int] = {}
     for number, values in ((row.number, row.values) for row in rows):
         name = values["file"]
         if not name:
             continue
-        segment = _seconds(values.get("start_s", "")), _seconds(values.get("end_s", ""))
-        before = first.setdefault((_path(name, root), *segment), number)
+        start, end = (_moment(values.get(time, "")) for time in TIMES)
+        before = first.setdefault((_path(name, root), start, end), number)
         if before != number:
             told = f"{printable(name)} stands in {word} {before} too, with the same segment"
             yield number, f"{word} {number}: {told}"
+
+
+def _moment(text: str) -> float | str:
+    """Seconds, or the text if it is none: two faulty lines are not the same segment."""
+    found = seconds(text)
+    return text if found is None else found
 
 
 def _one_sided(rows: Sequence[Row], own_labels: Collection[str], word: str) -> Iterator[Fault]:
@@ -210,8 +197,8 @@ def _utterance(row: Row, root: Path, corpus: str, own_labels: Collection[str]) -
         SEXES[values.get("sex", "").lower()],
         values.get("language", ""),
         corpus=corpus,
-        start_s=_seconds(values.get("start_s", "")),
-        end_s=_seconds(values.get("end_s", "")),
+        start_s=seconds(values.get("start_s", "")),
+        end_s=seconds(values.get("end_s", "")),
         side=SIDES.get(values.get("split", "").lower(), ""),
         root=root,
     )
