@@ -1,24 +1,33 @@
 """Speech segments: utterances made of the regions that Silero's detector finds."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from batch_ser.edges import REACH, TRIM, Edges
 from batch_ser.resample import Resampler
 from batch_ser.samples import Samples
 from batch_ser.segment import Kind, SegmentSettings, Source, Span, Track, at_rate, in_pieces
 from batch_ser.silero import FRAME, RATE_HZ, Detector, Frames, Regions
 
-# Chosen on half of the speakers of `benchmarks/detection.py`, which judges it on the others: the
-# detector finds starts 20 ms late in the median and some by 100, but ends late, too, by 40 ms, and
-# by 90 in noise: that is the padding behind. More of either costs precision and gains no recall.
-PAD = RATE_HZ * 80 // 1000  # kept before speech
+# Small, because the edges of regions are looked for (`edges.py`); chosen like what is there.
+PAD = RATE_HZ * 10 // 1000  # kept before speech
+TAIL = RATE_HZ * 20 // 1000  # and behind it
 MERGE = RATE_HZ // 2  # pauses up to this stay inside a segment
 
 
+class Utterance(NamedTuple):
+    """Closed regions, merged so far."""
+
+    begins: int  # the first one's speech
+    start: int  # the first one
+    end: int  # the last one
+    ends: int  # its speech
+
+
 class Speech:
-    """Utterances: regions merged over short pauses, padded, cut where they are quiet.
+    """Utterances: regions merged over short pauses, their edges found, cut where they are quiet.
 
     Longer than `max_s`: cut in the middle of the quietest 32 ms of the last half of `max_s`,
     leaving at least `min_s`. Shorter than `min_s` after merging: too short. Positions are samples
@@ -36,7 +45,9 @@ class Speech:
         self._regions = Regions()
         self._track = Track()  # at the network's rate
         self._loudness = Loudness()
-        self._utterance: tuple[int, int] | None = None  # closed regions, merged so far
+        self._edges = Edges()
+        self._begins = 0  # where the speech of the open region does
+        self._utterance: Utterance | None = None
         self._cursor = 0  # everything before is in a span,
         self._told = 0  # which reached this frame of the source
         self._cutting = False  # the cursor stands inside an utterance
@@ -52,11 +63,18 @@ class Speech:
         # one call of the graph for the block, but the state machine and the spans frame by frame:
         # what is emitted never depends on where a block ends
         for frame, probability in zip(frames, self._detect(frames), strict=True):
-            self._loudness.append(frame)
-            self._regions.update(np.array([probability]))
+            self._hear(frame, probability)
             yield from self._settle()
         if total is not None:
             yield from self._finish(self._frames.end, total)
+
+    def _hear(self, frame: Samples, probability: np.float32) -> None:
+        energy, before = float(np.dot(frame, frame)), self._regions.start
+        self._loudness.append(energy)
+        self._edges.append(energy, float(probability))
+        self._regions.update(np.array([probability]))
+        if before is None and self._regions.start is not None:
+            self._begins = self._edges.start(self._regions.start)
 
     def _settle(self) -> Iterator[Span]:
         """Emit what later sound cannot change."""
@@ -66,29 +84,34 @@ class Speech:
         regions.closed.clear()
         reaches = regions.reaches
         if self._utterance:
-            start, end = self._utterance
-            if (regions.start if regions.start is not None else regions.now) - end > MERGE:
-                yield from self._end_utterance(start, end)
+            reached = regions.start if regions.start is not None else regions.now
+            if reached - self._utterance.ends > MERGE:
+                yield from self._end_utterance(self._utterance)
         if reaches is not None and regions.start is not None:
-            start = self._utterance[0] if self._utterance else regions.start
-            if reaches - self._begin(start) >= self._max + self._min:
-                yield from self._open(start)
+            begins = self._utterance.begins if self._utterance else self._begins
+            reaches -= TRIM * FRAME  # its end may yet be found there
+            if reaches - self._begin(begins) >= self._max + self._min:
+                yield from self._open(begins)
                 yield from self._cut_to(reaches)
         if not self._utterance and regions.start is None and not self._cutting:
             yield from self._skip_silence()
 
     def _merge(self, start: int, end: int) -> Iterator[Span]:
-        if self._utterance and start - self._utterance[1] > MERGE:
-            yield from self._end_utterance(*self._utterance)
-        self._utterance = (self._utterance[0] if self._utterance else start, end)
+        """Take a region that has just been closed."""
+        ends, said = self._edges.end(end), self._utterance
+        if said and start - said.ends > MERGE:
+            yield from self._end_utterance(said)
+            said = None
+        begins, start = (said.begins, said.start) if said else (self._begins, start)
+        self._utterance = Utterance(begins, start, end, ends)
 
-    def _begin(self, start: int) -> int:
+    def _begin(self, begins: int) -> int:
         """Where an utterance's sound begins: padded, or where the last cut was."""
-        return self._cursor if self._cutting else max(start - PAD, self._cursor)
+        return self._cursor if self._cutting else max(begins - PAD, self._cursor)
 
-    def _open(self, start: int) -> Iterator[Span]:
+    def _open(self, begins: int) -> Iterator[Span]:
         if not self._cutting:
-            yield from self._span(Kind.NOT_SPEECH, self._begin(start))
+            yield from self._span(Kind.NOT_SPEECH, self._begin(begins))
             self._cutting = True
 
     def _cut_to(self, end: int) -> Iterator[Span]:
@@ -100,13 +123,15 @@ class Speech:
         earliest = self._cursor + self._max // 2
         yield from self._span(Kind.SCORED, self._loudness.quietest(earliest, latest))
 
-    def _end_utterance(self, start: int, end: int) -> Iterator[Span]:
+    def _end_utterance(self, said: Utterance) -> Iterator[Span]:
         """Emit an utterance whose end is known."""
-        if not self._cutting and end - start < self._min:
-            yield from self._span(Kind.NOT_SPEECH, start)
-            yield from self._span(Kind.TOO_SHORT, end)
+        if not self._cutting and said.end - said.start < self._min:
+            yield from self._span(Kind.NOT_SPEECH, said.start)
+            yield from self._span(Kind.TOO_SHORT, said.end)
         else:
-            yield from self._open(start)
+            yield from self._open(said.begins)
+            # what is long enough stays so, however much of its end is noise
+            end = min(max(said.ends + TAIL, said.start + self._min), self._frames.end)
             while end - self._cursor > self._max:
                 yield from self._cut(min(self._cursor + self._max, end - self._min))
             yield from self._span(Kind.SCORED, end)
@@ -114,7 +139,7 @@ class Speech:
 
     def _skip_silence(self) -> Iterator[Span]:
         """Let go of long silence, so that an hour of it is not held."""
-        settled = self._regions.now - PAD - FRAME
+        settled = self._regions.now - PAD - (REACH + 1) * FRAME
         if settled - self._cursor >= 10 * RATE_HZ:
             yield from self._span(Kind.NOT_SPEECH, settled)
 
@@ -125,7 +150,7 @@ class Speech:
         for region in self._regions.closed:
             yield from self._merge(*region)
         if self._utterance:
-            yield from self._end_utterance(*self._utterance)
+            yield from self._end_utterance(self._utterance)
         yield from self._span(Kind.NOT_SPEECH, end)
 
     def _frame(self, at: int) -> int:
@@ -159,8 +184,8 @@ class Loudness:
         self._energies: list[float] = []
         self._first = 0
 
-    def append(self, frame: NDArray[np.float32]) -> None:
-        self._energies.append(float(np.dot(frame, frame)))
+    def append(self, energy: float) -> None:
+        self._energies.append(energy)
 
     def quietest(self, earliest: int, latest: int) -> int:
         """The middle of the quietest frame that lies in [earliest, latest] samples."""

@@ -10,11 +10,31 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from segments import NONE, assert_covers, assert_same, cuts, spans, split
 
+from batch_ser.edges import (
+    ABOVE_DB,
+    FADE,
+    FRAMES_KEPT,
+    HINT,
+    NOISE_PERCENTILE,
+    REACH,
+    SILENCE_DB,
+    SURE,
+    TRIM,
+    Edges,
+)
 from batch_ser.samples import Samples
 from batch_ser.segment import Kind, SegmentSettings, Source
 from batch_ser.segmenters import SEGMENTERS
-from batch_ser.silero import FRAME, NEGATIVE_THRESHOLD, THRESHOLD, Detector, Frames, Regions
-from batch_ser.speech import MERGE, PAD
+from batch_ser.silero import (
+    FRAME,
+    MIN_SILENCE,
+    NEGATIVE_THRESHOLD,
+    THRESHOLD,
+    Detector,
+    Frames,
+    Regions,
+)
+from batch_ser.speech import MERGE, PAD, TAIL
 
 RATE_HZ = 16_000
 TOLERANCE = 1e-4  # of a frame's probability
@@ -110,28 +130,58 @@ def test_real_speech_has_many_regions(speech: Samples, frame_model: Any) -> None
     assert found == regions
 
 
+def edges(energies: list[float], speech: Samples, region: Stretch) -> Stretch:
+    """Where a region's speech begins and ends, with every frame of the signal at hand."""
+    levels = [10 * np.log10(energy / FRAME + 1e-10) for energy in energies]
+
+    def noise(now: int) -> float:
+        heard = levels[max(0, now + 1 - FRAMES_KEPT) : now + 1]
+        return float(max(np.percentile(heard, NOISE_PERCENTILE), SILENCE_DB)) + ABOVE_DB
+
+    begins = opened = region[0] // FRAME
+    for n in range(max(0, opened - REACH), opened):
+        if speech[n] >= HINT:
+            begins = n
+            break
+    for n in range(begins - 1, max(-1, opened - REACH - 1), -1):
+        if levels[n] < noise(opened):
+            break
+        begins = n
+    last = ends = -(-region[1] // FRAME)
+    closing = [n for n in range(last, len(levels))
+               if (n - last) * FRAME >= MIN_SILENCE and speech[n] < NEGATIVE_THRESHOLD]  # fmt: skip
+    closed = closing[0] if closing else len(levels) - 1
+    while last - ends < FADE and speech[ends - 1] < SURE:
+        ends -= 1
+    while last - ends < TRIM and levels[ends - 1] < noise(closed):
+        ends -= 1
+    return begins * FRAME, min(ends * FRAME, region[1])
+
+
 def utterances(
-    signal: Samples, regions: list[Stretch], max_s: float, min_s: float
+    signal: Samples, heard: tuple[Samples, list[Stretch]], max_s: float, min_s: float
 ) -> list[tuple[Kind, int, int]]:
     """What is made of regions, over the whole signal at once: merged, padded, cut where quiet."""
     longest, least = round(max_s * RATE_HZ), round(min_s * RATE_HZ)
-    merged: list[Stretch] = []
-    for start, end in regions:
-        if merged and start - merged[-1][1] <= MERGE:
-            merged[-1] = (merged[-1][0], end)
-        else:
-            merged.append((start, end))
     frames = np.pad(signal, (0, -len(signal) % FRAME)).reshape(-1, FRAME)
     energies = [float(np.dot(frame, frame)) for frame in frames]
+    merged: list[tuple[int, int, int, int]] = []
+    for start, end in heard[1]:
+        begins, ends = edges(energies, heard[0], (start, end))
+        if merged and start - merged[-1][3] <= MERGE:
+            merged[-1] = (*merged[-1][:2], end, ends)
+        else:
+            merged.append((begins, start, end, ends))
     found, cursor = [], 0
-    for start, end in merged:
+    for begins, start, end, ends in merged:
         if end - start < least:
             found.append((Kind.TOO_SHORT, start, end))
             cursor = end
             continue
-        cursor = max(cursor, start - PAD)
-        while end - cursor > longest:
-            earliest, latest = cursor + longest // 2, min(cursor + longest, end - least)
+        cursor = max(cursor, begins - PAD)
+        stop = min(max(ends + TAIL, start + least), len(signal))
+        while stop - cursor > longest:
+            earliest, latest = cursor + longest // 2, min(cursor + longest, stop - least)
             inside = [n for n in range(len(energies))
                       if n * FRAME >= earliest and (n + 1) * FRAME <= latest]  # fmt: skip
             cut = latest  # where the halves leave no choice, because max_s is twice min_s
@@ -139,8 +189,8 @@ def utterances(
                 cut = min(inside, key=lambda n: energies[n]) * FRAME + FRAME // 2
             found.append((Kind.SCORED, cursor, cut))
             cursor = cut
-        found.append((Kind.SCORED, cursor, end))
-        cursor = end
+        found.append((Kind.SCORED, cursor, stop))
+        cursor = stop
     return found
 
 
@@ -160,7 +210,7 @@ def test_utterances_are_merged_padded_and_cut(
     assert_same(whole, spans(chosen, split(signal, cuts), RATE_HZ))
     assert_covers(whole, len(signal))
     told = [span[:3] for span in whole if span.kind is not Kind.NOT_SPEECH]
-    assert told == utterances(signal, streamed([signal])[1], max_s, min_s)
+    assert told == utterances(signal, streamed([signal]), max_s, min_s)
     for span in whole:
         if span.samples is not None:
             assert np.array_equal(span.samples, signal[span.start : span.end])
@@ -226,3 +276,30 @@ def test_an_hour_of_silence_is_let_go() -> None:
             assert span.kind is Kind.NOT_SPEECH
             reached = span.end
     assert reached > 165 * RATE_HZ
+
+
+def heard(levels_db: list[float], speech: list[float]) -> Edges:
+    """Edges after frames of these levels and probabilities."""
+    found = Edges()
+    for level_db, probability in zip(levels_db, speech, strict=True):
+        found.append(FRAME * 10 ** (level_db / 10), probability)
+    return found
+
+
+def test_a_start_is_where_the_detector_first_hears_something() -> None:
+    speech = [0.0] * 40 + [0.2] + [0.0] * 9 + [0.9]
+    assert heard([-40.0] * 51, speech).start(50 * FRAME) == 40 * FRAME
+    soft = [*[-50.0] * 46, *[-30.0] * 4, -20.0]  # and where the room is left, before that
+    assert heard(soft, [0.0] * 50 + [0.9]).start(50 * FRAME) == 46 * FRAME
+    loud = [*[-50.0] * 20, *[-20.0] * 31]
+    assert heard(loud, [0.0] * 50 + [0.9]).start(50 * FRAME) == (50 - REACH) * FRAME
+
+
+def test_an_end_gives_up_what_is_no_louder_than_the_room() -> None:
+    levels = [-50.0] * 40 + [-20.0] * 20 + [-50.0] * 10
+    speech = [0.0] * 40 + [0.9] * 23 + [0.1] * 7
+    assert heard(levels, speech).end(63 * FRAME) == 60 * FRAME
+    assert heard(levels, speech).end(66 * FRAME) == 61 * FRAME  # by TRIM at most
+    loud = [*[-50.0] * 40, *[-20.0] * 30]
+    assert heard(loud, speech).end(63 * FRAME) == 63 * FRAME
+    assert heard(loud, speech).end(66 * FRAME) == (66 - FADE) * FRAME
