@@ -22,16 +22,18 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Sums:
-    """What is known of a group: how many segments, their embeddings' and probabilities' sums."""
+    """What is known of a group: how many segments, and sums over them."""
 
     count: int
     embeddings: Floats  # (width,)
+    squares: Floats  # (width,): of the embeddings' numbers
     probabilities: Floats  # (labels,)
 
     def add(self, embeddings: Floats, probabilities: Floats) -> None:
         """Count segments in: (n, width), (n, labels)."""
         self.count += len(embeddings)
         self.embeddings += embeddings.sum(0)
+        self.squares += np.square(embeddings).sum(0)
         self.probabilities += probabilities.sum(0)
 
 
@@ -56,6 +58,7 @@ class Group:
 
     counts: Floats  # (n,)
     embeddings: Floats  # (n, width)
+    variances: Floats  # (n, width): of the embeddings' numbers, unbiased; 0 for a single segment
     probabilities: Floats  # (n, labels)
 
 
@@ -92,7 +95,8 @@ def add_sums(sums: dict[object, Sums], keys: Iterable[object], scored: Scored) -
         embeddings = scored.embeddings[mine].astype(np.float64)
         probabilities = scored.probabilities[mine].astype(np.float64)
         if key not in sums:
-            sums[key] = Sums(0, np.zeros(embeddings.shape[1]), np.zeros(probabilities.shape[1]))
+            width = embeddings.shape[1]
+            sums[key] = Sums(0, np.zeros(width), np.zeros(width), np.zeros(probabilities.shape[1]))
         sums[key].add(embeddings, probabilities)
 
 
@@ -103,12 +107,18 @@ def group_of(sums: Mapping[object, Sums], keys: Sequence[object], scored: Scored
     rows = np.array([numbers.get(key, -1) for key in keys], np.int64)  # -1 is the last
     counts = np.array([each.count for each in found] + [1])
 
-    def means(each: list[Floats], alone: NDArray[np.float32]) -> Floats:
+    def means(each: list[Floats], alone: NDArray[np.floating]) -> Floats:
         table = np.stack([*each, np.zeros(alone.shape[1])]) / counts[:, None]
         return np.where((rows < 0)[:, None], alone, table[rows])
 
+    alone = scored.embeddings.astype(np.float64)
+    embeddings = means([each.embeddings for each in found], alone)
+    squares = means([each.squares for each in found], np.square(alone))
+    count = counts[rows].astype(np.float64)
+    unbiased = count / np.maximum(count - 1, 1)
     return Group(
-        counts[rows].astype(np.float64),
-        means([each.embeddings for each in found], scored.embeddings),
+        count,
+        embeddings,
+        np.maximum(squares - np.square(embeddings), 0.0) * unbiased[:, None],
         means([each.probabilities for each in found], scored.probabilities),
     )

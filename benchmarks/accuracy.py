@@ -119,7 +119,7 @@ def main() -> None:
             f"that it has. {lengths} are cut from the middle; what is shorter stays whole.",
         ]  # fmt: skip
         write_section(f"The checkpoint {recipe}", "make evaluate", [*report, *notes, "", speed])
-        by_groups = adaptation(folder, unknown_folder(recipe))
+        by_groups = adaptation(recipe, folder, unknown_folder(recipe))
         write_section(f"Adaptation of {recipe} to groups", "make evaluate", by_groups)
         if sys.argv[1:] == ["ship"]:
             ship(recipe, [*report, *notes, "", "### Adapted to groups", "", *by_groups])

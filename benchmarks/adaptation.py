@@ -35,6 +35,7 @@ WAYS = {
     "by speaker": Adaptation(SPEAKER),
     "by speaker, balanced": Adaptation(SPEAKER, balanced=True),
 }
+BY_SPEAKER = ("by speaker", "by speaker, balanced")
 Floats = NDArray[np.float32]
 
 
@@ -57,15 +58,17 @@ class Heard:
         return Predictions(self.utterances, labels, found, (self.name,) * len(found))
 
 
-def heard_in(folder: Path) -> Iterator[Heard]:
-    """Every fold of a training on its test side, one corpus at a time; kept in `.evaluate/`."""
+def heard_in(folder: Path, only: str | None = None) -> Iterator[Heard]:
+    """Every fold of a training on its test side, one corpus at a time (or `only` one of them); kept
+    in `.evaluate/`.
+    """
     data = read(EVERY, None)
     saved = f"saved:{folder / 'split.json'}"
     split: Split = make_split(saved, data.utterances, data.contents, 0, 0.1)
     for fold, place in zip(split.folds, fold_folders(folder, split.names), strict=True):
         checkpoint = load_checkpoint(place / CHECKPOINT)
         test = data.chosen(list(np.flatnonzero(fold.test)))
-        for corpus in dict.fromkeys(each.corpus for each in test):
+        for corpus in [only] if only else dict.fromkeys(each.corpus for each in test):
             mine = tuple(each for each in test if each.corpus == corpus)
             yield Heard(checkpoint, mine, *_heard(checkpoint, mine, corpus), fold.name)
 
@@ -95,9 +98,9 @@ def gains(found: list[Heard]) -> dict[str, float]:
     }
 
 
-def calibration_error(found: list[Heard]) -> float:
-    """Of predictions adapted to speakers, by default."""
-    every = [each.adapted(WAYS["by speaker"]).shared() for each in found]
+def calibration_error(found: list[Heard], way: str) -> float:
+    """Of predictions adapted in one of `WAYS`."""
+    every = [each.adapted(WAYS[way]).shared() for each in found]
     together = reduce(add, every)
     figures = measure(together, together)
     return float(figures["headline"]["calibration_error"]["value"])
@@ -130,9 +133,11 @@ def _of_group(heard: Heard, rows: NDArray[np.int64], adapted: bool) -> Floats:
     embeddings, probabilities = heard.embeddings[rows], heard.probabilities[rows]
     if not adapted:
         return probabilities
+    variances = embeddings.astype(np.float64).var(0, ddof=min(1, len(rows) - 1))
     whole = Group(
         np.full(len(rows), float(len(rows))),
         np.repeat(embeddings.mean(0, keepdims=True), len(rows), 0).astype(np.float64),
+        np.repeat(variances[None], len(rows), 0),
         np.repeat(probabilities.mean(0, keepdims=True), len(rows), 0).astype(np.float64),
     )
     return heard.checkpoint.adapt(embeddings, probabilities, whole)

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from batch_ser.features import Features
 
+OPEN = 0.3  # share of all experts alike, whatever a group is like: other corpora are like none
+
 
 class Network(nn.Module):
     """Features to logits, in three parts: what training never changes, the embedding, the head.
 
     `lower` is empty unless a network has frozen layers; training may cache what it gives. The
-    embedding of a segment (`run --embeddings` stores it) is what the light head hears.
+    embedding of a segment (`run --embeddings` stores it) is what the light heads hear.
     `pretrained` names the module that comes with learned weights and may have a learning rate of
     its own. `settings` is a frozen dataclass that the checkpoint stores.
     """
@@ -31,6 +33,7 @@ class Network(nn.Module):
     adapts = False  # whether it has a second head, for embeddings relative to their group
     centre: Tensor  # (embedding_width,): of such a network, the mean of its training's embeddings
     spread: Tensor  # (embedding_width,): their standard deviation within a voice
+    known: Tensor  # (corpora, labels): 1 where a corpus's expert has learned a label, else 0
     settings: Any
     encoder: nn.Module  # of networks with one: of a teacher what `listener` gives, of a student
 
@@ -46,18 +49,60 @@ class Network(nn.Module):
         """The head: embeddings to logits (batch, labels)."""
         raise NotImplementedError
 
-    def add_adapted_head(self, labels: int) -> None:
-        """A second head, and what training embeddings are like."""
+    def add_experts(self, pooled: int, labels: int, corpora: int) -> None:
+        """A second head, for embeddings relative to their group, and what these are like.
+
+        How people, languages and microphones show an emotion differs from corpus to corpus: each
+        has an expert, linear in the same `pooled` numbers as what the first head hears, and a gate
+        hears in a group's mean which corpora it is like. An embedding's last numbers are what the
+        experts say: relative to a group's mean they are what they would say of relative sounds.
+        """
+        self.experts = nn.Linear(pooled, corpora * labels)
+        self.gate = nn.Linear(self.embedding_width, corpora)
+        self.embedding_width += corpora * labels
         self.adapts = True
-        self.adapted = nn.Linear(self.embedding_width, labels)
+        self.register_buffer("known", torch.ones(corpora, labels))
         self.register_buffer("centre", torch.zeros(self.embedding_width))
         self.register_buffer("spread", torch.ones(self.embedding_width))
 
-    def classify_adapted(self, embeddings: Tensor) -> Tensor:
-        """The head for groups: embeddings, moved so that their group's mean is `centre`, to
-        logits (batch, labels).
-        """
+    @property
+    def heard_width(self) -> int:
+        """How many of an embedding's numbers, the first ones, the first head hears."""
+        return self.embedding_width - (self.known.numel() if self.adapts else 0)
+
+    def statistics(self, features: Features) -> Tensor:
+        """Of a network with experts: what they hear (batch, pooled) of what `lower` gives."""
         raise NotImplementedError
+
+    def with_experts(self, heard: Tensor, pooled: Tensor) -> Tensor:
+        """Embeddings (batch, embedding_width) of what the first head hears, and the experts.
+
+        They are regressions, fitted when all else has learned: no gradient reaches them.
+        """
+        if not self.adapts:
+            return heard
+        with torch.no_grad():
+            said = self.experts(pooled)
+        return torch.cat([heard, said.to(heard.dtype)], dim=1)
+
+    def resemblance(self, offsets: Tensor) -> Tensor:
+        """How far each expert counts (batch, corpora) in groups whose means lie at `offsets`
+        (batch, embedding_width) from `centre`; each row sums to one.
+        """
+        like: Tensor = self.gate(offsets[:, : self.heard_width]).softmax(1)
+        return (1 - OPEN) * like + OPEN / like.shape[1]
+
+    def classify_adapted(self, embeddings: Tensor, shares: Tensor) -> Tensor:
+        """The head for groups: embeddings, moved so that their group's mean is `centre`, to
+        logits (batch, labels); the experts count by `shares` (batch, corpora).
+
+        Each label is judged by the experts that know it.
+        """
+        said = embeddings[:, self.heard_width :].reshape(len(embeddings), *self.known.shape)
+        labels = self.known.sum(1)[:, None].clamp(min=1)
+        said = said - (said * self.known).sum(2, keepdim=True) / labels
+        counts = shares[:, :, None] * self.known
+        return (said * counts).sum(1) / counts.sum(1).clamp(min=1e-6)
 
     def upper(self, features: Features) -> Tensor:
         """Everything that learns: what `lower` gives to logits (batch, labels)."""

@@ -33,13 +33,15 @@ class TDNNSettings:
     imitated: int = 192  # axes of a teacher's states that every frame is taken to
     hidden: int = 256  # the embedding
     hidden_dropout: float = 0.2  # of pooled statistics
-    dropout: float = 0.5  # of what the heads hear
-    adapted: bool = False  # a second head, for embeddings relative to their group
+    dropout: float = 0.5  # of what the head hears
+    experts: int = 0  # of a second head, for groups: one for each corpus; 0: there is no such head
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON gives a list
         if min(self.channels, self.imitated, self.hidden, *self.dilations) < 1:
             raise ValueError("channels, imitated, hidden and dilations: expected 1 or more")
+        if self.experts < 0:
+            raise ValueError(f"experts {self.experts}: expected 0 or more")
 
 
 class MaskedNorm(nn.BatchNorm1d):
@@ -124,8 +126,8 @@ class TDNN(Network):
         self.embedding_width = chosen.hidden
         self.dropout = nn.Dropout(chosen.dropout)
         self.head = nn.Linear(chosen.hidden, labels)
-        if chosen.adapted:
-            self.add_adapted_head(labels)
+        if chosen.experts:
+            self.add_experts(pooled, labels, chosen.experts)
 
     @property
     def frozen(self) -> bool:
@@ -150,18 +152,20 @@ class TDNN(Network):
         return self.encoder(features)[1]  # type: ignore[no-any-return]
 
     def represent(self, features: Features) -> Tensor:
+        pooled = self.statistics(features)
+        return self.with_experts(self.hidden(pooled), pooled)
+
+    def statistics(self, features: Features) -> Tensor:
         pooled = features.values[:, :, 0] if self.frozen else self.pool(features)
-        return self.hidden((pooled - self.shift) * self.scale)  # type: ignore[no-any-return]
+        return (pooled - self.shift) * self.scale
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        return self.head(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
-
-    def classify_adapted(self, embeddings: Tensor) -> Tensor:
-        return self.adapted(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
+        heard = F.gelu(embeddings[:, : self.heard_width])
+        return self.head(self.dropout(heard))  # type: ignore[no-any-return]
 
     def frozen_settings(self) -> object:
         """Settings without those of the heads."""
-        return replace(self.settings, hidden=1, hidden_dropout=0.0, dropout=0.0, adapted=False)
+        return replace(self.settings, hidden=1, hidden_dropout=0.0, dropout=0.0, experts=0)
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
         """Take shift and scale from the pooled statistics of a training set."""

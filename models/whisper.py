@@ -41,7 +41,7 @@ class WhisperSettings:
     hidden: int = 0  # numbers of the embedding between pooling and head; 0: pooling is that
     hidden_dropout: float = 0.0  # of what that layer hears
     dropout: float = 0.0  # of what the head hears
-    adapted: bool = False  # a second head, for embeddings relative to their group
+    experts: int = 0  # of a second head, for groups: one for each corpus; 0: there is no such head
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "taps", tuple(self.taps))  # JSON gives a list
@@ -55,8 +55,11 @@ class WhisperSettings:
             raise ValueError(f"pooling {self.pooling}: expected one of {', '.join(POOLINGS)}")
         if self.pooling == "active" and not self.pooled_below:
             raise ValueError("pooling active: expected a frozen encoder without layer_weights")
-        if self.hidden < 0 or (self.adapted and not self.hidden):
-            raise ValueError(f"hidden {self.hidden}: expected 0 or more, with adapted 1 or more")
+        if self.experts < 0 or self.hidden < (1 if self.experts else 0):
+            raise ValueError(
+                f"experts {self.experts}, hidden {self.hidden}: expected 0 or more, with experts a "
+                "hidden layer"
+            )
 
     @property
     def depth(self) -> int:
@@ -151,8 +154,8 @@ class WhisperClassifier(Network):
         self.dropout = nn.Dropout(chosen.dropout)
         self.embedding_width = chosen.hidden or width
         self.head = nn.Linear(self.embedding_width, labels)
-        if chosen.adapted:
-            self.add_adapted_head(labels)
+        if chosen.experts:
+            self.add_experts(width, labels, chosen.experts)
         for parameter in self._frozen():
             parameter.requires_grad_(False)
 
@@ -213,18 +216,17 @@ class WhisperClassifier(Network):
         return states, mask
 
     def represent(self, features: Features) -> Tensor:
-        pooled = (self.pool(features) - self.shift) * self.scale
-        return self.hidden(pooled) if self.settings.hidden else pooled
+        pooled = self.statistics(features)
+        heard = self.hidden(pooled) if self.settings.hidden else pooled
+        return self.with_experts(heard, pooled)
+
+    def statistics(self, features: Features) -> Tensor:
+        return (self.pool(features) - self.shift) * self.scale
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        return self.head(self._bent(embeddings))  # type: ignore[no-any-return]
-
-    def classify_adapted(self, embeddings: Tensor) -> Tensor:
-        return self.adapted(self._bent(embeddings))  # type: ignore[no-any-return]
-
-    def _bent(self, embeddings: Tensor) -> Tensor:
-        bent = F.gelu(embeddings) if self.settings.hidden else embeddings
-        return self.dropout(bent)  # type: ignore[no-any-return]
+        heard = embeddings[:, : self.heard_width]
+        bent = F.gelu(heard) if self.settings.hidden else heard
+        return self.head(self.dropout(bent))  # type: ignore[no-any-return]
 
     def listener(self, layers: int) -> nn.Module | None:
         if not self.settings.pooled_below:
@@ -235,7 +237,7 @@ class WhisperClassifier(Network):
 
     def frozen_settings(self) -> object:
         """Settings without those of the head."""
-        return replace(self.settings, hidden=0, hidden_dropout=0.0, dropout=0.0, adapted=False)
+        return replace(self.settings, hidden=0, hidden_dropout=0.0, dropout=0.0, experts=0)
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
         """Take shift and scale from the embeddings of a training set, given as `lower` gives it."""

@@ -145,7 +145,7 @@ def test_an_imitation_goes_on_where_it_was_stopped(
     tree: Path, tmp_path: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = small_checkpoint(tmp_path / "teacher.safetensors", "whisper, active", LABELS)
-    sets = ("epochs=1", "mimic=0", "settings.adapted=false", "adapt=0")
+    sets = ("epochs=1", "mimic=0", "adapt=0")
 
     def fast(name: str) -> Path:
         given = training(
@@ -178,7 +178,7 @@ def test_an_imitation_that_diverges_says_which_rate_to_lower(
     teacher = small_checkpoint(tmp_path / "teacher.safetensors", "whisper, active", LABELS)
     real = imitation.frame_distance
     monkeypatch.setattr(imitation, "frame_distance", lambda *given: real(*given) * torch.nan)
-    sets = ("mimic=0", "settings.adapted=false", "adapt=0")
+    sets = ("mimic=0", "adapt=0")
     with pytest.raises(UsageError, match=r"epoch 1: .* --set imitate.learning_rate"):
         train(training(tree, tmp_path / "a", "fast", *sets, teacher=str(teacher), allow_leak=True))
 

@@ -17,15 +17,14 @@ from tqdm import tqdm
 from batch_ser.features import pad
 from models.device import has_bfloat16
 from models.network import Network
-from train.groups import describe, embeddings_of, group_means
 from train.history import Epoch, better
-from train.loss import IMPOSSIBLE, finite, loss_of
+from train.loss import finite, loss_of
 from train.metrics import scores
 from train.optimiser import Schedule, make_optimiser
 from train.progress import every_s
 from train.recipes import Recipe
 from train.state import State, load_state, save_state
-from train.task import Task, batches, moved_by_groups, taught_embeddings
+from train.task import Task, batches
 
 JUDGED_AT_ONCE = 16
 Bar = Any  # tqdm is generic in its stubs, plain at run time
@@ -64,9 +63,6 @@ def fit(network: Network, task: Task, state_path: Path) -> list[Epoch]:
             save_state(state_path, state, network, optimiser, schedule)
             bar.set_postfix_str(f"valid UAR {100 * epoch.valid_uar:.1f} %")
     network.load_state_dict(state.best)
-    if network.adapts:
-        embeddings = taught_embeddings(network, task, recipe.epochs)
-        describe(network, embeddings, task.train, task.groups)
     return state.history
 
 
@@ -92,13 +88,12 @@ def _epoch(
 ) -> tuple[float, float]:
     """One pass over the training side: mean loss and accuracy, as they were on the way."""
     recipe = task.recipe
-    moved = moved_by_groups(network, task, number) if recipe.adapt else None
     network.train()
     torch.manual_seed(task.seed * 100_003 + number)  # for dropout
     weights = _class_weights(task).to(task.device) if recipe.class_weights else None
     losses, right, seen = 0.0, 0.0, 0
     mixed = recipe.precision == "mixed" and has_bfloat16(task.device)
-    for batch in batches(task, number, moved):
+    for batch in batches(task, number):
         loss, logits = loss_of(network, recipe, batch, weights, mixed)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -139,19 +134,6 @@ def judge(network: Network, task: Task, rows: NDArray[np.int64]) -> NDArray[np.f
     chosen = total[rows] * task.possible[rows]
     sums = np.maximum(chosen.sum(1, keepdims=True), np.finfo(np.float64).tiny)  # all impossible
     return np.asarray(np.log(chosen / sums + 1e-12))
-
-
-@torch.inference_mode()
-def judge_adapted(network: Network, task: Task) -> NDArray[np.float64]:
-    """Log-probabilities (valid side, labels) of the head for groups, each voice wholly its own."""
-    rows = task.valid
-    embeddings = embeddings_of(network, lambda row: task.view(0).piece(row), rows, task.device)
-    relative = embeddings - embeddings.mean(0)
-    means = group_means(relative, rows, task.groups[0])[torch.from_numpy(rows)]
-    moved = relative - means + network.centre.cpu()
-    logits = network.classify_adapted(moved.to(task.device)).double().cpu()
-    possible = torch.from_numpy(task.possible[rows])
-    return logits.masked_fill(~possible, IMPOSSIBLE).log_softmax(1).numpy()
 
 
 def _told(

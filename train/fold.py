@@ -19,10 +19,11 @@ from train.augment import change_features
 from train.calibration import best_temperature
 from train.data import Data, possible_labels
 from train.embed import embed
-from train.fit import fit, judge, judge_adapted
+from train.experts import fit_experts, fit_gate, judge_adapted
+from train.fit import fit, judge
 from train.folder import AGAIN, CHECKPOINT, HISTORY, IMITATED, STATE
 from train.folds import Fold
-from train.groups import groups_of
+from train.groups import groups_of, one_hot
 from train.history import Epoch, best_epoch, write_history
 from train.imitation import freeze, imitate, imitate_shared, shown_by
 from train.lifted import Lifted
@@ -57,9 +58,10 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
     """
     folder.mkdir(parents=True, exist_ok=True)
     labels = fold.labels(study.data.utterances)
-    network = new_network(study.recipe, len(labels), study.init, study.seed)
+    corpora = _corpora(study, fold)
+    network = new_network(study.recipe, len(labels), study.init, study.seed, corpora.shape[1])
     store = _store(study, deepcopy(network))  # which an imitation does not freeze
-    task = _task(study, fold, store, labels)
+    task = _task(study, fold, store, labels, corpora)
     teacher = _teacher(study, fold, task, store) if study.teacher else None
     task = replace(task, teacher=teacher)
     if study.recipe.imitate.epochs:
@@ -69,7 +71,7 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
     else:
         temperatures = _fit_gradient(network, task, folder)
         if study.recipe.refit:
-            network = _begun_again(network, study, len(labels))
+            network = _begun_again(network, study, task)
             _refit(network, task, folder)
     _draw_examples(folder / "examples.png", task)
     told = teacher.info if teacher else None
@@ -88,7 +90,15 @@ def _store(study: Study, network: Network) -> Store:
     )  # fmt: skip
 
 
-def _task(study: Study, fold: Fold, store: Heard, labels: tuple[str, ...]) -> Task:
+def _corpora(study: Study, fold: Fold) -> NDArray[np.float32]:
+    """Of each recording (recordings, corpora), which corpus of the fold's training it is from."""
+    groups = groups_of(study.data.utterances)
+    return one_hot(groups[1], np.flatnonzero(fold.train | fold.valid))
+
+
+def _task(
+    study: Study, fold: Fold, store: Heard, labels: tuple[str, ...], corpora: NDArray[np.float32]
+) -> Task:
     numbers = {label: number for number, label in enumerate(labels)}
     data, recipe = study.data, study.recipe
     targets = np.array([numbers.get(each.label, -1) for each in data.utterances])
@@ -103,6 +113,7 @@ def _task(study: Study, fold: Fold, store: Heard, labels: tuple[str, ...]) -> Ta
         seed=study.seed,
         device=study.device,
         groups=groups_of(data.utterances),
+        corpora=corpora,
     )
 
 
@@ -138,9 +149,10 @@ def _imitated(
     return replace(task, store=Lifted(store, network), views={})
 
 
-def _begun_again(network: Network, study: Study, labels: int) -> Network:
+def _begun_again(network: Network, study: Study, task: Task) -> Network:
     """A network as it was before its fit, with what its encoder has learned by imitation."""
-    again = new_network(study.recipe, labels, study.init, study.seed)
+    recipe, corpora = study.recipe, task.corpora.shape[1]
+    again = new_network(recipe, len(task.labels), study.init, study.seed, corpora)
     if study.recipe.imitate.epochs:
         again.encoder.load_state_dict(network.encoder.state_dict())
         freeze(again, study.recipe.half)
@@ -167,8 +179,7 @@ def _fit_gradient(network: Network, task: Task, folder: Path) -> tuple[float, fl
     if not (folder / STATE).exists():
         _prepare(network, task)
     history = fit(network, task, folder / STATE)
-    if task.recipe.half:
-        _round(network)
+    _finish(network, task)
     write_history(folder / HISTORY, history)
     plots.curves(folder / "curves.png", history, task.recipe.monitor)
     _tell(history, task.recipe)
@@ -183,8 +194,17 @@ def _refit(network: Network, task: Task, folder: Path) -> None:
     if not (folder / AGAIN).exists():
         _prepare(network, whole)
     fit(network, whole, folder / AGAIN)
+    _finish(network, whole)
+
+
+def _finish(network: Network, task: Task) -> None:
+    """What follows when a network has learned: its second head, and smaller weights."""
+    if network.adapts:
+        fit_experts(network, task)
     if task.recipe.half:
         _round(network)
+    if network.adapts:
+        fit_gate(network, task)
 
 
 @torch.no_grad()
@@ -199,7 +219,7 @@ def _prepare(network: Network, task: Task) -> None:
     """Statistics of the training set, and with `probe` a head that is already good."""
     network.eval()
     network.fit_statistics(training_features(task))
-    if task.teacher and task.recipe.mimic:  # else its heads stand on another embedding
+    if task.teacher and task.recipe.mimic:  # else its head hears other numbers
         task.teacher.hand_over(network)
     if task.recipe.probe:
         assert isinstance(network, WhisperClassifier)

@@ -1,22 +1,13 @@
-"""Groups of recordings: one voice, one corpus. The adapted head hears what differs from a group.
+"""Groups of recordings: one voice, one corpus, and their means."""
 
-What all recordings of a voice have in common says who speaks, and into what; what differs between
-them says how. A head that hears embeddings relative to their group's mean need not tell the two
-apart. Nobody's label is needed for that: a job knows its groups, too.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from batch_ser.features import pad
-from models.network import Network
 from train.utterances import Utterance
 
-AT_ONCE = 64
-WIDER = 0.3  # share of recordings that are taken relative to their corpus, not their voice
 Rows = NDArray[np.int64]
 Groups = tuple[Rows, Rows]  # of each recording, its voice and its corpus; -1: not known
 
@@ -28,54 +19,26 @@ def groups_of(utterances: Sequence[Utterance]) -> Groups:
     return _numbered(voices), _numbered(corpora)
 
 
+def one_hot(numbers: Rows, rows: Rows) -> NDArray[np.float32]:
+    """Of every recording (recordings, groups): 1 for its own, of the groups that `rows` have."""
+    present = np.unique(numbers[rows])
+    return np.asarray(numbers[:, None] == present[present >= 0], np.float32)
+
+
 def _numbered(names: Sequence[str]) -> Rows:
     numbers = {name: number for number, name in enumerate(sorted(set(names) - {""}))}
     return np.array([numbers.get(name, -1) for name in names], np.int64)
 
 
-@torch.inference_mode()
-def embeddings_of(
-    network: Network, heard: Callable[[int], torch.Tensor], rows: Rows, device: torch.device
-) -> torch.Tensor:
-    """Embeddings (rows, width) of recordings' features, which `heard` gives (bands, frames)."""
-    network.eval()
-    found = []
-    for first in range(0, len(rows), AT_ONCE):
-        each = [heard(int(row)) for row in rows[first : first + AT_ONCE]]
-        found.append(network.represent(pad(each, device)).float().cpu())
-    return torch.cat(found).clone()
+def means_of(values: torch.Tensor, numbers: Rows) -> torch.Tensor:
+    """Of each row (rows, width) the mean of the rows with its group's number (rows,)."""
+    _, inverse = np.unique(numbers, return_inverse=True)
+    rows = torch.from_numpy(inverse)
+    sums = torch.zeros(int(inverse.max()) + 1, values.shape[1]).index_add_(0, rows, values)
+    return (sums / torch.bincount(rows)[:, None])[rows]
 
 
-def offsets(
-    embeddings: torch.Tensor, rows: Rows, groups: Groups, draw: np.random.Generator
-) -> torch.Tensor:
-    """How far the mean of each recording's group lies from that of all: (recordings, width).
-
-    The group is the voice, now and then the corpus.
-    """
-    relative = embeddings - embeddings.mean(0)
-    wider = torch.from_numpy(draw.random(len(groups[0])) < WIDER)
-    voices, corpora = (group_means(relative, rows, each) for each in groups)
-    return torch.where(wider[:, None], corpora, voices)
-
-
-def describe(network: Network, embeddings: torch.Tensor, rows: Rows, groups: Groups) -> None:
-    """Store in a network what its training's embeddings (rows, width) are like."""
-    network.centre.copy_(embeddings.mean(0))
-    within = embeddings - group_means(embeddings, rows, groups[0])[torch.from_numpy(rows)]
-    network.spread.copy_(within.std(0))
-
-
-def group_means(embeddings: torch.Tensor, rows: Rows, groups: Rows) -> torch.Tensor:
-    """Of every recording (recordings, width) its group's mean over `rows`, whose embeddings these
-    are (rows, width); zero where the group is not known or has none.
-    """
-    count = int(groups.max(initial=0)) + 1
-    known = groups[rows] >= 0
-    numbers = torch.from_numpy(groups[rows][known])
-    sums = torch.zeros(count, embeddings.shape[1]).index_add_(
-        0, numbers, embeddings[torch.from_numpy(known)]
-    )
-    sizes = torch.bincount(numbers, minlength=count).clamp(min=1)
-    means = torch.cat([sums / sizes[:, None], torch.zeros(1, embeddings.shape[1])])
-    return means[torch.from_numpy(groups)]  # -1 is the last row
+def voices_of(groups: Groups, rows: Rows) -> Rows:
+    """Numbers (rows,) of recordings' voices; of their corpora, where the voice is not known."""
+    voices, corpora = (each[rows] for each in groups)
+    return np.where(voices >= 0, voices, -1 - corpora)

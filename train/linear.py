@@ -44,9 +44,10 @@ def fit_head(
     flat = embeddings.reshape(-1, embeddings.shape[-1])
     shift = flat.mean(0)
     scale = 1.0 / (flat.std(0) + np.float32(1e-6))
-    heard, weight, bias = _regression(
-        (flat - shift) * scale, np.tile(truth, len(embeddings)), recipe
-    )
+    heard, weight, bias = regression(
+        (flat - shift) * scale, np.tile(truth, len(embeddings)), recipe.regularisation,
+        recipe.max_iterations,
+    )  # fmt: skip
     outputs = labels or int(truth.max()) + 1
     every_weight = np.zeros((outputs, flat.shape[1]), weight.dtype)
     every_bias = np.full(outputs, UNHEARD, bias.dtype)
@@ -54,19 +55,21 @@ def fit_head(
     return Head(shift, scale, every_weight, every_bias)
 
 
-def _regression(
-    rows: Embeddings, truth: NDArray[np.int64], recipe: Recipe
+def regression(
+    rows: Embeddings, truth: NDArray[np.int64], strength: float, iterations: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """The labels in `truth` (k,), and their weights (k, width) and biases (k,)."""
+    """The labels in `truth` (k,), and their weights (k, width) and biases (k,).
+
+    `strength` is the inverse one of regularisation, scikit-learn's C.
+    """
     heard = np.unique(truth)
     if len(heard) == 1:  # nothing to tell apart, which scikit-learn refuses
         return heard, np.zeros((1, rows.shape[1])), np.zeros(1)
-    regression = LogisticRegression(C=recipe.regularisation, max_iter=recipe.max_iterations)
-    regression.fit(rows, truth)
-    weight, bias = regression.coef_, regression.intercept_
+    fitted = LogisticRegression(C=strength, max_iter=iterations).fit(rows, truth)
+    weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:  # two labels: scikit-learn keeps the second one's only
         weight, bias = np.vstack([-weight / 2, weight / 2]), np.array([-bias[0] / 2, bias[0] / 2])
-    return regression.classes_, weight, bias
+    return fitted.classes_, weight, bias
 
 
 def held_out_logits(

@@ -21,8 +21,7 @@ class Batch(NamedTuple):
     features: Features
     targets: Tensor  # (batch, labels)
     possible: Tensor  # (batch, labels): what a recording's corpus can say at all
-    embeddings: Tensor | None = None  # a teacher's, (batch, width)
-    offsets: Tensor | None = None  # of each recording's group from all, (batch, width)
+    embeddings: Tensor | None = None  # what its teacher's first head hears, (batch, width)
 
     def to(self, device: torch.device) -> "Batch":
         """All of it on a device."""
@@ -36,13 +35,10 @@ def loss_of(
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch, and its logits (batch, labels)."""
     possible = batch.possible
-    adapted = None
     with torch.autocast(possible.device.type, torch.bfloat16, enabled=mixed):
-        if recipe.mimic or recipe.adapt:
+        if recipe.mimic:
             embeddings = network.represent(batch.features)
             logits = network.classify(embeddings)
-            if batch.offsets is not None:
-                adapted = network.classify_adapted(embeddings - batch.offsets)
         else:
             logits = network.upper(batch.features)
     smooth = recipe.label_smoothing * possible / possible.sum(1, keepdim=True)
@@ -50,11 +46,8 @@ def loss_of(
     heard = _possible(logits, possible)
     loss = F.cross_entropy(heard, wanted, weight=weights)
     if batch.embeddings is not None and recipe.mimic:
-        apart = F.mse_loss(embeddings.float(), batch.embeddings)
+        apart = F.mse_loss(embeddings[:, : network.heard_width].float(), batch.embeddings)
         loss = loss + recipe.mimic * apart / batch.embeddings.var(0).mean().clamp(min=1e-6)
-    if adapted is not None:
-        relative = F.cross_entropy(_possible(adapted, possible), wanted, weight=weights)
-        loss = loss + recipe.adapt * relative
     return loss, heard
 
 

@@ -55,6 +55,8 @@ class Recipe:
     speeds: tuple[float, ...] = (1.0,)  # the training side is also played at these speeds
     regularisation: float = 0.01  # inverse strength, scikit-learn's C
     max_iterations: int = 500
+    # gradient: a second head, for groups
+    adapt: float = 0.0  # inverse strength of its regressions' regularisation; 0: no such head
     # gradient: the optimiser
     epochs: int = 40
     batch_size: int = 32
@@ -73,7 +75,6 @@ class Recipe:
     label_smoothing: float = 0.0
     distil: float = 0.0  # share of the targets that are the teacher's probabilities, not labels
     mimic: float = 0.0  # weight of the distance from the teacher's embedding
-    adapt: float = 0.0  # weight of the loss of the head for embeddings relative to their group
     class_weights: bool = False  # rare labels count more, in inverse proportion
     probe: bool = False  # the head starts as a logistic regression on the untouched network
     monitor: str = "uar"  # of the valid side; its best epoch is kept. last: the last one is
@@ -159,16 +160,16 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(  # the shipped checkpoint: an embedding of 256, and every channel a call may take
             "accurate", "whisper",
-            {"taps": [1, 2, 3, 4], "pooling": "active", "hidden": 256, "hidden_dropout": 0.2,
-             "dropout": 0.5, "adapted": True},
+            {"taps": [1, 2, 3, 4], "pooling": "active", "hidden": 224, "hidden_dropout": 0.2,
+             "dropout": 0.5},
             {"level": -4.3}, epochs=50, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
-            label_smoothing=0.1, monitor="last", refit=True, views=10, half=True, adapt=1.0,
+            label_smoothing=0.1, monitor="last", refit=True, views=10, half=True, adapt=0.001,
             augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # a small network that learns from a teacher, such as `accurate`
-            "fast", "tdnn", {"adapted": True}, {"level": -4.3}, epochs=60, batch_size=64,
+            "fast", "tdnn", {"hidden": 224}, {"level": -4.3}, epochs=60, batch_size=64,
             learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1, distil=0.7, mimic=1.0,
-            monitor="last", refit=True, views=2, half=True, adapt=1.0,
+            monitor="last", refit=True, views=2, half=True, adapt=0.001,
             imitate=Imitation(epochs=12, shared=60), augment=replace(CHANNELS, mixup=0.4),
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that

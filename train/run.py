@@ -29,7 +29,7 @@ from train.folds import Fold
 from train.overrides import as_text, find_recipe
 from train.recipes import Recipe
 from train.splits import Split, default_split, everything, make_split
-from train.start import new_network
+from train.start import check_experts, new_network
 from train.teacher import check_teacher, find_teacher
 
 
@@ -125,7 +125,7 @@ def train(config: TrainConfig) -> str:
         text, data.utterances, data.contents, config.seed, recipe.valid_share, config.allow_leak
     )
     with torch.random.fork_rng():
-        network = _rehearse(recipe, config, len({each.label for each in data.utterances}))
+        network = _rehearse(recipe, config, data)
     teachers = _teachers(config, split, data, network, recipe)
     claim(folder, config.out or "", _content(config, recipe, data, teachers), config.restart)
     split.save(folder / SPLIT, data.utterances, data.contents)
@@ -179,7 +179,7 @@ def _content(
     }
 
 
-def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> Network:
+def _rehearse(recipe: Recipe, config: TrainConfig, data: Data) -> Network:
     """Build the network and let it hear a second of silence, before anything is written.
 
     Raises:
@@ -188,14 +188,11 @@ def _rehearse(recipe: Recipe, config: TrainConfig, labels: int) -> Network:
     """
     if config.cache and Path(config.cache).is_file():
         raise UsageError(f"--cache {config.cache}: found a file, expected a folder")
-    network = new_network(recipe, labels, config.init, config.seed).eval()
+    labels = len({each.label for each in data.utterances})
+    corpora = len({each.corpus for each in data.utterances})
+    network = new_network(recipe, labels, config.init, config.seed, corpora).eval()
+    check_experts(network, recipe)
     asked = recipe.front_end
-    if network.adapts != bool(recipe.adapt) and not (network.adapts and recipe.mimic):
-        raise UsageError(
-            f"recipe {recipe.name}: found adapt={recipe.adapt:g} and a network with"
-            f"{'' if network.adapts else 'out'} a head for it; expected settings.adapted=true "
-            "where adapt is more than 0 (or a teacher gives that head), and only there"
-        )
     if asked.get("rate_hz", network.rate_hz) != network.rate_hz:
         raise UsageError(f"front_end.rate_hz: {recipe.architecture} hears {network.rate_hz} Hz")
     try:

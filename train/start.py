@@ -1,5 +1,6 @@
 """Where a training starts: a network with random or pretrained weights, and a device."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,20 +12,30 @@ from models.checkpoint import read_weights
 from models.directory import in_short, of_head, read_directory
 from models.hf import HFNet, network_of
 from models.network import Network
+from models.scoring import WIDEST
 from models.whisper import WhisperClassifier
 from train.published import shared_folder
 from train.recipes import Recipe
 
+WITH_EXPERTS = ("whisper", "tdnn")
 
-def new_network(recipe: Recipe, labels: int, init: str | None, seed: int) -> Network:
+
+def new_network(
+    recipe: Recipe, labels: int, init: str | None, seed: int, corpora: int = 1
+) -> Network:
     """A network for so many labels, its weights random by the seed, or those of `--init`.
+
+    With `adapt` it has an expert for each of so many corpora.
 
     Raises:
         CheckpointError: settings or weights do not fit.
-        UsageError: the recipe needs `--init`, or cannot use one.
+        UsageError: the recipe needs `--init`, or cannot use one, or wants experts of a network
+            that cannot have any.
     """
     torch.manual_seed(seed)
     name = recipe.architecture
+    if recipe.adapt:
+        recipe = _with_experts(recipe, corpora)
     if name == "hf":
         return _from_directory(labels, init)
     if name == "ast" and init:
@@ -42,6 +53,42 @@ def new_network(recipe: Recipe, labels: int, init: str | None, seed: int) -> Net
     else:
         network.pretrained = None  # nothing in it is: no part learns at a slower rate
     return network
+
+
+def _with_experts(recipe: Recipe, corpora: int) -> Recipe:
+    if "experts" in recipe.settings or recipe.fit == "linear":
+        raise UsageError(
+            f"recipe {recipe.name}: found adapt={recipe.adapt:g} with fit={recipe.fit} and the "
+            f"settings {', '.join(recipe.settings)}; expected fit=gradient, and no "
+            "settings.experts: they are as many as there are corpora"
+        )
+    if recipe.architecture not in WITH_EXPERTS:
+        raise UsageError(
+            f"recipe {recipe.name}: found adapt={recipe.adapt:g} and {recipe.architecture}, which "
+            f"has no second head; expected adapt=0, or one of {', '.join(WITH_EXPERTS)}"
+        )
+    return replace(recipe, settings=recipe.settings | {"experts": corpora})
+
+
+def check_experts(network: Network, recipe: Recipe) -> None:
+    """Refuse a second head that nothing fits, and one that makes embeddings too wide to store.
+
+    Raises:
+        UsageError: it is one of these.
+    """
+    if network.adapts != bool(recipe.adapt):
+        raise UsageError(
+            f"recipe {recipe.name}: found settings.experts={recipe.settings['experts']} and "
+            "adapt=0; expected adapt above 0, which gives each corpus an expert"
+        )
+    if network.adapts and network.embedding_width > WIDEST:
+        corpora, labels = network.known.shape
+        raise UsageError(
+            f"recipe {recipe.name}: {network.heard_width} numbers that the head hears, and "
+            f"{corpora} x {labels} that experts say ({corpora} corpora, {labels} labels), make an "
+            f"embedding of {network.embedding_width}, expected at most {WIDEST}; give a lower "
+            "--set settings.hidden (a student's is its teacher's), or adapt=0"
+        )
 
 
 def _from_directory(labels: int, init: str | None) -> HFNet:

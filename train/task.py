@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from batch_ser.features import Features, pad
 from models.network import Network
 from train.augment import change_features, mix
-from train.groups import Groups, embeddings_of, offsets
+from train.groups import Groups
 from train.loss import Batch
 from train.recipes import Recipe
 from train.store import Kept
@@ -21,7 +21,7 @@ class Teaching(Protocol):
     """A teacher, as `train.teacher` has it."""
 
     def says(self, view: int, row: int, /) -> torch.Tensor:
-        """What it says of a recording in a view: (labels + width,)."""
+        """What it says of a recording in a view: (labels + heard_width,)."""
 
     def hand_over(self, student: Network) -> None:
         """Start a student with what it can use of the teacher's own."""
@@ -54,6 +54,7 @@ class Task:
     seed: int
     device: torch.device
     groups: Groups  # voices and corpora
+    corpora: NDArray[np.float32]  # (recordings, corpora): 1 for one's own, of those trained on
     teacher: "Teaching | None" = None  # whom `distil` and `mimic` of the recipe mean
     views: dict[int, Kept] = field(default_factory=dict)  # those that are open
 
@@ -95,11 +96,10 @@ class Task:
         return rows[np.argsort(lengths, kind="stable")]
 
 
-def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batch]:
+def batches(task: Task, epoch: int) -> Iterator[Batch]:
     """The training side in random order, each recording in one of its views.
 
-    With a teacher, its probabilities are mixed into the targets. `moved` (recordings, width) are
-    the offsets of the recordings' groups.
+    With a teacher, its probabilities are mixed into the targets.
     """
     recipe, labels = task.recipe, len(task.labels)
     draw = np.random.default_rng((task.seed, epoch))
@@ -114,16 +114,13 @@ def batches(task: Task, epoch: int, moved: torch.Tensor | None) -> Iterator[Batc
         targets = one_hot[torch.from_numpy(task.targets[rows])]
         if task.teacher:
             targets = (1 - recipe.distil) * targets + recipe.distil * said[:, :labels]
-        shifts = torch.zeros(len(rows), 0) if moved is None else moved[torch.from_numpy(rows)]
-        together = torch.cat([targets, said[:, labels:], shifts], dim=1)  # they mix alike
+        together = torch.cat([targets, said[:, labels:]], dim=1)  # they mix alike
         possible = torch.from_numpy(task.possible[rows])
         heard = pad(each, torch.device("cpu"))
         features, together, possible = mix(heard, together, possible, recipe.augment, draw)
-        widths = [labels, together.shape[1] - labels - shifts.shape[1], shifts.shape[1]]
-        targets, embeddings, shifts = torch.split(together, widths, dim=1)
+        targets, embeddings = together[:, :labels], together[:, labels:]
         yield Batch(
-            features, targets, possible, embeddings if widths[1] else None,
-            None if moved is None else shifts,
+            features, targets, possible, embeddings if embeddings.shape[1] else None
         ).to(task.device)  # fmt: skip
 
 
@@ -133,14 +130,3 @@ def training_features(task: Task, batch: int = 32) -> Iterator[Features]:
     for first in range(0, len(task.train), batch):
         rows = task.train[first : first + batch]
         yield pad([view.piece(int(row)) for row in rows], torch.device("cpu"))
-
-
-def taught_embeddings(network: Network, task: Task, epoch: int) -> torch.Tensor:
-    """Of the training side (rows, width), as an epoch hears it."""
-    return embeddings_of(network, lambda row: task.heard(epoch, row), task.train, task.device)
-
-
-def moved_by_groups(network: Network, task: Task, epoch: int) -> torch.Tensor:
-    """The offsets of the recordings' groups (recordings, width), as an epoch hears them."""
-    draw = np.random.default_rng((task.seed, epoch, 1))
-    return offsets(taught_embeddings(network, task, epoch), task.train, task.groups, draw)

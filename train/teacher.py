@@ -29,7 +29,6 @@ from train.recipes import Recipe
 from train.store import Store
 
 TAUGHT_AT_ONCE = 64
-HEADS = ("head", "adapted")
 
 
 class Teacher:
@@ -53,17 +52,17 @@ class Teacher:
 
     @torch.no_grad()
     def hand_over(self, student: Network) -> None:
-        """Start a student's heads as the teacher's, where both stand on as wide an embedding."""
-        for name in HEADS:
-            mine, its = getattr(self.network, name, None), getattr(student, name, None)
-            if not (isinstance(mine, nn.Linear) and isinstance(its, nn.Linear)):
-                continue
-            if mine.in_features == its.in_features:
-                its.weight.copy_(mine.weight[self._columns])
-                its.bias.copy_(mine.bias[self._columns])
+        """Start a student's head as the teacher's, where both hear as many numbers."""
+        mine, its = getattr(self.network, "head", None), getattr(student, "head", None)
+        if not (isinstance(mine, nn.Linear) and isinstance(its, nn.Linear)):
+            return
+        if mine.in_features != its.in_features:
+            return
+        its.weight.copy_(mine.weight[self._columns])
+        its.bias.copy_(mine.bias[self._columns])
 
     def says(self, view: int, row: int) -> torch.Tensor:
-        """Of one recording in a view: (labels + embedding_width,).
+        """Of one recording in a view: (labels + heard_width,).
 
         Labels that the recording's corpus does not have get no probability.
         """
@@ -80,7 +79,7 @@ class Teacher:
             heard = pad([kept.piece(row) for row in rows], torch.device("cpu"))
             embeddings = torch.zeros(len(rows), 0)
             if self.network.embedding_width:
-                embeddings = self.network.represent(heard)
+                embeddings = self.network.represent(heard)[:, : self.network.heard_width]
                 logits = self.network.classify(embeddings)
             else:
                 logits = self.network.upper(heard)
@@ -179,10 +178,10 @@ def check_teacher(path: Path, labels: tuple[str, ...], student: Network, recipe:
             "such as the recipe accurate makes, and a student that imitates, such as tdnn; or "
             "imitate.epochs=0"
         )
-    widths = teacher.embedding_width, student.embedding_width
+    widths = [each.embedding_width and each.heard_width for each in (teacher, student)]
     if recipe.mimic and (0 in widths or widths[0] != widths[1]):
         raise UsageError(
-            f"--teacher {path}: its embedding has {widths[0]} numbers, the student's {widths[1]}; "
+            f"--teacher {path}: its head hears {widths[0]} numbers, the student's {widths[1]}; "
             "expected as many, or mimic=0"
         )
     for what, its, ours in (
