@@ -54,7 +54,7 @@ def task(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
         return replace(
             Task(
                 recipe, store, targets, every, LABELS, rows[8:], rows[:8], seed, CPU,
-                groups_of(utterances),
+                groups_of(utterances), np.ones((len(rows), 1), np.float32),
             ), **changes,
         )  # fmt: skip
 
@@ -299,22 +299,18 @@ class Sure:
 def test_targets_are_the_labels_and_the_teacher_in_shares(task: Callable[..., Task]) -> None:
     recipe = replace(SMALL, distil=0.25, augment=Augment())
     taught = task(recipe, teacher=Sure())
-    moved = torch.arange(24.0)[:, None].repeat(1, 2)
-    for batch in batches(taught, 1, moved):
+    for batch in batches(taught, 1):
         assert batch.embeddings is not None
-        assert batch.offsets is not None
         rows = batch.embeddings[:, 1].long() - 6
-        assert batch.offsets.tolist() == moved[rows].tolist()  # everything is of one recording
         expected = 0.75 * torch.eye(3)[torch.from_numpy(taught.targets)[rows]]
         expected[:, 2] += 0.25
         assert torch.allclose(batch.targets, expected)
 
 
 def test_without_a_teacher_the_targets_are_the_labels(task: Callable[..., Task]) -> None:
-    for batch in batches(task(replace(SMALL, augment=Augment())), 1, None):
+    for batch in batches(task(replace(SMALL, augment=Augment())), 1):
         assert sorted(batch.targets.unique().tolist()) == [0.0, 1.0]
         assert batch.embeddings is None
-        assert batch.offsets is None
 
 
 @pytest.mark.parametrize("alike", [1, 2])
