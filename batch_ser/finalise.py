@@ -62,6 +62,9 @@ class Adapting(Protocol):
     def count(self, files: Iterable[pa.Table]) -> None:
         """The first pass: rows of each file, in order of its name."""
 
+    def record(self) -> dict[str, Any]:
+        """Between the passes: what `run.json` says of it."""
+
     def __call__(self, rows: pa.Table) -> pa.Table:
         """The second pass: rows with other probabilities."""
 
@@ -89,6 +92,7 @@ def finalise(
 
     if adapting:
         adapting.count(merged(parts, wins, "segments"))
+        record = record | adapting.record()
     tables = [
         _Table("segments", "segments", schemas.segments, schemas.final_segments, segments),
         _Table("files", "files", schemas.files, schemas.files, files),

@@ -1,13 +1,13 @@
-"""Groups of segments: what a job that sees a whole archive knows before it answers.
+"""Groups of segments, and the sums from which the offset of each is estimated.
 
-A group is the archive, a channel of a recording (one person, in a call), or a value of a column
-that a manifest brought (an agent, a customer). Its sums add up over files, so that they need no
-more memory than there are groups; those of recordings are taken as each one passes by.
+A group is the archive, a channel number of its split recordings (agents' headsets are another
+recording condition than customers' telephones), and within these, on request, a recording or a
+value of a column that a manifest brought (an agent, a customer). Sums add up over files, so that
+they need no more memory than there are groups.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -17,49 +17,68 @@ from batch_ser.errors import UsageError
 from batch_ser.tables import EMBEDDING, TableSchemas
 
 NONE, ARCHIVE, RECORDING = "none", "archive", "recording"
+UNSPLIT = -1  # the condition of segments of recordings that were not split into channels
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+Key = Hashable
 
 
 @dataclass
 class Sums:
-    """What is known of a group: how many segments, and sums over them."""
+    """What is known of a group: segments, recordings that they are of, the sum of embeddings."""
 
-    count: int
-    embeddings: Floats  # (width,)
-    squares: Floats  # (width,): of the embeddings' numbers
-    probabilities: Floats  # (labels,)
+    total: Floats  # (width,)
+    segments: int = 0
+    recordings: int = 0
 
-    def add(self, embeddings: Floats, probabilities: Floats) -> None:
-        """Count segments in: (n, width), (n, labels)."""
-        self.count += len(embeddings)
-        self.embeddings += embeddings.sum(0)
-        self.squares += np.square(embeddings).sum(0)
-        self.probabilities += probabilities.sum(0)
+    def add(self, embeddings: Floats, recordings: int) -> None:
+        """Count segments in (n, width), of so many recordings that are not counted yet."""
+        self.total = self.total + embeddings.sum(0)
+        self.segments += len(embeddings)
+        self.recordings += recordings
+
+
+@dataclass
+class GroupSums:
+    """Sums of many groups, by their keys."""
+
+    sums: dict[Key, Sums] = field(default_factory=dict)
+
+    def add(self, keys: Iterable[Key | None], recordings: Numbers, embeddings: Floats) -> None:
+        """Count segments in: their keys (None: of no group), the numbers of their recordings (n,),
+        their embeddings (n, width). All segments of a recording come in one call.
+        """
+        rows: dict[Key, list[int]] = {}
+        for row, key in enumerate(keys):
+            if key is not None:
+                rows.setdefault(key, []).append(row)
+        for key, mine in rows.items():
+            if key not in self.sums:
+                self.sums[key] = Sums(np.zeros(embeddings.shape[1]))
+            self.sums[key].add(embeddings[mine], len(np.unique(recordings[mine])))
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Rows of the segments table as arrays."""
+class Segments:
+    """Rows of the segments table of whole files, as arrays."""
 
-    embeddings: NDArray[np.float32]  # (n, width)
-    probabilities: NDArray[np.float32]  # (n, labels)
+    embeddings: Floats  # (n, width)
+    durations_s: Floats  # (n,)
+    recordings: Numbers  # (n,): a number for each channel of each file
+    conditions: Numbers  # (n,): the channel's number in a split recording, else UNSPLIT
 
     @classmethod
-    def of(cls, rows: pa.Table, schemas: TableSchemas) -> "Scored":
+    def of(cls, rows: pa.Table, schemas: TableSchemas) -> "Segments":
         numbers = rows[EMBEDDING].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        labels = [rows[f"p_{label}"].to_numpy() for label in schemas.labels]
-        embeddings = numbers.reshape(len(rows), schemas.embedding_width)
-        return cls(embeddings, np.stack(labels, axis=1))
-
-
-@dataclass(frozen=True)
-class Group:
-    """Of each segment's group: how many segments, their mean embedding and probabilities."""
-
-    counts: Floats  # (n,)
-    embeddings: Floats  # (n, width)
-    variances: Floats  # (n, width): of the embeddings' numbers, unbiased; 0 for a single segment
-    probabilities: Floats  # (n, labels)
+        embeddings = numbers.reshape(len(rows), schemas.embedding_width).astype(np.float64)
+        durations_s = rows["end_s"].to_numpy() - rows["start_s"].to_numpy()
+        files = np.unique(rows["file"].to_numpy(), return_inverse=True)[1]
+        channels = rows["channel"].to_numpy().astype(np.int64)
+        highest = np.full(int(files.max(initial=-1)) + 1, UNSPLIT)
+        np.maximum.at(highest, files, channels)
+        conditions = np.where(highest[files] > 0, channels, UNSPLIT)
+        recordings = files * (int(channels.max(initial=0)) + 2) + channels
+        return cls(embeddings, durations_s, recordings, conditions)
 
 
 def check_grouping(by: str, schemas: TableSchemas) -> None:
@@ -76,49 +95,10 @@ def check_grouping(by: str, schemas: TableSchemas) -> None:
     )
 
 
-def keys_of(rows: pa.Table, by: str) -> list[object]:
-    """The group of each row; None: of no group, as where a manifest's cell is empty."""
-    if by == ARCHIVE:
-        return [ARCHIVE] * len(rows)
+def values_of(rows: pa.Table, by: str) -> list[Key | None]:
+    """Whose each row is, within its condition: a recording's, or a column's value; None: nobody's,
+    as where a manifest's cell is empty.
+    """
     if by == RECORDING:
         return list(zip(rows["file"].to_pylist(), rows["channel"].to_pylist(), strict=True))
     return [value if value and value.strip() else None for value in rows[by].to_pylist()]
-
-
-def add_sums(sums: dict[object, Sums], keys: Iterable[object], scored: Scored) -> None:
-    """Count rows into the sums of their groups."""
-    rows: defaultdict[object, list[int]] = defaultdict(list)
-    for row, key in enumerate(keys):
-        if key is not None:
-            rows[key].append(row)
-    for key, mine in rows.items():
-        embeddings = scored.embeddings[mine].astype(np.float64)
-        probabilities = scored.probabilities[mine].astype(np.float64)
-        if key not in sums:
-            width = embeddings.shape[1]
-            sums[key] = Sums(0, np.zeros(width), np.zeros(width), np.zeros(probabilities.shape[1]))
-        sums[key].add(embeddings, probabilities)
-
-
-def group_of(sums: Mapping[object, Sums], keys: Sequence[object], scored: Scored) -> Group:
-    """What is known of each row's group; a row without one is alone."""
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys)) if key is not None}
-    found = [sums[key] for key in numbers]
-    rows = np.array([numbers.get(key, -1) for key in keys], np.int64)  # -1 is the last
-    counts = np.array([each.count for each in found] + [1])
-
-    def means(each: list[Floats], alone: NDArray[np.floating]) -> Floats:
-        table = np.stack([*each, np.zeros(alone.shape[1])]) / counts[:, None]
-        return np.where((rows < 0)[:, None], alone, table[rows])
-
-    alone = scored.embeddings.astype(np.float64)
-    embeddings = means([each.embeddings for each in found], alone)
-    squares = means([each.squares for each in found], np.square(alone))
-    count = counts[rows].astype(np.float64)
-    unbiased = count / np.maximum(count - 1, 1)
-    return Group(
-        count,
-        embeddings,
-        np.maximum(squares - np.square(embeddings), 0.0) * unbiased[:, None],
-        means([each.probabilities for each in found], scored.probabilities),
-    )

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 OK, EMPTY, FAILED = "ok", "empty", "failed"
 WORDS = pa.dictionary(pa.int8(), pa.string())
 GIVEN_DIGEST = "given"  # of the files table, where a manifest gives segments: which, as a digest
-EMBEDDING = "embedding"  # on request: float32, but of float16's precision
+EMBEDDING = "embedding"  # on request; `rounded`
+STEP = 2.0**-15  # of an embedding's numbers: see `rounded`
+FINE = 256.0  # up to which float32 holds such steps
 
 SEGMENT_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("file", pa.string()),
@@ -115,6 +117,17 @@ class TableSchemas:
             taken.add(name)
             carried.append(name)
         return tuple(carried)
+
+
+def rounded(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Embeddings as tables store them: float32 in steps of 1/32,768, which pack well.
+
+    Scores are made from what is stored, now and later. Batches move an embedding by 1e-6, which
+    rounding turns into a step now and then: of 3e-5 here, below what scores may differ by. In
+    float16 it would be 2e-3, and a score would move by as much.
+    """
+    fine = np.round(embeddings / STEP) * STEP
+    return np.where(np.abs(embeddings) < FINE, fine, embeddings).astype(np.float32)
 
 
 def has_embeddings(schema: pa.Schema) -> bool:

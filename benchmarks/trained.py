@@ -14,6 +14,7 @@ from train.run import TrainConfig, train
 DATA = SHARED / "data"
 RAVDESS = f"ravdess:{DATA / 'ravdess'}"
 ASED, TUREV = f"ased:{DATA / 'ased'}", f"turev:{DATA / 'turev'}"
+NEMO = f"nemo:{DATA / 'nemo'}"
 EMOBOX = f"emobox:{SHARED / 'benchmarks' / 'emobox_folds.json'}"
 RANDOM = "random:80/10/10"
 

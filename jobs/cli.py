@@ -14,9 +14,10 @@ from batch_ser import __version__
 from jobs.exits import FAILED_FILES, NOT_COMPLETE, exit_codes
 from jobs.options import (
     Adapt,
-    AdaptBalanced,
+    AdaptFrom,
     Channels,
     Device,
+    Expect,
     HopS,
     Input,
     MaxHours,
@@ -98,10 +99,11 @@ def run(
         str, typer.Option(help="Failed files (N or P%) that still give exit status 0.")
     ] = "0",
     embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="Also store what the network's head hears.")
+        bool, typer.Option("--embeddings", help="Also store what the network's head receives.")
     ] = False,
-    adapt: Adapt = "none",
-    adapt_balanced: AdaptBalanced = False,
+    adapt: Adapt = None,
+    expect: Expect = None,
+    adapt_from: AdaptFrom = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -135,7 +137,8 @@ def run(
                 max_failed=max_failed,
                 embeddings=embeddings,
                 adapt=adapt,
-                adapt_balanced=adapt_balanced,
+                expect=expect,
+                adapt_from=adapt_from,
                 restart=restart,
             )
         )
@@ -172,6 +175,8 @@ def predict(
     raw_rate: RawRate = 8_000,
     raw_channels: RawChannels = 1,
     max_hours: MaxHours = 48.0,
+    expect: Expect = None,
+    adapt_from: AdaptFrom = None,
     segments: Annotated[
         bool, typer.Option("--segments", help="Also every segment's probabilities.")
     ] = False,
@@ -183,7 +188,7 @@ def predict(
 
         settings = (model, device, {"method": segment}, channels, segments, read)
         failed = 0
-        for answer in predict_files(files, *settings):
+        for answer in predict_files(files, *settings, expect, adapt_from):
             failed += "error" in answer
             typer.echo(json.dumps(answer, ensure_ascii=False))
         raise typer.Exit(FAILED_FILES if failed else 0)
@@ -208,18 +213,19 @@ def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
 @app.command()
 def adapt(
     out: Annotated[str, typer.Argument(help="What --out was.")],
-    adapt: Adapt,
-    adapt_balanced: AdaptBalanced = False,
+    adapt: Adapt = None,
+    expect: Expect = None,
+    adapt_from: AdaptFrom = None,
     model: Annotated[
         str | None, typer.Option(help="The checkpoint of the run, where it lies elsewhere now.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Make an output's tables anew with another --adapt, from its embeddings, without audio."""
+    """Make an output's tables anew from its embeddings, without audio; what is not given stays."""
     with exit_codes():
         from jobs.adapt import adapt_again
 
-        report = adapt_again(out, adapt, adapt_balanced, model)
+        report = adapt_again(out, adapt, expect, model, adapt_from)
         typer.echo(json.dumps(report.record, indent=1) if as_json else report.as_text())
         raise typer.Exit(report.exit_code)
 

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,19 @@ from batch_ser import SCORES_VERSION, __version__
 from batch_ser.audio import Reading
 from batch_ser.channels import MIX, MIXED, SPLIT, normal_choice, parse_channels
 from batch_ser.errors import MismatchError, UsageError
-from batch_ser.groups import NONE, check_grouping
+from batch_ser.groups import ARCHIVE, NONE, check_grouping
 from batch_ser.inputs import Selection, Walk
 from batch_ser.output import EMBEDDINGS, TABLES, Output
 from batch_ser.segment import GIVEN, SegmentSettings, as_metadata
 from batch_ser.tables import TableSchemas
-from jobs.adapt import Adapter, grouping
+from jobs.adapter import Adaptation, Adapter, adapter_of, expect_metadata, taken_over
 from jobs.report import budget
 from jobs.shard import ShardSettings
 from models import Checkpoint, load_checkpoint
 from models.device import usable_device
 
 ENGINES = ("ray", "inline")
+ADAPTING = ("adapt ", "expect ", "adapt_from ")  # settings that `batch-ser adapt` changes
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class RunConfig:
     file_timeout_s: float = 3600.0
     max_failed: str = "0"
     embeddings: bool = False
-    adapt: str = NONE  # or archive, recording, a column of the manifest
-    adapt_balanced: bool = False
+    adapt: str | None = None  # none, archive, recording, a column; None: archive, if it can be
+    expect: str | None = None  # natural, balanced or LABEL=SHARE,...; None: natural, if it can be
+    adapt_from: str | None = None  # an output whose offset is taken over
     restart: bool = False
 
     def __post_init__(self) -> None:
@@ -65,7 +67,11 @@ class RunConfig:
             if value is not None and not 0 < value < math.inf:
                 option = name.removesuffix("_s").replace("_", "-")
                 raise UsageError(f"--{option} {value:g}: expected more than 0")
-        grouping(self.adapt, self.adapt_balanced)
+        if self.adapt_from is not None and self.adapt == NONE:
+            raise UsageError(
+                f"--adapt-from {self.adapt_from}: found --adapt none; expected archive, recording "
+                "or a column"
+            )
         budget(self.max_failed, 0)
 
     @property
@@ -85,14 +91,14 @@ class Job:
     settings: ShardSettings
     device: str
     fingerprint: dict[str, Any]
+    adaptation: Adaptation | None  # of a checkpoint with an offset head
 
     def adapter(self) -> Adapter | None:
         """What `--adapt` does with everything that was scored."""
-        config = self.config
-        if config.adapt == NONE:
+        if self.adaptation is None or self.adaptation.by == NONE:
             return None
-        schemas = self.settings.schemas
-        return Adapter(self.checkpoint, schemas, config.adapt, config.adapt_balanced)
+        place = str(self.config.adapt_from)
+        return adapter_of(self.checkpoint, self.settings.schemas, self.adaptation, place)
 
 
 def prepare(config: RunConfig) -> Job:
@@ -116,24 +122,48 @@ def prepare(config: RunConfig) -> Job:
     }
     if config.embeddings:  # absent otherwise, as in outputs from before there were any
         fingerprint["embeddings"] = True
-    fingerprint |= config.reading.raw.given() | grouping(config.adapt, config.adapt_balanced)
-    if config.adapt != NONE:
-        checkpoint.check_adapts()
+    adaptation = _adaptation(config, checkpoint)
+    by = adaptation.by if adaptation else NONE
+    config = replace(config, adapt=by, expect=adaptation.expect if adaptation else None)
+    fingerprint |= config.reading.raw.given() | (adaptation.settings() if adaptation else {})
     kept = output.as_scored == EMBEDDINGS and not config.restart  # and stay, for `adapt`
-    apart = config.adapt != NONE or kept
+    apart = by != NONE or kept
     width = checkpoint.embedding_width if config.embeddings or apart else 0
     schemas = TableSchemas(
-        checkpoint.info.labels, walk.manifest_columns, _metadata(checkpoint, fingerprint), width,
-        apart, config.embeddings, given=walk.gives,
+        checkpoint.info.labels, walk.manifest_columns,
+        _metadata(checkpoint, fingerprint, adaptation), width, apart, config.embeddings,
+        given=walk.gives,
     )  # fmt: skip
-    check_grouping(config.adapt, schemas)
-    settings = ShardSettings(segment, schemas, config.channels, config.batch_s, config.reading)
-    return Job(config, output, walk, checkpoint, settings, device, fingerprint)
+    check_grouping(by, schemas)
+    settings = ShardSettings(
+        segment, schemas, config.channels, config.batch_s, config.reading, config.expect
+    )
+    job = Job(config, output, walk, checkpoint, settings, device, fingerprint, adaptation)
+    job.adapter()  # refuses an offset that cannot be taken over
+    return job
 
 
-def _metadata(checkpoint: Checkpoint, fingerprint: dict[str, Any]) -> dict[str, str]:
+def _adaptation(config: RunConfig, checkpoint: Checkpoint) -> Adaptation | None:
+    """How a job adapts: as asked, by default to the archive; None where the head has no offset.
+
+    Raises:
+        CheckpointError: more is asked of a head without an offset.
+        UsageError: a label that the checkpoint does not have, or no offset to take over.
+    """
+    asked = config.adapt not in (None, NONE) or config.expect or config.adapt_from
+    if not checkpoint.has_offset and not asked:
+        return None
+    checkpoint.head  # noqa: B018 - refuses one without an offset
+    expect = checkpoint.expectation(config.expect).text
+    return Adaptation(config.adapt or ARCHIVE, expect, taken_over(config.adapt_from))
+
+
+def _metadata(
+    checkpoint: Checkpoint, fingerprint: dict[str, Any], adaptation: Adaptation | None
+) -> dict[str, str]:
     """What the tables say of how they were made."""
-    return {
+    expect = {"expect": expect_metadata(checkpoint, adaptation.expect)} if adaptation else {}
+    return expect | {
         "labels": json.dumps(checkpoint.info.labels),
         "checkpoint": checkpoint.info.name,
         "checkpoint_sha256": checkpoint.digest,
@@ -196,7 +226,7 @@ def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
         if old.get(name) != new.get(name)
     ]
     if changed:
-        alone = all(each.startswith("adapt ") for each in changed) and output.run_json.exists()
+        alone = all(each.startswith(ADAPTING) for each in changed) and output.run_json.exists()
         told = ", `batch-ser adapt` first, which needs no audio" if alone else ""
         raise MismatchError(
             f"--out {output.out} holds results of other settings: {'; '.join(changed)}. "

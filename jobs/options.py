@@ -63,25 +63,31 @@ RawChannels = Annotated[
 ]
 MaxHours = Annotated[float, typer.Option("--max-hours", help="Longer recordings fail: too_long.")]
 Adapt = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--adapt",
-        help="Hear every segment relative to its group: none, archive, recording (each channel of "
-        "each), or a column of the manifest, such as speaker.",
+        help="Whose offset is subtracted: none (the usual one), archive (default), recording (each "
+        "channel of each), or a column of the manifest, such as speaker.",
     ),
 ]
-AdaptBalanced = Annotated[
-    bool,
+Expect = Annotated[
+    str | None,
     typer.Option(
-        "--adapt-balanced",
-        help="Every group holds all emotions about as often, as in acted corpora: trust it whole.",
+        "--expect",
+        help="What the recordings hold: natural (mostly neutral; default), balanced (all labels "
+        "alike, as acted corpora), or LABEL=SHARE,... (the rest evenly).",
     ),
+]
+AdaptFrom = Annotated[
+    str | None,
+    typer.Option("--adapt-from", help="Take the archive's offset over from this earlier output."),
 ]
 Data = Annotated[
     list[str] | None,
     typer.Option(
-        help="KIND:PATH with KIND ravdess, crema-d, tess, savee, emo-db, ased, turev, folder or "
-        "manifest; repeatable."
+        help="KIND:PATH with KIND ravdess, crema-d, tess, savee, emo-db, ased, turev, nemo, "
+        "emospeech, urdu, folder, manifest or ordinary (a folder of speech without emotion to "
+        "speak of, only to train); repeatable."
     ),
 ]
 Labels = Annotated[

@@ -10,8 +10,10 @@ from batch_ser.inputs import InputFile
 from batch_ser.manifest import printable
 from batch_ser.segment import GIVEN, SegmentSettings
 from batch_ser.tables import FAILED, TableSchemas
+from jobs.adapter import taken_over
 from jobs.shard import ShardSettings, work
 from models import load_checkpoint
+from models.offsets import ArchiveOffsets
 
 PLACE = ("channel", "segment", "start_s", "end_s", "emotion", "confidence")
 
@@ -24,11 +26,14 @@ def predict(
     channels: str,
     with_segments: bool,
     reading: Reading,
+    expect: str | None = None,
+    adapt_from: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """For each file its name, emotion, confidence and all emotions' probabilities.
 
     A file's probabilities are the mean over its segments, weighted by their durations. One that
-    cannot be read has an `error`; one without speech has no emotion.
+    cannot be read has an `error`; one without speech has no emotion. The offset is the
+    usual one, or that of the output `adapt_from`.
 
     Raises:
         UsageError: segments are to be given, for which there is no manifest here.
@@ -38,9 +43,17 @@ def predict(
     checkpoint = load_checkpoint(model, device)
     labels = checkpoint.info.labels
     defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
+    offsets = None
+    if expect is not None or adapt_from is not None:
+        head = checkpoint.head
+        checkpoint.expectation(expect)
+        if record := taken_over(adapt_from):
+            place = str(adapt_from)
+            offsets = ArchiveOffsets.from_record(record, head.numbers, checkpoint.digest, place)
     settings = ShardSettings(
-        SegmentSettings.resolve(segment, defaults), TableSchemas(labels), channels, reading=reading
-    )
+        SegmentSettings.resolve(segment, defaults), TableSchemas(labels), channels,
+        reading=reading, expect=expect, offsets=offsets,
+    )  # fmt: skip
     for path in paths:
         result = work([InputFile(printable(path), os.path.abspath(path))], checkpoint, settings)
         answer = _answer(result.files.to_pylist()[0], labels)

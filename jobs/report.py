@@ -119,7 +119,12 @@ def _equations(record: dict[str, Any]) -> Lines:
 
 def _about(record: dict[str, Any]) -> Lines:
     checkpoint = record["checkpoint"]
+    asked = record["configuration"]
+    adapted = "none: the checkpoint has no offset head"
+    if asked.get("expect"):
+        adapted = f"{asked['adapt']}, expecting {asked['expect']}"
     return [
+        ("adapted", adapted),
         ("checkpoint", f"{checkpoint['name']} ({checkpoint['sha256'][:12]})"),
         ("licence", checkpoint["licence"]),
     ]

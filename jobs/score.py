@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from batch_ser.tables import rounded
 from models.scoring import Embeddings, Probabilities
 
 
@@ -18,27 +19,30 @@ class SegmentScore:
         self._sum: NDArray[np.float64] = np.zeros(())
         self._embeddings: NDArray[np.float64] = np.zeros(())
         self._weight = 0
+        self._whole: Probabilities | None = None
 
-    def add(
-        self, probabilities: Probabilities, weight: int, embedding: Embeddings | None = None
-    ) -> None:
+    def add(self, probabilities: Probabilities, weight: int, embedding: Embeddings) -> None:
         """Count a piece's probabilities (labels,) and embedding (width,) by its new samples."""
         self._sum = self._sum + probabilities.astype(np.float64) * weight
-        if embedding is not None:
-            self._embeddings = self._embeddings + embedding.astype(np.float64) * weight
+        self._embeddings = self._embeddings + embedding.astype(np.float64) * weight
         self._weight += weight
 
     @property
     def probabilities(self) -> Probabilities:
+        """As set, where a head takes the segment whole; else the mean over its pieces."""
+        if self._whole is not None:
+            return self._whole
         mean = self._sum / self._weight
         return np.asarray(mean / mean.sum(), np.float32)
 
+    @probabilities.setter
+    def probabilities(self, found: Probabilities) -> None:
+        self._whole = found
+
     @property
     def embedding(self) -> Embeddings:
-        """Rounded to float16, which is precise enough and packs to half the bytes."""
-        largest = np.finfo(np.float16).max
-        mean = np.clip(self._embeddings / self._weight, -largest, largest)
-        return mean.astype(np.float16).astype(np.float32)
+        """The mean over the pieces, as a table stores it."""
+        return rounded(self._embeddings / self._weight)
 
 
 def union(scores: list[SegmentScore]) -> int:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from batch_ser.audio import Reading
 from batch_ser.channels import SPLIT, channel
 from batch_ser.errors import FileError, Reason
-from batch_ser.features import Features
+from batch_ser.groups import UNSPLIT
 from batch_ser.inputs import InputFile
 from batch_ser.samples import Samples
 from batch_ser.segment import SegmentSettings, Source
@@ -27,7 +27,8 @@ from batch_ser.tables import FAILED, TableSchemas, file_row, to_table
 from jobs.books import ChannelBooks, FileBooks
 from jobs.choose import opened
 from jobs.score import SegmentScore
-from models.scoring import Checkpoint, Embeddings, Probabilities
+from models.offsets import ArchiveOffsets
+from models.scoring import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class ShardSettings:
     channels: str = SPLIT  # or mix, or numbers such as 0,1
     batch_s: float = 64.0  # padded seconds of audio in one batch
     reading: Reading = field(default_factory=Reading)
+    expect: str | None = None  # what `--expect` says, of a head with an offset
+    offsets: ArchiveOffsets | None = None  # of such a head; None: the usual one
 
 
 @dataclass
@@ -110,7 +113,7 @@ class Pool:
             with self._stages("features"):
                 features = self._checkpoint.features([piece.samples for piece in batch])
             with self._stages("model"):
-                scores, embeddings = self._heard(features)
+                scores, embeddings = self._checkpoint.represent(features, self._embed)
         except Exception as error:
             if len(batch) > 1:
                 for piece in batch:
@@ -120,13 +123,6 @@ class Pool:
             return
         for piece, probabilities, embedding in zip(batch, scores, embeddings, strict=True):
             piece.score.add(probabilities, piece.weight, embedding)
-
-    def _heard(self, features: Features) -> tuple[Probabilities, Sequence[Embeddings | None]]:
-        """Probabilities of a batch, and the embeddings where they are asked for."""
-        if self._embed:
-            scores, embeddings = self._checkpoint.classify_and_embed(features)
-            return scores, list(embeddings)
-        return self._checkpoint.classify(features), [None] * len(features.frames)
 
 
 def work(
@@ -150,11 +146,36 @@ def work(
     pool.score()
     schemas = settings.schemas
     with stages("rows"):
+        if checkpoint.has_offset:
+            for owner in books:
+                _score_segments(owner, checkpoint, settings)
         segments = pa.concat_tables(
             [schemas.segments.empty_table(), *(each.segments(schemas) for each in books)]
         ).combine_chunks()
         rows = to_table([each.row(schemas.labels) for each in books], schemas.files)
     return ShardResult(segments, rows, stages.seconds, peak_bytes())
+
+
+def _score_segments(owner: FileBooks, checkpoint: Checkpoint, settings: ShardSettings) -> None:
+    """Probabilities of a file's segments by a head with an offset: it takes them whole."""
+    if owner.error or owner.recording is None:
+        return
+    split = sum(bool(books.scores) for books in owner.books) > 1
+    try:
+        for books in owner.books:
+            if not (scores := books.scores):
+                continue
+            lengths = np.array([score.end - score.start for score in scores], np.float64)
+            condition = books.number if split else UNSPLIT
+            offset = settings.offsets.of(condition) if settings.offsets else None
+            found = checkpoint.score_embeddings(
+                np.stack([score.embedding for score in scores]),
+                lengths / owner.recording.rate_hz, offset, settings.expect,
+            )  # fmt: skip
+            for score, probabilities in zip(scores, found, strict=True):
+                score.probabilities = probabilities
+    except Exception as error:
+        owner.error = _internal(error)
 
 
 def _listen(

@@ -6,7 +6,7 @@ import typer
 
 from batch_ser.errors import UsageError
 from jobs.exits import exit_codes
-from jobs.options import AdaptBalanced, AllowDuplicates, Data, Device, Labels, Model
+from jobs.options import AllowDuplicates, Data, Device, Expect, Labels, Model
 from jobs.stop import OrderlyStop
 
 
@@ -20,11 +20,10 @@ def train(
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="Pretrained weights: Whisper's encoder, or a Hugging Face folder."),
-    ] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(help="Who a recipe such as fast learns from: a checkpoint, or its run."),
+        typer.Option(
+            help="Pretrained weights: Whisper's encoder, a Hugging Face folder, or for the recipe "
+            "fast a checkpoint."
+        ),
     ] = None,
     split: Annotated[
         str,
@@ -64,7 +63,7 @@ def train(
         from train.run import train as train_checkpoint
 
         config = TrainConfig(
-            data=tuple(data or ()), recipe=recipe, out=out, init=init, teacher=teacher,
+            data=tuple(data or ()), recipe=recipe, out=out, init=init,
             split=split, seed=seed, cache=cache, labels=labels,
             overrides=tuple(override or ()), device=device,
             allow_duplicates=allow_duplicates, allow_leak=allow_leak, figures_only=figures_only,
@@ -98,9 +97,9 @@ def evaluate(
     allow_duplicates: AllowDuplicates = False,
     adapt: Annotated[
         str,
-        typer.Option(help="Hear each relative to its group: none, archive, corpus or speaker."),
+        typer.Option(help="Whose offset is subtracted: none, archive, corpus or speaker."),
     ] = "none",
-    adapt_balanced: AdaptBalanced = False,
+    expect: Expect = None,
 ) -> None:
     """Score labelled recordings: figures with intervals, pictures, and every prediction."""
     with exit_codes(), OrderlyStop().installed():
@@ -110,6 +109,6 @@ def evaluate(
         config = EvaluateConfig(
             data=tuple(data or ()), model=model, out=out, labels=labels, split=split, fold=fold,
             seed=seed, device=device, allow_duplicates=allow_duplicates, adapt=adapt,
-            adapt_balanced=adapt_balanced,
+            expect=expect,
         )  # fmt: skip
         typer.echo(evaluate_checkpoint(config))

@@ -6,6 +6,7 @@ exactly are stored in float16; everything is computed in float32.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,12 @@ class CheckpointInfo:
     licence: str
     front_end_settings: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0  # logits are divided by it: calibration on held-out speakers
-    adapted_temperature: float = 0.0  # the same for the head for groups; 0: not fitted, the same
+    natural: dict[str, float] = field(default_factory=dict)  # shares of neutral in `natural` speech
     segment: dict[str, Any] = field(default_factory=dict)  # default segment settings
     corpora: tuple[dict[str, Any], ...] = ()
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
-    teacher: str = ""  # the name of the checkpoint that it learned from
     note: str = ""  # what the metrics do not promise
     report: str = ""  # further figures for the card, as Markdown
 
@@ -55,9 +55,8 @@ class CheckpointInfo:
             raise CheckpointError(f"front end {self.front_end!r}: this version has {FRONT_ENDS}")
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
             raise CheckpointError(f"labels {self.labels}: expected two or more different names")
-        if not self.temperature > 0 or self.adapted_temperature < 0:
-            found = f"{self.temperature}, adapted {self.adapted_temperature}"
-            raise CheckpointError(f"temperature {found}: expected more than 0")
+        if not 0 < self.temperature < math.inf:
+            raise CheckpointError(f"temperature {self.temperature}: expected more than 0")
 
     def in_short(self) -> dict[str, Any]:
         """Held-out figures of every fold and their mean; of several corpora only the means."""

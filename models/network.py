@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from batch_ser.features import Features
-
-OPEN = 0.3  # share of all experts alike, whatever a group is like: other corpora are like none
+from models.offset_head import OffsetHead
 
 
 class Network(nn.Module):
@@ -28,14 +27,9 @@ class Network(nn.Module):
     rate_hz: int
     max_input_s: float
     embedding_width: int  # numbers of an embedding; 0: the network has none
-    state_s = 0.0  # seconds between the states of its `listener`
     imitation_s = 0.0  # seconds between the frames of `imitate`; 0: it imitates nothing
-    adapts = False  # whether it has a second head, for embeddings relative to their group
-    centre: Tensor  # (embedding_width,): of such a network, the mean of its training's embeddings
-    spread: Tensor  # (embedding_width,): their standard deviation within a voice
-    known: Tensor  # (corpora, labels): 1 where a corpus's expert has learned a label, else 0
     settings: Any
-    encoder: nn.Module  # of networks with one: of a teacher what `listener` gives, of a student
+    encoder: nn.Module  # of networks with one
 
     def lower(self, features: Features) -> Features:
         """The frozen part: features to features, (batch, width, time)."""
@@ -49,62 +43,23 @@ class Network(nn.Module):
         """The head: embeddings to logits (batch, labels)."""
         raise NotImplementedError
 
-    def add_experts(self, pooled: int, labels: int, corpora: int) -> None:
-        """A second head, for embeddings relative to their group, and what these are like.
-
-        How people, languages and microphones show an emotion differs from corpus to corpus: each
-        has an expert, linear in the same `pooled` numbers as what the first head hears, and a gate
-        hears in a group's mean which corpora it is like. An embedding's last numbers are what the
-        experts say: relative to a group's mean they are what they would say of relative sounds.
-        """
-        self.experts = nn.Linear(pooled, corpora * labels)
-        self.gate = nn.Linear(self.embedding_width, corpora)
-        self.embedding_width += corpora * labels
-        self.adapts = True
-        self.register_buffer("known", torch.ones(corpora, labels))
-        self.register_buffer("centre", torch.zeros(self.embedding_width))
-        self.register_buffer("spread", torch.ones(self.embedding_width))
-
-    @property
-    def heard_width(self) -> int:
-        """How many of an embedding's numbers, the first ones, the first head hears."""
-        return self.embedding_width - (self.known.numel() if self.adapts else 0)
-
     def statistics(self, features: Features) -> Tensor:
-        """Of a network with experts: what they hear (batch, pooled) of what `lower` gives."""
+        """Of a network that pools: standardised statistics (batch, pooled) of what `lower` gives.
+
+        The embedding is linear in them.
+        """
         raise NotImplementedError
 
-    def with_experts(self, heard: Tensor, pooled: Tensor) -> Tensor:
-        """Embeddings (batch, embedding_width) of what the first head hears, and the experts.
-
-        They are regressions, fitted when all else has learned: no gradient reaches them.
+    def projection_parts(self) -> tuple[Tensor, Tensor, nn.Linear]:
+        """Of a network whose head has an offset: shift (pooled,), scale (pooled,), and the linear
+        layer from statistics to embeddings.
         """
-        if not self.adapts:
-            return heard
-        with torch.no_grad():
-            said = self.experts(pooled)
-        return torch.cat([heard, said.to(heard.dtype)], dim=1)
+        raise NotImplementedError
 
-    def resemblance(self, offsets: Tensor) -> Tensor:
-        """How far each expert counts (batch, corpora) in groups whose means lie at `offsets`
-        (batch, embedding_width) from `centre`; each row sums to one.
-        """
-        like: Tensor = self.gate(offsets[:, : self.heard_width]).softmax(1)
-        return (1 - OPEN) * like + OPEN / like.shape[1]
-
-    def classify_adapted(self, embeddings: Tensor, shares: Tensor) -> Tensor:
-        """The head for groups: embeddings, moved so that their group's mean is `centre`, to
-        logits (batch, labels); the experts count by `shares` (batch, corpora).
-
-        Each label is judged by the experts that know it, and is the likelier, the more they count:
-        a group that is like a corpus of four emotions has hardly a fifth.
-        """
-        said = embeddings[:, self.heard_width :].reshape(len(embeddings), *self.known.shape)
-        labels = self.known.sum(1)[:, None].clamp(min=1)
-        said = said - (said * self.known).sum(2, keepdim=True) / labels
-        counts = shares[:, :, None] * self.known
-        knowing = counts.sum(1).clamp(min=1e-6)
-        return (said * counts).sum(1) / knowing + knowing.log()
+    @property
+    def has_offset(self) -> bool:
+        """Whether its head scores embeddings given the offset of their archive."""
+        return isinstance(getattr(self, "head", None), OffsetHead)
 
     def upper(self, features: Features) -> Tensor:
         """Everything that learns: what `lower` gives to logits (batch, labels)."""
@@ -113,14 +68,6 @@ class Network(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """Logits (batch, labels)."""
         return self.upper(self.lower(features))
-
-    def listener(self, layers: int) -> nn.Module | None:
-        """The frozen part that a student may imitate: features to a list of states, each (batch,
-        time, width), and their mask (batch, time), of the lowest `layers` that are heard. None:
-        there is none.
-        """
-        del layers
-        return None
 
     def imitate(self, features: Features) -> Tensor:
         """Of a student: what its module `encoder` takes for its teacher's states (batch, time,

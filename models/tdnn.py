@@ -1,9 +1,9 @@
 """A light network of dilated convolutions over time: what the recipe `fast` trains.
 
 Whisper's log-mel bands, a frame every 40 ms after two strided convolutions, residual blocks whose
-dilations widen what a frame hears to a second: the encoder, which learns to hear what a teacher's
-encoder hears (`train/imitation.py`) and is frozen then. Statistics over time of its frames and of
-what they take for the teacher's states, an embedding, light heads. A segment keeps its own length:
+dilations widen a frame's receptive field to a second: the encoder, which is trained to predict
+a larger encoder's states (`train/distillation.py`) and then frozen. Statistics over the active time
+of its frames and of these predictions, an embedding, a light head. A segment keeps its own length:
 frames past its end are zeroed before every convolution.
 
 Source: Peddinti et al. 2015 and Snyder et al. 2018 (x-vectors), for the shape.
@@ -18,10 +18,12 @@ from torch.nn import functional as F
 
 from batch_ser.features import WHISPER_MELS, Features
 from models.network import Network
+from models.offset_head import OffsetHead
 from models.pooling import activity, mask_of, statistics_pooling
 
 STRIDE = 4  # log-mel frames of 10 ms to a frame of 40 ms
 LONGEST_S = 30.0
+HEADS = ("linear", "offset")
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,14 @@ class TDNNSettings:
     hidden: int = 256  # the embedding
     hidden_dropout: float = 0.2  # of pooled statistics
     dropout: float = 0.5  # of what the head hears
-    experts: int = 0  # of a second head, for groups: one for each corpus; 0: there is no such head
+    head: str = "linear"  # or offset: `OffsetHead`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON gives a list
         if min(self.channels, self.imitated, self.hidden, *self.dilations) < 1:
             raise ValueError("channels, imitated, hidden and dilations: expected 1 or more")
-        if self.experts < 0:
-            raise ValueError(f"experts {self.experts}: expected 0 or more")
+        if self.head not in HEADS:
+            raise ValueError(f"head {self.head}: expected {' or '.join(HEADS)}")
 
 
 class MaskedNorm(nn.BatchNorm1d):
@@ -117,7 +119,7 @@ class TDNN(Network):
         super().__init__()
         self.settings = chosen = TDNNSettings(**settings)  # type: ignore[arg-type]
         self.encoder = TDNNEncoder(chosen)
-        pooled = 4 * (chosen.channels + chosen.imitated)
+        pooled = 2 * (chosen.channels + chosen.imitated)
         self.register_buffer("shift", torch.zeros(pooled))
         self.register_buffer("scale", torch.ones(pooled))
         self.hidden = nn.Sequential(
@@ -125,9 +127,9 @@ class TDNN(Network):
         )
         self.embedding_width = chosen.hidden
         self.dropout = nn.Dropout(chosen.dropout)
-        self.head = nn.Linear(chosen.hidden, labels)
-        if chosen.experts:
-            self.add_experts(pooled, labels, chosen.experts)
+        self.head: nn.Module = nn.Linear(chosen.hidden, labels)
+        if chosen.head == "offset":
+            self.head = OffsetHead(labels, chosen.hidden)
 
     @property
     def frozen(self) -> bool:
@@ -141,31 +143,32 @@ class TDNN(Network):
         return Features(self.pool(features)[:, :, None], torch.ones_like(features.frames))
 
     def pool(self, features: Features) -> Tensor:
-        """Statistics over time, and over the time with sound: (batch, 4 (channels + imitated))."""
+        """Statistics over the time with sound: (batch, 2 (channels + imitated))."""
         frames, imitated, mask = self.encoder(features)
         states = [torch.cat([frames, imitated], dim=2)]
-        active = activity(features, mask.shape[1], STRIDE)
-        pooled = [statistics_pooling(states, each) for each in (mask, active)]
-        return torch.cat(pooled, dim=1)
+        return statistics_pooling(states, activity(features, mask.shape[1], STRIDE))
 
     def imitate(self, features: Features) -> Tensor:
         return self.encoder(features)[1]  # type: ignore[no-any-return]
 
     def represent(self, features: Features) -> Tensor:
-        pooled = self.statistics(features)
-        return self.with_experts(self.hidden(pooled), pooled)
+        return self.hidden(self.statistics(features))  # type: ignore[no-any-return]
 
     def statistics(self, features: Features) -> Tensor:
         pooled = features.values[:, :, 0] if self.frozen else self.pool(features)
         return (pooled - self.shift) * self.scale
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        heard = F.gelu(embeddings[:, : self.heard_width])
-        return self.head(self.dropout(heard))  # type: ignore[no-any-return]
+        if self.has_offset:
+            return self.head(embeddings)  # type: ignore[no-any-return]
+        return self.head(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
+
+    def projection_parts(self) -> tuple[Tensor, Tensor, nn.Linear]:
+        return self.shift, self.scale, self.hidden[1]  # type: ignore[return-value]
 
     def frozen_settings(self) -> object:
         """Settings without those of the heads."""
-        return replace(self.settings, hidden=1, hidden_dropout=0.0, dropout=0.0, experts=0)
+        return replace(self.settings, hidden=1, hidden_dropout=0.0, dropout=0.0, head="linear")
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
         """Take shift and scale from the pooled statistics of a training set."""

@@ -10,7 +10,6 @@ Hugging Face's `WhisperEncoder`.
 """
 
 from collections.abc import Iterable
-from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,10 +18,12 @@ from torch.nn import functional as F
 
 from batch_ser.features import Features
 from models.network import Network
+from models.offset_head import OffsetHead
 from models.pooling import Attention, activity, mask_of, statistics_pooling
 from models.transformer import Block
 
 POOLINGS = ("statistics", "active", "attentive")
+HEADS = ("linear", "offset")
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,18 @@ class WhisperSettings:
 
     taps: tuple[int, ...] = (2, 3, 4)  # layers that are pooled: 0 is the input of the first block
     layers: int = 4
+    final_norm: bool = True  # after the last layer; False where the encoder had more layers
     d_model: int = 384
     heads: int = 6
     mels: int = 80
     max_positions: int = 1500  # 50 a second: 30 s
     frozen_layers: int | None = None  # convolutions and so many blocks; -1: nothing; None: all
     layer_weights: bool = False  # one learned mixture of the taps instead of their concatenation
-    pooling: str = "statistics"  # active: of all frames, and again of those with sound
+    pooling: str = "statistics"  # of all frames; active: of those with sound; or attentive
     hidden: int = 0  # numbers of the embedding between pooling and head; 0: pooling is that
     hidden_dropout: float = 0.0  # of what that layer hears
     dropout: float = 0.0  # of what the head hears
-    experts: int = 0  # of a second head, for groups: one for each corpus; 0: there is no such head
+    head: str = "linear"  # offset: `OffsetHead`, on an embedding
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "taps", tuple(self.taps))  # JSON gives a list
@@ -55,10 +57,10 @@ class WhisperSettings:
             raise ValueError(f"pooling {self.pooling}: expected one of {', '.join(POOLINGS)}")
         if self.pooling == "active" and not self.pooled_below:
             raise ValueError("pooling active: expected a frozen encoder without layer_weights")
-        if self.experts < 0 or self.hidden < (1 if self.experts else 0):
+        if self.head not in HEADS or self.hidden < (1 if self.head == "offset" else 0):
             raise ValueError(
-                f"experts {self.experts}, hidden {self.hidden}: expected 0 or more, with experts a "
-                "hidden layer"
+                f"head {self.head}, hidden {self.hidden}: expected {' or '.join(HEADS)}, and for "
+                "offset 1 or more hidden numbers"
             )
 
     @property
@@ -76,7 +78,7 @@ class WhisperSettings:
     def pooled_width(self) -> int:
         """Numbers that pooling gives."""
         states = 1 if self.layer_weights else len(self.taps)
-        return 2 * self.d_model * states * (2 if self.pooling == "active" else 1)
+        return 2 * self.d_model * states
 
 
 class WhisperEncoder(nn.Module):
@@ -90,7 +92,7 @@ class WhisperEncoder(nn.Module):
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.embed_positions = nn.Embedding(settings.max_positions, width)
         self.layers = nn.ModuleList(Block(width, settings.heads) for _ in range(settings.layers))
-        self.layer_norm = nn.LayerNorm(width)
+        self.layer_norm = nn.LayerNorm(width) if settings.final_norm else nn.Identity()
 
     def listen(self, features: Features) -> tuple[Tensor, Tensor]:
         """Convolutions and positions: the first block's input (batch, time of 20 ms, d), its mask.
@@ -121,10 +123,9 @@ class WhisperEncoder(nn.Module):
 
 
 class WhisperClassifier(Network):
-    """Encoder, pooling, standardisation, an embedding on request, light heads.
+    """Encoder, pooling, standardisation, an embedding on request, a light head.
 
-    The embedding is linear in what was pooled, so that the mean of a group's embeddings is the
-    embedding of its mean; what bends it belongs to the heads.
+    The embedding is linear in what was pooled; a linear head has an activation before it.
     """
 
     encoder: WhisperEncoder
@@ -132,7 +133,6 @@ class WhisperClassifier(Network):
     scale: Tensor
     front_end = "whisper_log_mel"
     pretrained = "encoder"
-    state_s = 0.02
     rate_hz = 16_000
 
     def __init__(self, labels: int, **settings: object) -> None:
@@ -153,9 +153,9 @@ class WhisperClassifier(Network):
             )
         self.dropout = nn.Dropout(chosen.dropout)
         self.embedding_width = chosen.hidden or width
-        self.head = nn.Linear(self.embedding_width, labels)
-        if chosen.experts:
-            self.add_experts(width, labels, chosen.experts)
+        self.head: nn.Module = nn.Linear(self.embedding_width, labels)
+        if chosen.head == "offset":
+            self.head = OffsetHead(labels, self.embedding_width)
         for parameter in self._frozen():
             parameter.requires_grad_(False)
 
@@ -178,10 +178,9 @@ class WhisperClassifier(Network):
             return features
         if self.settings.pooled_below:
             states, mask = self.encoder(features)
-            pooled = statistics_pooling(states, mask)
-            if self.settings.pooling == "active":
-                active = statistics_pooling(states, activity(features, mask.shape[1]))
-                pooled = torch.cat([pooled, active], dim=1)
+            active = self.settings.pooling == "active"
+            weights = activity(features, mask.shape[1]) if active else mask
+            pooled = statistics_pooling(states, weights)
             return Features(pooled[:, :, None], torch.ones_like(features.frames))
         x, mask = self.encoder.listen(features)
         states = [x] if 0 in self.settings.taps else []
@@ -217,27 +216,22 @@ class WhisperClassifier(Network):
 
     def represent(self, features: Features) -> Tensor:
         pooled = self.statistics(features)
-        heard = self.hidden(pooled) if self.settings.hidden else pooled
-        return self.with_experts(heard, pooled)
+        return self.hidden(pooled) if self.settings.hidden else pooled
 
     def statistics(self, features: Features) -> Tensor:
         return (self.pool(features) - self.shift) * self.scale
 
     def classify(self, embeddings: Tensor) -> Tensor:
-        heard = embeddings[:, : self.heard_width]
-        bent = F.gelu(heard) if self.settings.hidden else heard
-        return self.head(self.dropout(bent))  # type: ignore[no-any-return]
+        if self.has_offset or not self.settings.hidden:
+            return self.head(self.dropout(embeddings))  # type: ignore[no-any-return]
+        return self.head(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
 
-    def listener(self, layers: int) -> nn.Module | None:
-        if not self.settings.pooled_below:
-            return None
-        lowest = copy(self.encoder)  # the same weights, and none above them run
-        lowest.taps = tuple(sorted(self.encoder.taps)[:layers])
-        return lowest
+    def projection_parts(self) -> tuple[Tensor, Tensor, nn.Linear]:
+        return self.shift, self.scale, self.hidden[1]  # type: ignore[return-value]
 
     def frozen_settings(self) -> object:
         """Settings without those of the head."""
-        return replace(self.settings, hidden=0, hidden_dropout=0.0, dropout=0.0, experts=0)
+        return replace(self.settings, hidden=0, hidden_dropout=0.0, dropout=0.0, head="linear")
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
         """Take shift and scale from the embeddings of a training set, given as `lower` gives it."""

@@ -150,7 +150,7 @@ def wav2vec_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def inits(encoder: Path, ast_directory: Path, wav2vec_directory: Path) -> dict[str, str]:
     """What `--init` names, of the recipes that start from pretrained weights."""
-    recipes = ("whisper", "whisper-frozen", "whisper-mlp", "accurate")
+    recipes = ("whisper", "whisper-frozen", "whisper-mlp", "accurate", "student")
     own = {"ast": str(ast_directory), "hf": str(wav2vec_directory)}
     return dict.fromkeys(recipes, str(encoder)) | own
 
@@ -165,9 +165,10 @@ def finished(
     def folder(recipe: str) -> Path:
         if recipe not in found:
             found[recipe] = tmp_path_factory.mktemp("runs") / recipe
-            teacher = str(folder("accurate")) if recipe == "fast" else None
-            config = training(tree, found[recipe], recipe, init=inits.get(recipe), teacher=teacher)
-            train(config)
+            init = inits.get(recipe)
+            if recipe == "fast":
+                init = str(folder("student") / "checkpoint.safetensors")
+            train(training(tree, found[recipe], recipe, init=init))
         return found[recipe]
 
     return folder

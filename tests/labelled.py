@@ -47,6 +47,24 @@ NAMES: dict[str, dict[str, tuple[str, str, str, str, str]]] = {
         "Angry/1157_kz_acik.flac": ("angry", "turev-1157", "", "tr", "normal"),
         "Sad/7895_hl_ogul1.flac": ("sad", "turev-7895", "", "tr", "normal"),
     },
+    "nemo": {
+        "EB0_anger_1.opus": ("angry", "nemo-eb0", "", "pl", "normal"),
+        "samples/MP0_surprised_64.wav": ("surprised", "nemo-mp0", "", "pl", "normal"),
+        "wr0_Happiness_7.wav": ("happy", "nemo-wr0", "", "pl", "normal"),
+    },
+    "emospeech": {
+        "bacho-angry-1562996360436-c7b431195e28.opus":
+            ("angry", "emospeech-c7b431195e28", "", "", "normal"),
+        "help-fearful-??-3d9d3e0eb86e.opus":
+            ("fearful", "emospeech-3d9d3e0eb86e", "", "", "normal"),
+        "House/bacho-safe-calm-20190709085906-"
+        "d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f.wav":
+            ("calm", "", "", "", "normal"),
+    },
+    "urdu": {
+        "Angry/SM1_F10_A010.flac": ("angry", "urdu-sm1", "male", "ur", "normal"),
+        "Sad/SF10_F2_S0100.wav": ("sad", "urdu-sf10", "female", "ur", "normal"),
+    },
 }  # fmt: skip
 STRANGERS = {
     "ravdess": ("03-01-09-01-01-01-01", "03-02-07-01-01-01-01", "03-01-01-01-01-01-25",
@@ -57,6 +75,10 @@ STRANGERS = {
     "emo-db": ("04a01Fa", "03a01Xa", "03a01F"),
     "ased": ("a4-04-02-01-29", "a5-04-02-03-29", "a5-04-02-01"),
     "turev": ("1157_xx_acik", "11_kz_acik", "1157_kz"),
+    "nemo": ("EB0_angry_1", "EB0_anger", "EB_anger_1", "EB0_anger_1_2"),
+    "emospeech": ("help-sad-1562996360436-c7b431195e28", "help-calm-1562996360436",
+                  "help-calm-15629-c7b431195e28", "help-calm-1562996360436-speaker"),
+    "urdu": ("SM1_F10_A010", "Happy/SM1_F10_A010", "Angry/S1_F10_A010", "Angry/SM1_F10"),
 }  # fmt: skip
 
 

@@ -42,7 +42,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
         | {"taps": (0, 1, 2), "layer_weights": True, "pooling": "attentive", "frozen_layers": 1},
     ),
     "whisper, hidden": ("whisper", SMALL_WHISPER | {"hidden": 16, "dropout": 0.5}),
-    "whisper, adapted": ("whisper", SMALL_WHISPER | {"hidden": 16, "experts": 2}),
+    "whisper, offset": (
+        "whisper",
+        SMALL_WHISPER | {"hidden": 16, "head": "offset", "pooling": "active", "final_norm": False},
+    ),
     "whisper, active": ("whisper", SMALL_WHISPER | {"pooling": "active", "hidden": 16}),
     "whisper, free": ("whisper", SMALL_WHISPER | {"frozen_layers": -1}),
     "tdnn": ("tdnn", {"channels": 16, "imitated": 8, "hidden": 16}),
@@ -59,8 +62,10 @@ def small_network(name: str, labels: int = 4, seed: int = 0) -> Network:
     norms = [each for each in modules if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]
     with torch.no_grad():
         head = [each for each in modules if isinstance(each, nn.Linear)][-1]
-        for each in [network.head, network.experts] if network.adapts else [head]:
-            each.weight.normal_(0, 0.2 if name == "acnt" else 1.0)  # which ends in a layer norm
+        head.weight.normal_(0, 0.2 if name == "acnt" else 1.0)  # which ends in a layer norm
+        if network.has_offset:
+            head.weight.mul_(0.3)  # embeddings as a fit leaves them: their noise is about 1
+            network.head.means.normal_(0, 1.5)
         if norms:  # as a training leaves them: all of one batch
             speech = load(str(REPOSITORY / "examples" / "calls" / "announcement.opus"), 16_000)
             hear = front_end(network.front_end, network.front_end_settings)

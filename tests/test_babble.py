@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batch_ser.samples import Samples
 from models.gap_cnn import GAPNet
 from train.augment import Augment
-from train.babble import babble, babblers
+from train.babble import babble, babblers, with_noise
 from train.copies import content_of
 from train.folds import Fold
 from train.recipes import RECIPES
@@ -107,3 +107,11 @@ def test_where_nobody_else_may_the_recording_babbles_itself(
     assert torch.equal(own, view(recordings, tmp_path / "two", [False] * 4))
     alone = view(recordings[:2], tmp_path / "three", [True, True])  # of one corpus
     assert torch.equal(alone, own[: len(alone)])
+
+
+def test_what_a_decoder_leaves_of_silence_stays_silent() -> None:
+    """Opus gives numbers of 1e-34, whose power is zero: noise at a ratio to it would be none."""
+    silence = np.full(1_000, 2e-34, np.float32)
+    noise = np.random.default_rng(0).standard_normal(1_000, dtype=np.float32)
+    assert np.array_equal(with_noise(silence, noise, 10.0), silence)
+    assert np.isfinite(with_noise(noise, silence, 10.0)).all()

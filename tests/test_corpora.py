@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from labelled import NAMES, STRANGERS
+from labelled import NAMES, STRANGERS, record
 
 from batch_ser.errors import UsageError
 from batch_ser.samples import Samples
 from train.copies import drop_copies
-from train.corpora import CORPORA, overview, read_data
+from train.corpora import CORPORA, ORDINARY, known_corpus, overview, read_data
+from train.data import about_corpora, corpus_names
 from train.labels import SHARED, in_order
 
 
@@ -36,6 +37,7 @@ def test_other_names_are_left_out_and_told(
     kind: str, trees: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in STRANGERS[kind]:
+        (trees / kind / name).parent.mkdir(exist_ok=True)
         (trees / kind / f"{name}.wav").write_bytes(b"")
     assert len(read_data([f"{kind}:{trees / kind}"])) == len(NAMES[kind])
     strange, all_of_them = len(STRANGERS[kind]), len(STRANGERS[kind]) + len(NAMES[kind])
@@ -56,6 +58,88 @@ def test_the_sexes_of_crema_d_stand_beside_or_above_its_recordings(trees: Path) 
     table.write_text("Actor;Sex\n1001;Male\n")
     with pytest.raises(UsageError, match="columns ActorID and Sex"):
         sexes()
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_the_sexes_of_nemo_are_in_a_table_beside_or_above(above: bool, trees: Path) -> None:
+    table = (trees if above else trees / "nemo") / "data.tsv"
+    table.write_text(
+        "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage\n"
+        "EB0_anger_1.wav\tanger\tKupiłem.\tkupiłem\t        EB0\tfemale\t27\n"
+        "WR0_happiness_7.wav\thappiness\tUcho.\tucho\t        WR0\tmale\t23\n"
+    )
+    found = {each.speaker: each.sex for each in read_data([f"nemo:{trees / 'nemo'}"])}
+    assert found == {"nemo-eb0": "female", "nemo-mp0": "", "nemo-wr0": "male"}
+    table.write_text("speaker,sex\n")
+    with pytest.raises(UsageError, match="columns speaker_id and gender"):
+        read_data([f"nemo:{trees / 'nemo'}"])
+
+
+def test_every_recording_of_an_ordinary_folder_is_neutral(
+    tmp_path: Path, speech: Samples, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(("prompt.wav", "ANN/1.flac", "ANN/deep/2.wav", "bob/1.opus")):
+        record(tmp_path / "calls" / name, speech, number)
+    utterances = read_data([f"ordinary:{tmp_path / 'calls'}/"])
+    assert {each.name: each.speaker for each in utterances} == {
+        "ordinary calls:ANN/1.flac": "ordinary calls-ANN",
+        "ordinary calls:ANN/deep/2.wav": "ordinary calls-ANN",
+        "ordinary calls:bob/1.opus": "ordinary calls-bob",
+        "ordinary calls:prompt.wav": "",
+    }
+    for each in utterances:
+        assert each.is_ordinary
+        assert each.corpus == "ordinary calls"
+        assert (each.label, each.style, each.sex, each.language) == ("neutral", "ordinary", "", "")
+    assert not capsys.readouterr().err
+    assert not any(each.is_ordinary for each in read_data([f"folder:{_labels(tmp_path)}"]))
+
+
+def _labels(folder: Path) -> Path:
+    """A folder of the user's own with labels."""
+    (folder / "own").mkdir()
+    shutil.copytree(folder / "calls" / "ANN", folder / "own" / "neutral")
+    return folder / "own"
+
+
+def test_an_ordinary_folder_is_called_as_it_was_given(
+    tmp_path: Path, speech: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current folder has its name; a link has its own, which parts folders of one name."""
+    for place in ("one", "two"):
+        record(tmp_path / place / "calls" / "a.wav", speech, 0)
+    monkeypatch.chdir(tmp_path / "one" / "calls")
+    assert [each.corpus for each in read_data(["ordinary:."])] == ["ordinary calls"]
+    with pytest.raises(UsageError, match="another folder of ordinary speech has this name"):
+        read_data(["ordinary:.", f"ordinary:{tmp_path / 'two' / 'calls'}"])
+    (tmp_path / "others").symlink_to(tmp_path / "two" / "calls")
+    both = read_data(["ordinary:.", f"ordinary:{tmp_path / 'others'}"])
+    assert [each.name for each in both] == ["ordinary calls:a.wav", "ordinary others:a.wav"]
+
+
+def test_what_is_known_of_corpora_and_of_ordinary_folders() -> None:
+    for name, corpus in CORPORA.items():
+        assert known_corpus(name) is corpus
+    for folder, corpus in ORDINARY.items():
+        assert known_corpus(f"ordinary {folder}") is corpus
+        assert corpus.name == f"ordinary {folder}"
+        assert known_corpus(folder) is None
+    asterisk = ORDINARY["es_MX_f_Allison"]
+    assert asterisk.licence == "CC BY-SA 3.0"
+    assert asterisk.source == "Debian's asterisk-core-sounds-es"
+    for name in ("ordinary calls", "ordinary ravdess", "folder:ravdess", "ordinary", ""):
+        assert known_corpus(name) is None
+
+
+def test_a_checkpoint_names_the_ordinary_speech_that_it_was_trained_on(
+    tmp_path: Path, speech: Samples
+) -> None:
+    for number, name in enumerate(("speechocean/S1/a.wav", "calls/b.wav")):
+        record(tmp_path / name, speech, number)
+    utterances = read_data([f"ordinary:{tmp_path / name}" for name in ("speechocean", "calls")])
+    assert corpus_names(utterances) == ["speechocean762", "ordinary calls"]
+    licences = [each["licence"] for each in about_corpora(utterances)]
+    assert licences == ["CC BY 4.0", "not stated: recordings of the user's own"]
 
 
 def test_a_name_does_not_depend_on_where_the_data_lies(trees: Path) -> None:
@@ -112,10 +196,13 @@ def test_recordings_that_cannot_be_opened_are_listed_together(trees: Path) -> No
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (["tapes:."], "ravdess crema-d tess savee emo-db ased turev folder manifest"),
+        (["tapes:."], "emo-db ased turev nemo emospeech urdu ordinary folder manifest"),
         (["ravdess"], "expected KIND:PATH"),
         (["ravdess:nowhere"], "there is no folder nowhere"),
         (["folder:nowhere"], "there is no folder nowhere"),
+        (["ordinary:nowhere"], "there is no folder nowhere"),
+        (["ordinary:TREES/nothing"], "ordinary:.*nothing: found no recordings there"),
+        (["savee:TREES/savee", "ordinary:TREES/savee"], "give it once"),
         (["manifest:nowhere.csv"], "there is no such manifest"),
         (["tess:TREES/savee"], "none of 3 recordings there is named as in TESS"),
         (["savee:TREES/savee", "savee:TREES/turev/../savee"], "the same data as --data savee:"),
@@ -123,8 +210,16 @@ def test_recordings_that_cannot_be_opened_are_listed_together(trees: Path) -> No
     ],
 )
 def test_data_that_cannot_be_read(trees: Path, data: list[str], says: str) -> None:
+    (trees / "nothing").mkdir()
     with pytest.raises(UsageError, match=says):
         read_data([each.replace("TREES", str(trees)) for each in data])
+
+
+def given(shared: Path, kind: str) -> Path:
+    """The folder of a corpus, of which a user may have some only."""
+    if not (shared / "data" / kind).is_dir():
+        pytest.skip(f"no {kind} at {shared / 'data'}")
+    return shared / "data" / kind
 
 
 @pytest.mark.parametrize(
@@ -133,16 +228,34 @@ def test_data_that_cannot_be_read(trees: Path, data: list[str], says: str) -> No
         ("ravdess", 1440, 24, SHARED[:8]),
         ("ased", 2474, 65, ("neutral", "happy", "sad", "angry", "fearful")),
         ("turev", 1735, 6, ("calm", "happy", "sad", "angry")),
+        ("nemo", 4481, 9, ("neutral", "happy", "sad", "angry", "fearful", "surprised")),
+        ("emospeech", 2000, 105, ("calm", "happy", "angry", "fearful")),
+        ("urdu", 234, 14, ("neutral", "happy", "sad", "angry")),
     ],
 )
 def test_the_real_corpora_are_read_whole(
     shared: Path, kind: str, recordings: int, speakers: int, labels: Sequence[str]
 ) -> None:
-    folder = shared / "data" / kind
+    folder = given(shared, kind)
     utterances = read_data([f"{kind}:{folder}"])
     assert len(utterances) == recordings
     assert len({each.speaker for each in utterances}) == speakers
     assert in_order(each.label for each in utterances) == tuple(labels)
-    if kind != "ravdess":  # their folders are labels, and say the same
+    assert all(each.speaker for each in utterances)
+    if kind in ("ravdess", "ased", "nemo", "urdu"):
+        assert {each.sex for each in utterances} == {"female", "male"}
+    if kind in ("ased", "turev", "urdu"):  # their folders are labels, and say the same
         by_folder = {each.path: each.label for each in read_data([f"folder:{folder}"])}
         assert by_folder == {each.path: each.label for each in utterances}
+
+
+@pytest.mark.parametrize(
+    ("name", "recordings", "speakers"), [("speechocean", 1024, 128), ("orders", 310, 0)]
+)
+def test_the_real_ordinary_speech_is_read_whole(
+    shared: Path, name: str, recordings: int, speakers: int
+) -> None:
+    utterances = read_data([f"ordinary:{given(shared, name)}"])
+    assert len(utterances) == recordings
+    assert len({each.speaker for each in utterances if each.speaker}) == speakers
+    assert corpus_names(utterances) == [ORDINARY[name].title]

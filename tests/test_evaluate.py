@@ -90,8 +90,11 @@ def test_a_job_gives_the_probabilities_of_an_evaluation(
         where = str(sharp(trained, labelled, tmp_path / "sharp.safetensors"))
     _, predictions = judged(where, labelled, tmp_path / "evaluation")
     out = tmp_path / "results.parquet"
+    offset = load_checkpoint(where).has_offset  # labelled corpora are expected to be balanced
+    asked = {"adapt": "none", "expect": "balanced"} if offset else {}
+    assert offset == (model in ("accurate", "student", "fast"))
     run(RunConfig((str(labelled),), str(out), where, device="cpu", engine="inline",
-                  segment={"method": "whole"}, channels="mix"))  # fmt: skip
+                  segment={"method": "whole"}, channels="mix", **asked))  # fmt: skip
     rows = pd.read_parquet(out).set_index("file").sort_index()
     predictions.index = predictions.file.str.removeprefix("manifest:labels:")
     predictions = predictions.sort_index()
@@ -346,3 +349,20 @@ def test_a_card_speaks_of_calm_where_ravdess_was_heard(checkpoint_path: Path) ->
     assert "that of RAVDESS is close to neutral" in told("RAVDESS", "TurEV-DB")
     assert "that of RAVDESS is close to neutral" in told("RAVDESS, speech")  # the shipped one
     assert '"calm" is' not in told("TurEV-DB")
+
+
+def test_a_card_of_an_offset_head_states_its_shares_and_calibration(checkpoint_path: Path) -> None:
+    about = {"recordings": 1, "speakers": 0, "licence": "", "source": ""}
+    corpora = tuple({"name": name, **about} for name in ("RAVDESS", "speechocean762", "ordinary a"))
+    info = replace(load_checkpoint(checkpoint_path).info, corpora=corpora, recipe={"fit": "lda"})
+    text = " ".join(card(replace(info, natural={"prior": 0.6}), all_seen=True).split())
+    assert "a share of 0.8 for its offset, of 0.6 for the prior" in text
+    assert "that a fit left out, with estimated offsets" in text
+    assert "Not labelled are speechocean762, ordinary a" in text
+    assert "trained on all the recordings below" in text  # no valid side
+    assert "the mean over the labels." in text  # of one labelled corpus
+    assert "1 recordings of unknown speakers" in text
+    other = card(replace(info, corpora=corpora[:1], recipe={"fit": "gradient"}), all_seen=True)
+    assert "--expect" not in other
+    assert "held out of the training data" in other
+    assert "Not labelled" not in other

@@ -19,7 +19,6 @@ from train.augment import Augment
 from train.copies import content_of
 from train.corpora import read_data
 from train.fit import _class_weights, fit, judge
-from train.groups import groups_of
 from train.history import Epoch, best_epoch, better, write_history
 from train.recipes import RECIPES, Recipe
 from train.state import State
@@ -54,7 +53,6 @@ def task(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
         return replace(
             Task(
                 recipe, store, targets, every, LABELS, rows[8:], rows[:8], seed, CPU,
-                groups_of(utterances), np.ones((len(rows), 1), np.float32),
             ), **changes,
         )  # fmt: skip
 
@@ -286,31 +284,11 @@ def test_the_last_epoch_is_kept_where_the_recipe_says_so(
     assert not same(network, best)
 
 
-class Sure:
-    """A teacher that says one thing, and thinks of two numbers."""
-
-    def says(self, _: int, row: int) -> torch.Tensor:
-        return torch.tensor([0.0, 0.0, 1.0, 5.0, 6.0 + row])
-
-    def hand_over(self, _: Network) -> None:
-        """It has nothing to give."""
-
-
-def test_targets_are_the_labels_and_the_teacher_in_shares(task: Callable[..., Task]) -> None:
-    recipe = replace(SMALL, distil=0.25, augment=Augment())
-    taught = task(recipe, teacher=Sure())
-    for batch in batches(taught, 1):
-        assert batch.embeddings is not None
-        rows = batch.embeddings[:, 1].long() - 6
-        expected = 0.75 * torch.eye(3)[torch.from_numpy(taught.targets)[rows]]
-        expected[:, 2] += 0.25
-        assert torch.allclose(batch.targets, expected)
-
-
-def test_without_a_teacher_the_targets_are_the_labels(task: Callable[..., Task]) -> None:
-    for batch in batches(task(replace(SMALL, augment=Augment())), 1):
-        assert sorted(batch.targets.unique().tolist()) == [0.0, 1.0]
-        assert batch.embeddings is None
+def test_targets_are_the_labels(task: Callable[..., Task]) -> None:
+    plain = task(replace(SMALL, augment=Augment()))
+    found = torch.cat([batch.targets for batch in batches(plain, 1)])
+    rows = np.concatenate(plain.order(1, np.random.default_rng((plain.seed, 1))))
+    assert torch.equal(found, torch.eye(3)[torch.from_numpy(plain.targets[rows])])
 
 
 @pytest.mark.parametrize("alike", [1, 2])

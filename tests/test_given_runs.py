@@ -317,9 +317,9 @@ def test_adapted_by_a_column_of_its_lines(calls_at: Callable[[str], Path], tmp_p
     plain = pd.read_parquet(tmp_path / "out.embeddings.parquet")
     assert adapted["speaker"].tolist() == ["Ben", "Anna"] * 5
     assert not np.allclose(adapted["confidence"], plain["confidence"])
-    adapt_again(str(out), "none", balanced=False)
+    adapt_again(str(out), "none")
     again = tables(out)[0]
     assert np.allclose(again["confidence"], plain["confidence"])
     before = out.stat().st_mtime_ns
-    score(listed, out, Path("accurate"))
+    score(listed, out, Path("accurate"), adapt="none")
     assert out.stat().st_mtime_ns == before  # the segments are known to be the same

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_splits import BOTH, RAVDESS, masks, of, same, split
+from test_splits import BOTH, RAVDESS, WITH_ORDINARY, masks, of, ordinary, same, split
 
 from batch_ser.errors import UsageError
 from train.corpora import read_data
@@ -39,6 +39,34 @@ def test_a_saved_split_is_the_same_split(text: str, tmp_path: Path) -> None:
     turned = split(f"saved:{tmp_path / 'split.json'}", BOTH[::-1], 6)  # it goes by names
     for fold, other in zip(first.folds, turned.folds, strict=True):
         assert np.array_equal(masks(fold), [side[::-1] for side in masks(other)])
+
+
+@pytest.mark.parametrize("text", ["random", "speakers:3", "cross"])
+def test_a_saved_split_has_ordinary_speech_in_train(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    first = split(text, WITH_ORDINARY, 5)
+    first.save(path, WITH_ORDINARY)
+    named = {each.name for each in WITH_ORDINARY if each.is_ordinary}
+    for entry in json.loads(path.read_text())["folds"]:
+        assert named <= set(entry["train"])
+    assert same(first, split(f"saved:{path}", WITH_ORDINARY, 6))
+
+
+def test_a_split_saved_without_ordinary_speech_fits_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    split("speakers:3", BOTH, 5).save(path, BOTH)
+    assert same(split(f"saved:{path}", WITH_ORDINARY), split("speakers:3", WITH_ORDINARY, 5))
+
+
+@pytest.mark.parametrize("side", ["valid", "test"])
+def test_a_saved_split_that_tests_ordinary_speech_is_refused(side: str, tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    split("random", WITH_ORDINARY).save(path, WITH_ORDINARY)
+    content = json.loads(path.read_text())
+    content["folds"][0][side].append(WITH_ORDINARY[0].name)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="random has ordinary speech in valid or test"):
+        split(f"saved:{path}", WITH_ORDINARY)
 
 
 def test_saved_splits_that_do_not_fit(tmp_path: Path) -> None:
@@ -84,6 +112,20 @@ def test_published_folds_by_actors_and_by_names(folds: Path) -> None:
     assert not both.independent
     names = [each.speaker for each in BOTH]  # what steers and calibrates is of new voices, too
     assert not of(names, both.valid) & of(names, both.train)
+
+
+@pytest.mark.parametrize("rest", ["", ":1", ":2"])
+def test_published_folds_hold_beside_ordinary_speech(folds: Path, rest: str) -> None:
+    text = f"emobox:{folds}{rest}"
+    for utterances in (RAVDESS, BOTH):
+        alone, found = split(text, utterances), split(text, [*utterances, *ordinary(5)])
+        assert found.names == alone.names
+        for fold, other in zip(found.folds, alone.folds, strict=True):
+            assert fold.independent == other.independent
+            for side, expected, trains in zip(
+                masks(fold), masks(other), (True, False, False), strict=True
+            ):
+                assert np.array_equal(side, [*expected, *[trains] * 5])
 
 
 @pytest.mark.parametrize(
@@ -134,4 +176,6 @@ def test_emobox_s_own_folds(
 def test_the_default_split_keeps_speakers_apart_where_it_can() -> None:
     assert default_split(RAVDESS) == "speakers:80/10/10"
     assert default_split(RAVDESS[:48]) == "random:80/10/10"  # four speakers
+    assert default_split([*RAVDESS, *ordinary(9)]) == "speakers:80/10/10"
+    assert default_split([*RAVDESS[:60], *ordinary(9)[1:2]]) == "random:80/10/10"
     assert default_split([replace(each, speaker="") for each in RAVDESS]) == "random:80/10/10"

@@ -112,15 +112,25 @@ def test_a_segment_does_not_depend_on_its_neighbours(accurate: Checkpoint, speec
     assert np.ptp(alone, axis=0).max() > 0.1  # and the segments are not all alike
 
 
+def test_long_segments_are_the_mean_of_their_pieces(
+    accurate: Checkpoint, checkpoint_path: Path, speech: Samples
+) -> None:
+    """Weighted by their new seconds: of embeddings where there is an offset, else of scores."""
+    long = np.tile(speech, 2)[: 40 * 16_000]
+    pieces = [[long[: 30 * 16_000]], [long[10 * 16_000 :]]]
+    first, last = (accurate.embed(accurate.features(piece)) for piece in pieces)
+    expected = accurate.score_embeddings((first * 30 + last * 10) / 40, np.array([40.0]))[0]
+    assert np.allclose(accurate.score(long, 16_000), expected, atol=1e-6)
+    small = load_checkpoint(checkpoint_path)
+    first, last = (small.score_batch(piece) for piece in pieces)
+    assert np.allclose(small.score(long, 16_000), (first * 30 + last * 10)[0] / 40, atol=1e-6)
+    assert np.abs(first - last).max() > 1e-4
+
+
 def test_score_takes_any_length_and_rate(accurate: Checkpoint, speech: Samples) -> None:
     short = accurate.score(speech[:48_000], 16_000)
     assert np.allclose(short, accurate.score_batch([speech[:48_000]])[0], atol=1e-6)
     assert accurate.score(speech[::2][:24_000], 8_000).shape == (8,)
-    long = np.tile(speech, 2)[: 40 * 16_000]
-    first = accurate.score_batch([long[: 30 * 16_000]])[0]
-    last = accurate.score_batch([long[10 * 16_000 :]])[0]
-    expected = (first * 30 + last * 10) / 40  # the last piece is weighted by its new seconds
-    assert np.allclose(accurate.score(long, 16_000), expected, atol=1e-6)
     for wrong in (np.zeros((2, 9), np.float32), np.zeros(0, np.float32)):
         with pytest.raises(ValueError, match="expected \\(n,\\)"):
             accurate.score(wrong, 16_000)

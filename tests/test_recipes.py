@@ -1,6 +1,7 @@
 """Recipes: presets whose every field the command line shows and takes."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,15 +13,16 @@ from hypothesis import strategies as st
 from batch_ser.errors import UsageError
 from models.architectures import ARCHITECTURES, build
 from train.augment import Augment
+from train.lda import LDASettings
 from train.overrides import as_text, find_recipe
-from train.recipes import RECIPES, Imitation, Recipe
+from train.recipes import RECIPES, Distillation, Recipe
 from train.run import TrainConfig
 
 
 def test_every_system_has_a_recipe_that_its_architecture_takes() -> None:
     assert set(RECIPES) == {
         "ast", "vgg", "mfcc-cnn", "acnt", "gap-cnn", "whisper-frozen", "whisper-mlp", "accurate",
-        "fast", "whisper", "hf",
+        "student", "fast", "whisper", "hf",
     }  # fmt: skip
     assert {recipe.architecture for recipe in RECIPES.values()} == set(ARCHITECTURES)
     for name in RECIPES.keys() - {"ast", "hf"}:
@@ -47,16 +49,25 @@ def test_every_system_has_a_recipe_that_its_architecture_takes() -> None:
         ("augment.noise_snr_db=none", "augment.noise_snr_db", None),
         ("augment.polarity=true", "augment.polarity", True),
         (" augment.gain_db = 3 ", "augment.gain_db", 3.0),
+        ("distil.epochs=3", "distil.epochs", 3),
+        ("lda.shrinkage=0.5", "lda.shrinkage", 0.5),
     ],
 )
 def test_one_field_is_changed_and_no_other(text: str, path: str, value: Any) -> None:
     preset = RECIPES["whisper"]
     outer, _, inner = path.partition(".")
-    change = replace(preset.augment, **{inner: value}) if inner else value
+    change = replace(getattr(preset, outer), **{inner: value}) if inner else value
     found = find_recipe("whisper", [text])
     assert found == replace(preset, **{outer: change})
     assert type(getattr(found, outer)) is type(change)
     assert find_recipe("whisper") == preset
+
+
+def test_fields_of_fields_of_fields_are_changed() -> None:
+    preset = RECIPES["student"]
+    found = find_recipe("student", ["distil.augment.speed=0.3", "distil.views=5"])
+    augment = replace(preset.distil.augment, speed=0.3)
+    assert found == replace(preset, distil=replace(preset.distil, views=5, augment=augment))
 
 
 def test_later_changes_win() -> None:
@@ -92,8 +103,15 @@ def test_later_changes_win() -> None:
         ("monitor=wa", "expected uar or macro_f1 or accuracy or loss"),
         ("label_smoothing=1", "expected shares between 0 and 1"),
         ("valid_share=0", "expected shares between 0 and 1"),
-        ("mimic=-1", "mimic=-1"),
-        ("distil=1.5", "distil=1.5: expected a share"),
+        ("distil=3", "--set distil=3: expected its fields one by one, such as distil.epochs=9"),
+        ("lda=3", "--set lda=3: expected its fields one by one, such as lda.shrinkage=0.5"),
+        ("distil.epochs=-1", "distil.epochs=-1: expected 0 or more"),
+        ("distil.views=0", "distil.views=0: expected 1 or more"),
+        ("distil.layers=0", "distil.layers=0: expected 1 or more"),
+        ("distil.learning_rate=0", "distil.learning_rate=0.0: expected more than 0"),
+        ("distil.augment.noise=3", "no field 'noise'; expected one of probability, gain_db"),
+        ("lda.shrinkage=2", "lda.shrinkage=2: expected a share"),
+        ("fit=svm", "fit=svm: expected gradient or linear or lda"),
         ("views=-1", "views=-1: expected 0 or more"),
         ("crop_s=-2", "crop_s=-2.0: expected more than 0"),
         ("learning_rate=Infinity", "learning_rate=inf: expected more than 0"),
@@ -116,6 +134,16 @@ def test_an_unknown_recipe() -> None:
         find_recipe("vgg16")
 
 
+def names(kind: type, before: str = "") -> Iterator[str]:
+    """Every field of a recipe, those of its parts as `part.field`."""
+    parts = {"augment": Augment, "distil": Distillation, "lda": LDASettings}
+    for each in fields(kind):  # type: ignore[arg-type]
+        if each.name in parts:
+            yield from names(parts[each.name], f"{before}{each.name}.")
+        else:
+            yield before + each.name
+
+
 def lines_of(recipe: Recipe) -> list[str]:
     head, *lines = as_text(recipe).splitlines()
     assert head == f"recipe {recipe.name}"
@@ -127,10 +155,7 @@ def test_what_is_shown_is_taken_again(name: str) -> None:
     """Every field is shown, and all the lines of one recipe turn another into it."""
     lines = lines_of(RECIPES[name])
     shown = {line.partition("=")[0] for line in lines}
-    expected = {each.name for each in fields(Recipe)} - {"name", "augment", "imitate"}
-    for within, kind in (("augment", Augment), ("imitate", Imitation)):
-        expected |= {f"{within}.{each.name}" for each in fields(kind)}
-    assert shown == expected
+    assert shown == set(names(Recipe)) - {"name"}
     for other in RECIPES:
         assert replace(find_recipe(other, lines), name=name) == RECIPES[name]
 
@@ -174,10 +199,38 @@ def test_a_refit_keeps_the_last_epoch() -> None:
     assert TrainConfig((), "vgg", overrides=("refit=true", "monitor=last")).chosen().refit
 
 
-def test_changes_that_nobody_would_hear_are_refused() -> None:
+def test_changes_of_views_that_there_are_not_are_refused() -> None:
     for augment in ("gain_db=6", "polarity=true"):
         config = TrainConfig((), "whisper", overrides=("views=1", f"augment.{augment}"))
-        with pytest.raises(UsageError, match="views=1 hears every recording as it is"):
+        with pytest.raises(UsageError, match="views=1 has every recording as it is"):
             config.chosen()
     off = [f"augment.{name}=null" for name in ("gain_db", "speed", "noise_snr_db")]
     assert TrainConfig((), "mfcc-cnn", overrides=("views=1", *off)).chosen().views == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sets", "says"),
+    [
+        ("whisper-frozen", ("half=true",), "fit=linear has no half or refit"),
+        ("accurate", ("fit=gradient",), "found fit=gradient with settings.head=offset"),
+        ("accurate", ("settings.head=linear",), "found fit=lda with settings.head=linear"),
+        ("whisper-mlp", ("fit=lda", "augment.mixup=0"), "found fit=lda with settings.head=linear"),
+        ("gap-cnn", ("settings.head=offset",), "found fit=gradient with settings.head=offset"),
+        ("gap-cnn", ("fit=lda",), "fit=lda needs the architecture whisper or tdnn, found gap_cnn"),
+        ("accurate", ("refit=true", "monitor=last"), "found refit=true with fit=lda"),
+        ("accurate", ("views=0",), "found views=0 with fit=lda"),
+        ("accurate", ("views=1",), r"views=1 has every .* as it is: augment.cut_s changes nothing"),
+        ("fast", ("augment.mixup=0.4",), r"augment.mixup=0.4: fit=lda changes samples alone"),
+        ("gap-cnn", ("distil.epochs=1",), "distil.epochs=1 with the architecture gap_cnn; .*tdnn"),
+        ("student", ("distil.views=1",), r"distil.views=1 has every .* distil.augment.babble"),
+        ("student", ("distil.augment.time_masks=1",), "distil.augment.time_masks=1: distillation"),
+        (
+            "student", ("fit=gradient", "settings.head=linear", "views=0"),
+            "found views=0 with distil.epochs=60",
+        ),
+    ],
+)  # fmt: skip
+def test_fields_that_contradict_each_other(recipe: str, sets: tuple[str, ...], says: str) -> None:
+    assert TrainConfig((), recipe).chosen() == RECIPES[recipe]
+    with pytest.raises(UsageError, match=says):
+        TrainConfig((), recipe, overrides=sets).chosen()

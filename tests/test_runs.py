@@ -206,18 +206,26 @@ def test_a_training_of_a_version_with_fewer_settings_goes_on(tree: Path, tmp_pat
     path = tmp_path / "run" / "config.json"
     content = json.loads(path.read_text())
     del content["recipe"]["half"], content["recipe"]["augment"]["babble_snr_db"]
-    del content["training"]["allow_leak"]
+    del content["training"]["allow_leak"], content["recipe"]["lda"]
+    content["recipe"]["distil"] = 0.0  # which was the share of a teacher in the targets
+    content["teacher"] = content["training"]["teacher"] = None
     path.write_text(json.dumps(content))
     train(config)
     path.write_text(json.dumps(content))
-    for other in ("half=true", "augment.babble_snr_db=[5,9]"):
+    for other in ("half=true", "augment.babble_snr_db=[5,9]", "lda.shrinkage=0.1"):
         with pytest.raises(UsageError, match="other settings"):
             train(replace(config, overrides=(*config.overrides, other)))
     with pytest.raises(UsageError, match="other settings"):
         train(replace(config, allow_leak=True))
 
 
-def test_a_refit_hears_the_valid_side_that_told_the_temperature(
+def test_a_training_with_copies_on_both_sides_says_so(tree: Path, tmp_path: Path) -> None:
+    train(training(tree, tmp_path / "run", "gap-cnn", "epochs=1", allow_leak=True))
+    card = (tmp_path / "run" / "checkpoint.md").read_text()
+    assert "with --allow-leak the test side may have been trained on" in card
+
+
+def test_a_refit_trains_on_the_valid_side_that_the_temperature_was_found_on(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides: list[int] = []

@@ -32,6 +32,15 @@ def corpus(speakers: int, labels: Sequence[str], name: str) -> list[Utterance]:
     ]
 
 
+def ordinary(count: int) -> list[Utterance]:
+    """Ordinary speech of unknown speakers, and of one who is known."""
+    name = "ordinary calls"
+    return [
+        replace(said(f"{name}-1" if take == 1 else "", "neutral", take, name), style="ordinary")
+        for take in range(count)
+    ]
+
+
 RAVDESS = corpus(6, LABELS, "ravdess")
 BOTH = RAVDESS + corpus(4, ("happy", "bored", "sad"), "tess")
 
@@ -83,6 +92,78 @@ def test_sides_are_disjoint_and_keep_what_they_promise(text: str, seed: int) -> 
         assert fold.labels(BOTH) == tuple(
             label for label in (*LABELS, "bored") if label in of(labels, train)
         )
+
+
+WITH_ORDINARY = [*ordinary(9)[:5], *BOTH, *ordinary(9)[5:]]
+ORDINARY_ROWS = np.array([each.is_ordinary for each in WITH_ORDINARY])
+
+
+@given(st.sampled_from(SEEDED), st.integers(0, 2**31))
+def test_ordinary_speech_only_trains_and_changes_no_split(text: str, seed: int) -> None:
+    """Of the other recordings the folds are those that they have alone."""
+    found, alone = split(text, WITH_ORDINARY, seed), split(text, BOTH, seed)
+    assert found.names == alone.names
+    for fold, other in zip(found.folds, alone.folds, strict=True):
+        assert fold.train[ORDINARY_ROWS].all()
+        assert not (fold.valid | fold.test)[ORDINARY_ROWS].any()
+        assert fold.independent == other.independent
+        for side, expected in zip(masks(fold), masks(other), strict=True):
+            assert np.array_equal(side[~ORDINARY_ROWS], expected)
+    always = found.heard_always()
+    assert always is not None
+    assert always[ORDINARY_ROWS].all()
+
+
+def test_ordinary_speech_is_never_held_out_by_cross() -> None:
+    assert split("cross", WITH_ORDINARY).names == ["ravdess", "tess"]
+    for text in ("cross:ordinary calls", "cross:ordinary"):
+        with pytest.raises(UsageError, match="found the corpora ravdess, tess; expected two"):
+            split(text, WITH_ORDINARY)
+    with pytest.raises(UsageError, match="found the corpora ravdess; expected two or more"):
+        split("cross", [*RAVDESS, *ordinary(4)])
+
+
+def test_a_checkpoint_on_everything_trains_on_ordinary_speech() -> None:
+    fold = everything(WITH_ORDINARY, [each.name for each in WITH_ORDINARY], 0, 0.2)
+    alone = everything(BOTH, [each.name for each in BOTH], 0, 0.2)
+    assert fold.independent == alone.independent
+    assert fold.train[ORDINARY_ROWS].all()
+    for side, expected in zip(masks(fold), masks(alone), strict=True):
+        assert np.array_equal(side[~ORDINARY_ROWS], expected)
+    assert fold.valid.any()
+    assert not fold.valid[ORDINARY_ROWS].any()
+
+
+def test_given_sides_hold_beside_ordinary_speech() -> None:
+    sides = ["train", "train", "valid", "test"] * (len(RAVDESS) // 4)
+    utterances = [replace(each, side=side) for each, side in zip(RAVDESS, sides, strict=True)]
+    fold = split("given", [*ordinary(3), *utterances]).folds[0]
+    for side, mask in zip(("train", "valid", "test"), masks(fold), strict=True):
+        assert mask.tolist() == [side == "train"] * 3 + [each == side for each in sides]
+
+
+@pytest.mark.parametrize("text", ["random", "cross", "none"])
+def test_ordinary_speech_alone_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="all 4 recordings are ordinary speech"):
+        split(text, ordinary(4))
+    with pytest.raises(UsageError, match="all 4 recordings are ordinary speech"):
+        everything(ordinary(4), [str(number) for number in range(4)], 0, 0.2)
+
+
+def test_ordinary_speech_does_not_count_among_the_labels_of_a_split() -> None:
+    """Only happy is left to train on, whatever ordinary speech is beside."""
+    utterances = [each for each in RAVDESS if each.label == "happy"]
+    with pytest.raises(UsageError, match="trains on are labelled happy; expected two"):
+        split("speakers", [*utterances, *ordinary(4)])
+
+
+def test_an_ordinary_copy_of_a_tested_recording_is_refused() -> None:
+    utterances = [*RAVDESS, *ordinary(4)]
+    contents = [each.name for each in utterances]
+    contents[-1] = contents[int(np.flatnonzero(split("loso", utterances).folds[0].test)[0])]
+    with pytest.raises(UsageError, match="a copy of a recording on both sides"):
+        split("loso", utterances, contents=contents)
+    assert split("loso", utterances, contents=contents, allow_leak=True).folds[0].train[-1]
 
 
 @pytest.mark.parametrize("text", SEEDED)

@@ -93,6 +93,20 @@ def test_pieces_cover_a_recording_as_a_job_scores_it(
     assert pieces.weights[-3:].tolist() == [3 * 22_050, 3 * 22_050, 22_050]  # new samples
     assert torch.equal(pieces.piece(4), heard(utterances[3], slice(3, 6)))
     assert torch.equal(pieces.piece(5), heard(utterances[3], slice(4, 7)))  # the last 3 s
+    assert np.allclose(pieces.durations_s, [0.4, 1.0, 3.0, 3.0, 3.0, 3.0], atol=1e-3)
+
+
+def test_durations_are_those_of_what_a_view_has(
+    utterances: list[Utterance], tmp_path: Path
+) -> None:
+    """Of changed samples, not of the recording: a part of it, or one that is played slower."""
+    cut = Augment(probability=1.0, cut_s=0.3)
+    mine = store(utterances, tmp_path, replace(PLAIN, augment=cut))
+    assert np.allclose(mine.view(0).durations_s, [0.4, 1.0, 3.0, 3.0], atol=1e-3)
+    changed = mine.view(1).durations_s
+    assert (changed < [0.41, 1.01, 3.01, 3.01]).all()
+    assert (changed >= 0.29).all()
+    assert changed[1] < 0.99
 
 
 def test_crops_and_pads_stay_within_the_recording() -> None:
@@ -212,6 +226,19 @@ def test_a_cut_cache_is_written_again(utterances: list[Utterance], tmp_path: Pat
         again = store(utterances, tmp_path).view(0)
         assert np.array_equal(again.frames, frames)
         assert file.read_bytes() == whole
+
+
+def test_a_cache_of_an_earlier_version_is_written_again(
+    utterances: list[Utterance], tmp_path: Path
+) -> None:
+    """Which had no durations."""
+    first = store(utterances, tmp_path).view(0)
+    index = first.files[0]
+    whole = np.load(index)
+    np.save(index, whole[:, :4])
+    again = store(utterances, tmp_path).view(0)
+    assert np.array_equal(np.load(index), whole)
+    assert np.array_equal(again.durations_s, first.durations_s)
 
 
 def test_a_passing_view_leaves_the_cache_alone(utterances: list[Utterance], tmp_path: Path) -> None:

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+import torch
 from conftest import Runner
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from trainings import SETS, training
 
 from batch_ser.audio import load
 from batch_ser.errors import UsageError
+from batch_ser.samples import Samples
 from models import load_checkpoint
 from models.checkpoint import read_info
+from models.whisper import WhisperClassifier
 from train import metrics
 from train.corpora import read_data
 from train.figures import NOT_INDEPENDENT
@@ -34,15 +38,15 @@ def test_every_recipe_trains_and_writes_its_folder(
     recipe: str, finished: Callable[[str], Path]
 ) -> None:
     out = finished(recipe)
-    linear = RECIPES[recipe].fit == "linear"
+    gradient = RECIPES[recipe].fit == "gradient"
     expected = PICTURES | TABLES | CHECKPOINT
     assert {path.name for path in out.iterdir()} == (
-        expected - {"history.csv", "curves.png"} if linear else expected
+        expected if gradient else expected - {"history.csv", "curves.png"}
     )
     assert all(
         (out / name).read_bytes()[1:4] == b"PNG" for name in PICTURES if (out / name).exists()
     )
-    if not linear:
+    if gradient:
         history = pd.read_csv(out / "history.csv")
         assert history.train_loss.min() < history.train_loss[0]  # it learns
     info = read_info(out / "checkpoint.safetensors")
@@ -153,7 +157,7 @@ def test_several_folds_for_their_figures_only(tree: Path, tmp_path: Path) -> Non
         ({"overrides": ("fit=linear",)}, "need the architecture whisper"),
         ({"overrides": ("settings.wings=2",)}, "settings do not fit gap_cnn: .*wings"),
         ({"labels": "happy,bored"}, "found 8 recordings with the labels happy"),
-        ({"overrides": ("front_end.rate_hz=16000",)}, "gap_cnn hears 22050 Hz"),
+        ({"overrides": ("front_end.rate_hz=16000",)}, "gap_cnn takes 22050 Hz"),
         ({"overrides": ("front_end.bands=x",)}, "does not fit gap_cnn with"),
         ({"overrides": ("front_end.bands=64",)}, "does not fit gap_cnn with"),
         ({"overrides": ("front_end.length_s=5",)}, "length_s: expected at most 3"),
@@ -174,3 +178,71 @@ def test_show_prints_the_corpus(tree: Path, batch_ser: Runner) -> None:
     assert done.returncode == 0
     assert "24 recordings" in done.stdout
     assert "label: angry 8, happy 8, neutral 8" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def ordinary(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
+    """Eight recordings of ordinary speech, of two speakers."""
+    root = tmp_path_factory.mktemp("talks") / "talks"
+    for number in range(8):
+        path = root / f"speaker{number % 2}" / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, speech[(number + 4) * 12_000 :][:12_000], 16_000)
+    return root
+
+
+@pytest.mark.parametrize("recipe", ["accurate", "student"])
+def test_ordinary_speech_trains_an_offset_head_and_is_tested_nowhere(
+    recipe: str, tree: Path, ordinary: Path, tmp_path: Path, inits: dict[str, str]
+) -> None:
+    config = training(tree, tmp_path / "run", recipe, init=inits[recipe])
+    train(replace(config, data=(*config.data, f"ordinary:{ordinary}")))
+    split = json.loads((tmp_path / "run" / "split.json").read_text())["folds"][0]
+    names = {side: {each for each in split[side] if each.startswith("ordinary talks:")}
+             for side in ("train", "valid", "test")}  # fmt: skip
+    assert {side: len(each) for side, each in names.items()} == {"train": 8, "valid": 0, "test": 0}
+    info = read_info(tmp_path / "run" / "checkpoint.safetensors")
+    assert info.labels == ("neutral", "happy", "angry")
+    assert {each["name"]: each["recordings"] for each in info.corpora}["ordinary talks"] == 8
+    weights = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    assert weights["head.usual"].abs().max() > 0
+
+
+@pytest.mark.parametrize("recipe", ["gap-cnn", "whisper-frozen"])
+def test_ordinary_speech_is_no_label_of_other_fits(
+    recipe: str, tree: Path, ordinary: Path, tmp_path: Path, inits: dict[str, str]
+) -> None:
+    config = training(tree, tmp_path / "run", recipe, init=inits.get(recipe))
+    with pytest.raises(UsageError, match=r"8 recordings of ordinary speech .*serve fit=lda alone"):
+        train(replace(config, data=(*config.data, f"ordinary:{ordinary}")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_blocks_of_a_larger_encoder_are_taken(
+    tree: Path, tmp_path: Path, finished: Callable[[str], Path]
+) -> None:
+    """Without the norm after its last one, which is learned for that."""
+    torch.manual_seed(6)
+    larger = WhisperClassifier(2, taps=(1,), layers=3, d_model=32, heads=2).encoder.state_dict()
+    save_file(larger, tmp_path / "larger.safetensors")
+    train(training(tree, tmp_path / "run", "accurate", init=str(tmp_path / "larger.safetensors")))
+    for out in (tmp_path / "run", finished("accurate")):
+        names = {name for name in load_file(out / "checkpoint.safetensors") if "encoder." in name}
+        assert "encoder.layers.1.fc1.weight" in names
+        assert not [name for name in names if "layers.2" in name or "encoder.layer_norm" in name]
+    found = load_file(tmp_path / "run" / "checkpoint.safetensors")
+    assert torch.equal(found["encoder.layers.1.fc1.weight"], larger["layers.1.fc1.weight"])
+    for recipe in ("whisper-mlp", "whisper-frozen"):
+        config = training(tree, tmp_path / "no", recipe, init=str(tmp_path / "larger.safetensors"))
+        with pytest.raises(UsageError, match=r"3 layers with .*layers=2; .* settings.final_norm=f"):
+            train(config)
+    assert not (tmp_path / "no").exists()
+
+
+def test_an_offset_head_on_a_single_corpus_has_figures(finished: Callable[[str], Path]) -> None:
+    """Those of a network that classifies, and a temperature that was fitted."""
+    for recipe in ("accurate", "student", "fast"):
+        info = read_info(finished(recipe) / "checkpoint.safetensors")
+        assert info.settings["head"] == "offset"
+        assert set(info.metrics) == {"random"}
+        assert 0 < info.temperature != 1.0

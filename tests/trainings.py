@@ -9,6 +9,7 @@ from train.run import TrainConfig
 WHISPER = (
     "settings.layers=2", "settings.d_model=32", "settings.heads=2", "settings.taps=[1,2]",
 )  # fmt: skip
+TDNN = ("settings.channels=16", "settings.imitated=8", "settings.hidden=8")
 SETS: dict[str, tuple[str, ...]] = {
     "ast": ("epochs=6", "learning_rate=0.003", "pretrained_rate=0.001"),
     "vgg": ("epochs=3", "batch_size=2"),  # many steps, for the running means of batch norm
@@ -17,11 +18,9 @@ SETS: dict[str, tuple[str, ...]] = {
     "gap-cnn": ("epochs=4", "settings.channels=[8]", "learning_rate=0.02"),
     "whisper-frozen": (*WHISPER, "settings.frozen_layers=2", "speeds=[1]"),
     "whisper-mlp": (*WHISPER, "settings.hidden=32", "epochs=6", "views=2"),
-    "accurate": (*WHISPER, "settings.hidden=32", "epochs=12", "views=2", "learning_rate=0.01"),
-    "fast": (
-        "settings.channels=16", "settings.hidden=32", "settings.imitated=8", "epochs=12", "views=2",
-        "learning_rate=0.01", "mimic=0.1", "imitate.epochs=4", "imitate.views=2",
-    ),
+    "accurate": ("settings.d_model=32", "settings.heads=2", "settings.hidden=8"),
+    "student": (*TDNN, "distil.epochs=4", "distil.views=2"),
+    "fast": TDNN,
     "whisper": (*WHISPER, "settings.frozen_layers=1", "epochs=3"),
     "hf": ("epochs=6", "learning_rate=0.01", "pretrained_rate=0.003"),
 }  # fmt: skip

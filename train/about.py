@@ -1,6 +1,7 @@
 """What a checkpoint says of the training that made it."""
 
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,18 @@ def about(
     fold: Fold,
     network: Network,
     labels: tuple[str, ...],
-    temperatures: tuple[float, float],
+    temperature: float,
     name: str,
-    teacher: CheckpointInfo | None,
+    encoder_corpora: Sequence[dict[str, Any]] = (),
 ) -> CheckpointInfo:
-    """A checkpoint's metadata, but for its figures; `temperatures` of both heads."""
+    """A checkpoint's metadata, but for its figures.
+
+    `encoder_corpora` are those that its encoder was distilled on in another training.
+    """
     heard = data.chosen(list(np.flatnonzero(fold.train | fold.valid)))
     corpora = about_corpora(heard)
     known = {each["name"] for each in corpora}
-    corpora += tuple(e for e in teacher.corpora if e["name"] not in known) if teacher else ()
+    corpora += tuple(each for each in encoder_corpora if each["name"] not in known)
     return CheckpointInfo(
         name=name,
         architecture=recipe.architecture,
@@ -40,8 +44,7 @@ def about(
         rate_hz=network.rate_hz,
         max_input_s=network.max_input_s,
         licence=licence_of(corpora),
-        temperature=temperatures[0],
-        adapted_temperature=temperatures[1],
+        temperature=temperature,
         segment={
             "method": "speech",
             "min_s": 0.5,
@@ -50,7 +53,6 @@ def about(
         corpora=corpora,
         recipe=recipe.stored(),
         made_with=versions(),
-        teacher=f"{teacher.name} ({teacher.architecture})" if teacher else "",
     )
 
 

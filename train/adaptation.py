@@ -1,10 +1,15 @@
-"""Adaptation of labelled recordings to their groups: what `run --adapt` does, to be measured."""
+"""Adaptation of labelled recordings: what `run --adapt` does, to be measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from batch_ser.errors import UsageError
-from batch_ser.groups import ARCHIVE, NONE, Scored, Sums, add_sums, group_of
+from batch_ser.groups import ARCHIVE, NONE, GroupSums
+from models.expectation import BALANCED
+from models.offset_head import Offset, OffsetHead
 from models.scoring import Checkpoint, Embeddings, Probabilities
 from train.utterances import Utterance
 
@@ -14,30 +19,70 @@ WAYS = (NONE, ARCHIVE, CORPUS, SPEAKER)
 
 @dataclass(frozen=True)
 class Adaptation:
-    """By what recordings are grouped, and whether each group holds all labels about as often."""
+    """Whose offset is subtracted, and what the recordings are expected to hold.
 
-    by: str
-    balanced: bool = False
+    `archive` takes all recordings together, `corpus` each corpus, `speaker` each speaker on top of
+    the corpus; `expect` is what `--expect` says.
+    """
+
+    by: str = NONE
+    expect: str = BALANCED
 
     def __post_init__(self) -> None:
-        if self.by not in WAYS[1:]:
+        if self.by not in WAYS:
             raise UsageError(f"--adapt {self.by}: expected {', '.join(WAYS)}")
 
-    def __call__(
+    def scores(
         self,
         checkpoint: Checkpoint,
         utterances: Sequence[Utterance],
         embeddings: Embeddings,
-        probabilities: Probabilities,
+        durations_s: NDArray[np.float64],
     ) -> Probabilities:
-        """Probabilities (recordings, labels) in the light of each recording's group."""
-        keys = [self._key(each) for each in utterances]
-        scored, sums = Scored(embeddings, probabilities), dict[object, Sums]()
-        add_sums(sums, keys, scored)
-        group = group_of(sums, keys, scored)
-        return checkpoint.adapt(embeddings, probabilities, group, self.balanced)
+        """Probabilities (recordings, labels) of a checkpoint with an offset head."""
+        if self.by == NONE:
+            return checkpoint.score_embeddings(embeddings, durations_s, None, self.expect)
+        shares = checkpoint.expectation(self.expect).offset
+        corpora = [ARCHIVE if self.by == ARCHIVE else each.corpus for each in utterances]
+        whose = [self._part(each) for each in utterances]
+        values = embeddings.astype(np.float64)
+        offsets = _offsets(checkpoint.head, corpora, whose, values, shares)
+        found = np.zeros((len(utterances), len(checkpoint.info.labels)), np.float32)
+        keys = list(zip(corpora, whose, strict=True))
+        for key, offset in offsets.items():
+            mine = np.array([row for row, each in enumerate(keys) if each == key])
+            found[mine] = checkpoint.score_embeddings(
+                embeddings[mine], durations_s[mine], offset, self.expect
+            )
+        return found
 
-    def _key(self, utterance: Utterance) -> object:
-        if self.by == SPEAKER:
-            return (utterance.corpus, utterance.speaker) if utterance.speaker else None
-        return utterance.corpus if self.by == CORPUS else ARCHIVE
+    def _part(self, utterance: Utterance) -> str:
+        """Whose a recording is within its corpus; nobody's where that is not asked or known."""
+        return utterance.speaker if self.by == SPEAKER else ""
+
+
+def _offsets(
+    head: OffsetHead,
+    corpora: Sequence[str],
+    whose: Sequence[str],
+    values: NDArray[np.float64],
+    shares: NDArray[np.float64],
+) -> dict[tuple[str, str], Offset]:
+    """By corpus and speaker; of nobody's recordings the corpus's own."""
+    whole, parts = GroupSums(), GroupSums()
+    recordings = np.arange(len(values))
+    keys = list(zip(corpora, whose, strict=True))
+    whole.add(corpora, recordings, values)
+    parts.add(keys, recordings, values)
+    usual = head.usual_offset()
+    archives = {
+        key: head.estimate("archive", usual, sums, shares) for key, sums in whole.sums.items()
+    }
+    return {
+        (corpus, speaker): head.estimate(
+            "speaker", archives[corpus], parts.sums[corpus, speaker], shares
+        )
+        if speaker
+        else archives[corpus]
+        for corpus, speaker in dict.fromkeys(keys)
+    }

@@ -7,16 +7,30 @@ from scipy.optimize import minimize_scalar
 COLDEST, HOTTEST = 0.1, 10.0
 
 
-def best_temperature(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+def best_temperature(
+    logits: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    weights: NDArray[np.float64] | None = None,
+    log_prior: NDArray[np.float64] | float = 0.0,
+) -> float:
     """The temperature by which held-out logits (n, labels) are divided for the least loss.
 
+    Recordings count by `weights` (n,); `log_prior` (n, labels) is added after the division.
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks.
     """
 
     def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        scaled = scaled - scaled.max(1, keepdims=True)
-        log_p = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
-        return float(-log_p[np.arange(len(truth)), truth].mean())
+        return weighted_loss(logits / temperature + log_prior, truth, weights)
 
     return float(minimize_scalar(loss, bounds=(COLDEST, HOTTEST), method="bounded").x)
+
+
+def weighted_loss(
+    logits: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    weights: NDArray[np.float64] | None = None,
+) -> float:
+    """The mean cross-entropy of logits (n, labels) with labels (n,), weighted by `weights` (n,)."""
+    scaled = logits - logits.max(1, keepdims=True)
+    log_p = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
+    return float(-np.average(log_p[np.arange(len(truth)), truth], weights=weights))

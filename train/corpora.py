@@ -1,4 +1,4 @@
-"""Labelled data: corpora whose file names say everything, folders and manifests.
+"""Labelled data: corpora whose file names say everything, folders and manifests; ordinary speech.
 
 To add a corpus: a parser in `train/parsers.py`, and a line in `CORPORA`.
 """
@@ -12,18 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from batch_ser.errors import FileError, UsageError
+from train import parsers
 from train.manifest import read_folder, read_manifest
-from train.parsers import (
-    crema_d_sexes,
-    parse_ased,
-    parse_crema_d,
-    parse_emo_db,
-    parse_ravdess,
-    parse_savee,
-    parse_tess,
-    parse_turev,
-)
-from train.utterances import Utterance, length_s, listed, recordings
+from train.utterances import Utterance, length_s, listed, parse_ordinary, read_ordinary, recordings
 
 
 @dataclass(frozen=True)
@@ -46,54 +37,95 @@ CORPORA: dict[str, Corpus] = {
             "RAVDESS",
             "CC BY-NC-SA 4.0",
             "zenodo.org/records/1188976; Livingstone and Russo 2018",
-            parse_ravdess,
+            parsers.parse_ravdess,
         ),
         Corpus(
             "crema-d",
             "CREMA-D",
             "ODbL 1.0",
             "github.com/CheyneyComputerScience/CREMA-D; Cao et al. 2014",
-            parse_crema_d,
-            crema_d_sexes,
+            parsers.parse_crema_d,
+            parsers.crema_d_sexes,
         ),
         Corpus(
             "tess",
             "TESS",
             "CC BY-NC-ND 4.0",
             "doi.org/10.5683/SP2/E8H2MF; Dupuis and Pichora-Fuller 2010",
-            parse_tess,
+            parsers.parse_tess,
         ),
         Corpus(
             "savee",
             "SAVEE",
             "research use, on registration with its authors",
             "kahlan.eps.surrey.ac.uk/savee; Haq and Jackson 2010",
-            parse_savee,
+            parsers.parse_savee,
         ),
         Corpus(
             "emo-db",
             "EMO-DB",
             "no licence stated by its authors",
             "emodb.bilderbar.info; Burkhardt et al. 2005",
-            parse_emo_db,
+            parsers.parse_emo_db,
         ),
         Corpus(
             "ased",
             "ASED v1",
             "no licence stated by its authors, research use",
             "github.com/Ethio2021/ASED_V1; Retta et al. 2023",
-            parse_ased,
+            parsers.parse_ased,
         ),
         Corpus(
             "turev",
             "TurEV-DB",
             "CC BY-NC-ND 4.0",
             "github.com/Xeonen/TurEV-DB; Canpolat et al. 2020",
-            parse_turev,
+            parsers.parse_turev,
+        ),
+        Corpus(
+            "nemo",
+            "nEMO",
+            "CC BY-NC-SA 4.0",
+            "github.com/amu-cai/nEMO; Christop 2024",
+            parsers.parse_nemo,
+            parsers.nemo_sexes,
+        ),
+        Corpus(
+            "emospeech",
+            "Indian EmoSpeech Command 0.1",
+            "CC BY-NC-SA 4.0",
+            "github.com/RakshakTeam/emospeech-dataset-v1; Banga et al. 2019",
+            parsers.parse_emospeech,
+        ),
+        Corpus(
+            "urdu",
+            "URDU",
+            "research only",
+            "github.com/siddiquelatif/URDU-Dataset; Latif et al. 2018",
+            parsers.parse_urdu,
         ),
     )
 }
-KINDS = (*CORPORA, "folder", "manifest")
+# Known folders of `ordinary:PATH`, by their names; any other is the user's own.
+ORDINARY: dict[str, Corpus] = {
+    name: Corpus(f"ordinary {name}", title, licence, source, parse_ordinary)
+    for name, title, licence, source in (
+        ("speechocean", "speechocean762", "CC BY 4.0",
+         "github.com/jimbozhang/speechocean762; Zhang et al. 2021"),
+        ("orders", "Picovoice speech-to-intent orders", "Apache-2.0",
+         "github.com/Picovoice/speech-to-intent-benchmark"),
+        *((voice, f"Asterisk core sounds, {voice}", "CC BY-SA 3.0",
+           f"Debian's asterisk-core-sounds-{voice[:2]}")
+          for voice in ("en_US_f_Allison", "es_MX_f_Allison", "fr_CA_f_June")),
+    )
+}  # fmt: skip
+KINDS = (*CORPORA, "ordinary", "folder", "manifest")
+
+
+def known_corpus(name: str) -> Corpus | None:
+    """What is known of the corpus that utterances call so; None of recordings of the user's own."""
+    ordinary, _, folder = name.partition(" ")
+    return ORDINARY.get(folder) if ordinary == "ordinary" else CORPORA.get(name)
 
 
 def read_data(data: Sequence[str], own_labels: Collection[str] = ()) -> list[Utterance]:
@@ -103,7 +135,8 @@ def read_data(data: Sequence[str], own_labels: Collection[str] = ()) -> list[Utt
 
     Raises:
         UsageError: an unknown kind, no such folder, nothing of that corpus in it, data given
-            twice, or a folder or manifest that cannot be used as it is.
+            twice, ordinary speech of two folders with one name, or a folder or manifest that
+            cannot be used as it is.
     """
     seen: dict[str, str] = {}
     utterances: list[Utterance] = []
@@ -117,6 +150,8 @@ def read_data(data: Sequence[str], own_labels: Collection[str] = ()) -> list[Utt
             utterances += read_manifest(path, own_labels)
         elif kind == "folder":
             utterances += read_folder(path, own_labels)
+        elif kind == "ordinary":
+            utterances += read_ordinary(path, {one.corpus for one in utterances})
         else:
             utterances += _read_folder_of(CORPORA[kind], path)
     return utterances

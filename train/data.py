@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
 from train.copies import drop_copies
-from train.corpora import CORPORA, KINDS, read_data
+from train.corpora import KINDS, known_corpus, read_data
 from train.labels import LabelChoice, in_order, parse_labels
 from train.utterances import Utterance
 
@@ -98,7 +98,7 @@ def possible_labels(data: Data, labels: tuple[str, ...]) -> NDArray[np.bool_]:
 def corpus_names(utterances: Sequence[Utterance]) -> list[str]:
     """What checkpoints call the corpora of recordings: a title, or the name of the user's own."""
     corpora = dict.fromkeys(each.corpus for each in utterances)
-    return [CORPORA[each].title if each in CORPORA else each for each in corpora]
+    return [known.title if (known := known_corpus(each)) else each for each in corpora]
 
 
 def is_called(name: str, corpus: str) -> bool:
@@ -111,7 +111,7 @@ def about_corpora(utterances: Sequence[Utterance]) -> tuple[dict[str, Any], ...]
     found = []
     for name in dict.fromkeys(each.corpus for each in utterances):
         mine = [each for each in utterances if each.corpus == name]
-        known = CORPORA.get(name)
+        known = known_corpus(name)
         found.append(
             {
                 "name": known.title if known else name,

@@ -14,7 +14,9 @@ from batch_ser.errors import UsageError
 from batch_ser.groups import NONE
 from models.checkpoint import CheckpointInfo
 from models.device import usable_device
+from models.expectation import BALANCED
 from models.loading import load_checkpoint, resolve
+from models.scoring import Checkpoint
 from train.adaptation import Adaptation
 from train.data import Data, corpus_names, is_called, read
 from train.evaluation import WRITTEN, predict, write_evaluation
@@ -42,14 +44,21 @@ class EvaluateConfig:
     device: str = "auto"
     allow_duplicates: bool = False
     adapt: str = NONE  # or archive, corpus, speaker
-    adapt_balanced: bool = False
+    expect: str | None = None  # None: balanced, as labelled corpora are
 
-    @property
-    def adaptation(self) -> Adaptation | None:
-        """What is asked for, if anything."""
-        if self.adapt == NONE and self.adapt_balanced:
-            raise UsageError("--adapt-balanced: found --adapt none; expected archive, speaker ...")
-        return None if self.adapt == NONE else Adaptation(self.adapt, self.adapt_balanced)
+    def adaptation(self, checkpoint: Checkpoint) -> Adaptation | None:
+        """How recordings are scored; None by a head without an offset.
+
+        Raises:
+            CheckpointError: more is asked of such a head.
+            UsageError: no such way, or a label that the checkpoint does not have.
+        """
+        asked = Adaptation(self.adapt, self.expect or BALANCED)
+        if not checkpoint.has_offset and self.adapt == NONE and self.expect is None:
+            return None
+        checkpoint.head  # noqa: B018 - refuses one without an offset
+        checkpoint.expectation(asked.expect)
+        return asked
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -68,10 +77,8 @@ def evaluate(config: EvaluateConfig) -> str:
         UsageError: the checkpoint, data, split or folder cannot be used as given.
     """
     _check_out(config.out)
-    adaptation = config.adaptation
     checkpoint = load_checkpoint(config.model, usable_device(config.device))
-    if adaptation:
-        checkpoint.check_adapts()
+    adaptation = config.adaptation(checkpoint)
     data = read(config.data, config.labels, config.allow_duplicates)
     judged = data.chosen(_rows(config, data))
     check_labels(_shared_names(checkpoint.info.labels), (each.label for each in judged))
@@ -81,7 +88,7 @@ def evaluate(config: EvaluateConfig) -> str:
     about = {
         "checkpoint": f"{checkpoint.info.name} ({checkpoint.digest[:12]})",
         "data": ", ".join(config.data),
-        "adapted": config.adapt + ", balanced" * config.adapt_balanced,
+        "adapted": f"{adaptation.by}, expecting {adaptation.expect}" if adaptation else "none",
         "split": f"{config.split} {config.fold}".strip() or "all recordings",
         "note": _note(Path(resolve(config.model)), checkpoint.info, judged),
     }
@@ -125,7 +132,7 @@ def _unusable(out: str, error: OSError) -> UsageError:
 def _rows(config: EvaluateConfig, data: Data) -> list[int]:
     """The recordings that are judged."""
     if not config.split:
-        return list(range(len(data.utterances)))
+        return [row for row, each in enumerate(data.utterances) if not each.is_ordinary]
     split = make_split(config.split, data.utterances, data.contents, config.seed, valid_share=0.1)
     names = [fold.name for fold in split.folds]
     if not names:

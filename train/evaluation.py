@@ -1,7 +1,7 @@
 """Predictions on labelled recordings, and everything that is told of them."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,25 +110,39 @@ def predict(
     """Score whole recordings (or given segments) as `run --segment whole` does.
 
     `hear` gives a recording's samples at a rate: other than as they are, to see what that costs.
+    `adapt` is for heads with an offset; without it, the usual one and all labels alike.
     """
-    found: list[Probabilities] = []
-    embeddings: list[Embeddings] = []
+    if not checkpoint.has_offset:
+        if adapt:
+            checkpoint.head  # noqa: B018 - refuses what it cannot do
+        every = np.concatenate([scores for scores, *_ in _scored(checkpoint, utterances, hear)])
+    else:
+        _, embeddings, durations_s = map(
+            np.concatenate, zip(*_scored(checkpoint, utterances, hear), strict=True)
+        )
+        every = (adapt or Adaptation()).scores(checkpoint, utterances, embeddings, durations_s)
+    folds = (fold,) * len(utterances)
+    return Predictions(tuple(utterances), checkpoint.info.labels, every, folds)
+
+
+def _scored(
+    checkpoint: Checkpoint,
+    utterances: Sequence[Utterance],
+    hear: Callable[[Utterance, int], Samples],
+) -> Iterator[tuple[Probabilities, Embeddings, NDArray[np.float64]]]:
+    """Of some recordings at a time: probabilities or embeddings, and lengths in seconds."""
+    rate_hz = checkpoint.info.rate_hz
     with tqdm(total=len(utterances), desc="scoring", mininterval=every_s()) as bar:
         for first in range(0, len(utterances), AT_ONCE):
             some = utterances[first : first + AT_ONCE]
-            heard = [hear(each, checkpoint.info.rate_hz) for each in some]
-            if adapt:
-                scores, embedded = checkpoint.score_and_embed_all(heard)
-                embeddings.append(embedded)
+            samples = [hear(each, rate_hz) for each in some]
+            durations_s = np.array([len(each) for each in samples], np.float64) / rate_hz
+            if checkpoint.has_offset:
+                yield *checkpoint.score_and_embed_all(samples), durations_s
             else:
-                scores = checkpoint.score_all(heard)
-            found.append(scores)
+                none = np.zeros((len(some), 0), np.float32)
+                yield checkpoint.score_all(samples), none, durations_s
             bar.update(len(some))
-    folds = (fold,) * len(utterances)
-    every = np.concatenate(found)
-    if adapt:
-        every = adapt(checkpoint, utterances, np.concatenate(embeddings), every)
-    return Predictions(tuple(utterances), checkpoint.info.labels, every, folds)
 
 
 def measure(predictions: Predictions, mine: Predictions) -> dict[str, Any]:

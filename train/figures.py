@@ -1,17 +1,22 @@
 """The held-out figures of a training: of every fold, of every corpus, and what they promise."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from train import metrics
-from train.data import Data
+from train.data import Data, corpus_names, is_called
 from train.evaluation import Predictions, write_evaluation
 from train.folder import fold_folders
 from train.splits import Split
 
-LEAKS = "with --allow-leak the test side may have been heard, also by a teacher"
+LEAKS = "with --allow-leak the test side may have been trained on"
+DISTILLED_ON = (
+    "the encoder was distilled in another training on {}, without labels, perhaps on the test side"
+)
 NOT_INDEPENDENT = "the test speakers were also heard in training: the figures are for known voices"
 
 
@@ -37,10 +42,28 @@ def write_figures(
     return [metrics.as_line(name, values) for name, values in figures.items()] + [note] * bool(note)
 
 
-def note_of(split: Split, data: Data, leaks: bool = False) -> str:
-    """What the held-out figures do not promise: which test speakers were heard in training."""
+def note_of(
+    split: Split, data: Data, encoder_corpora: Sequence[Mapping[str, Any]] = (), leaks: bool = False
+) -> str:
+    """What the held-out figures do not promise: which test speakers were in training.
+
+    `encoder_corpora` are those that an encoder of another training was distilled on.
+    """
     if leaks and split.folds:
         return LEAKS
+    notes = [_speakers_note(split, data), _encoder_note(split, data, encoder_corpora)]
+    return "; ".join(filter(None, notes))
+
+
+def _encoder_note(split: Split, data: Data, earlier: Sequence[Mapping[str, Any]]) -> str:
+    """Of which corpora recordings may have served an encoder, without labels, and be tested."""
+    tested = [row for row in range(len(data.utterances)) if any(f.test[row] for f in split.folds)]
+    names = corpus_names(data.chosen(tested))
+    shared = [name for name in names if any(is_called(each["name"], name) for each in earlier)]
+    return DISTILLED_ON.format(", ".join(shared)) if shared else ""
+
+
+def _speakers_note(split: Split, data: Data) -> str:
     speakers = np.array([each.speaker for each in data.utterances])
     corpora = np.array([each.corpus for each in data.utterances])
     known: set[str] = set()

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from models.checkpoint import CheckpointInfo, save_checkpoint
-from models.loading import load_network
 from models.network import Network
 from models.whisper import WhisperClassifier
 from train import plots
@@ -18,21 +17,19 @@ from train.about import about
 from train.augment import change_features
 from train.calibration import best_temperature
 from train.data import Data, possible_labels
+from train.distillation import recipe_of, teacher_outputs, train_encoder
 from train.embed import embed
-from train.experts import fit_experts, fit_gate, judge_adapted
+from train.encoded import EncodedFeatures, freeze
 from train.fit import fit, judge
-from train.folder import AGAIN, CHECKPOINT, HISTORY, IMITATED, STATE
+from train.folder import AGAIN, CHECKPOINT, DISTILLED, HISTORY, STATE
 from train.folds import Fold
-from train.groups import groups_of, one_hot
 from train.history import Epoch, best_epoch, write_history
-from train.imitation import freeze, imitate, imitate_shared, shown_by
-from train.lifted import Lifted
+from train.lda import fit_lda
 from train.linear import fit_head, held_out_logits, set_head
 from train.recipes import Recipe
-from train.start import new_network
+from train.start import encoder_corpora, new_network, pretrained_teacher
 from train.store import Store
-from train.task import Heard, Task, training_features
-from train.teacher import Teacher, find_teacher, store_of
+from train.task import Task, training_features
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,6 @@ class Study:
     device: torch.device
     cache: Path  # of features
     scratch: Path  # goes with the training
-    teacher: str | None = None
-    allow_leak: bool = False
     heard_always: NDArray[np.bool_] | None = None  # recordings that no fold tests
 
 
@@ -57,27 +52,26 @@ def train_fold(study: Study, fold: Fold, folder: Path, name: str) -> CheckpointI
     An interrupted training goes on at its last epoch.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    labels = fold.labels(study.data.utterances)
-    corpora = _corpora(study, fold)
-    network = new_network(study.recipe, len(labels), study.init, study.seed, corpora.shape[1])
-    store = _store(study, deepcopy(network))  # which an imitation does not freeze
-    task = _task(study, fold, store, labels, corpora)
-    teacher = _teacher(study, fold, task, store) if study.teacher else None
-    task = replace(task, teacher=teacher)
-    if study.recipe.imitate.epochs:
-        task = _imitated(study, fold, network, task, store, folder)
-    if study.recipe.fit == "linear":
-        temperatures = _fit_linear(network, study, task), 0.0
+    recipe, labels = study.recipe, fold.labels(study.data.utterances)
+    network = new_network(recipe, len(labels), study.init, study.seed)
+    store = _store(study, deepcopy(network))  # whose encoder a distillation does not freeze
+    task = _task(study, fold, store, labels)
+    if recipe.distil.epochs:
+        task = replace(task, store=_distilled(study, fold, network, task, store, folder))
+    if recipe.fit == "linear":
+        temperature = _fit_linear(network, study, task)
+    elif recipe.fit == "lda":
+        temperature = fit_lda(network.to(study.device), task, study.data.utterances)
     else:
-        temperatures = _fit_gradient(network, task, folder)
-        if study.recipe.refit:
+        temperature = _fit_gradient(network, task, folder)
+        if recipe.refit:
             network = _begun_again(network, study, task)
             _refit(network, task, folder)
     _draw_examples(folder / "examples.png", task)
-    told = teacher.info if teacher else None
-    info = about(study.data, study.recipe, fold, network, labels, temperatures, name, told)
+    earlier = encoder_corpora(recipe, study.init)
+    info = about(study.data, recipe, fold, network, labels, temperature, name, earlier)
     save_checkpoint(folder / CHECKPOINT, info, network.cpu())
-    for state in (IMITATED, STATE, AGAIN):  # the checkpoint is what stays
+    for state in (DISTILLED, STATE, AGAIN):  # the checkpoint is what stays
         (folder / state).unlink(missing_ok=True)
     return info
 
@@ -90,15 +84,7 @@ def _store(study: Study, network: Network) -> Store:
     )  # fmt: skip
 
 
-def _corpora(study: Study, fold: Fold) -> NDArray[np.float32]:
-    """Of each recording (recordings, corpora), which corpus of the fold's training it is from."""
-    groups = groups_of(study.data.utterances)
-    return one_hot(groups[1], np.flatnonzero(fold.train | fold.valid))
-
-
-def _task(
-    study: Study, fold: Fold, store: Heard, labels: tuple[str, ...], corpora: NDArray[np.float32]
-) -> Task:
+def _task(study: Study, fold: Fold, store: Store, labels: tuple[str, ...]) -> Task:
     numbers = {label: number for number, label in enumerate(labels)}
     data, recipe = study.data, study.recipe
     targets = np.array([numbers.get(each.label, -1) for each in data.utterances])
@@ -112,48 +98,31 @@ def _task(
         valid=np.flatnonzero(fold.valid & (targets >= 0)),  # what no one trains on steers nothing
         seed=study.seed,
         device=study.device,
-        groups=groups_of(data.utterances),
-        corpora=corpora,
     )
 
 
-def _teacher(study: Study, fold: Fold, task: Task, store: Store) -> Teacher:
-    """A fold's teacher, with what it says of the same views."""
-    assert study.teacher
-    path = find_teacher(study.teacher, fold, study.data, study.allow_leak)
-    info, network = load_network(path)
-    return Teacher(
-        info, network, store_of(info, network, study.recipe, store), task.labels, task.possible
-    )
-
-
-def _imitated(
+def _distilled(
     study: Study, fold: Fold, network: Network, task: Task, store: Store, folder: Path
-) -> Task:
-    """The task on an encoder that has learned to hear as the teacher's does."""
-    assert isinstance(task.teacher, Teacher)
-    teacher, recipe, always = task.teacher, study.recipe, study.heard_always
-    utterances, contents = study.data.utterances, study.data.contents
+) -> EncodedFeatures:
+    """Train a network's encoder by distillation and freeze it; all recordings, encoded by it."""
+    recipe, data, always = recipe_of(study.recipe), study.data, study.heard_always
+    teacher = pretrained_teacher(study.recipe, study.init, network.settings.imitated)
+    rows = np.flatnonzero(fold.train | fold.valid)  # no label is used
     shared = np.flatnonzero(always if always is not None else [])
-    shown = shown_by(
-        teacher.network, network, recipe.imitate.layers, teacher.store,
-        shared if len(shared) else np.flatnonzero(fold.train), utterances, contents, study.cache,
-    )  # fmt: skip
-    states = store_of(teacher.info, shown, recipe, store)
-    if len(shared) and recipe.imitate.shared:
-        first = replace(task, train=shared)
-        imitate_shared(network, first, states, store, contents, study.cache)
-    rows = np.union1d(task.train, task.valid) if recipe.refit else task.train  # no label is heard
-    imitate(network, replace(task, train=rows), states, recipe.imitate.epochs, folder / IMITATED)
-    freeze(network, recipe.half)
-    return replace(task, store=Lifted(store, network), views={})
+    inputs = store.of(deepcopy(network), recipe)
+    outputs = teacher_outputs(
+        teacher, network, inputs, shared if len(shared) else rows, data, study.cache
+    )
+    distilling = replace(task, recipe=recipe, store=inputs, train=rows, views={})
+    train_encoder(network, distilling, inputs.of(outputs), folder / DISTILLED)
+    freeze(network, study.recipe.half)
+    return EncodedFeatures(store, network)
 
 
 def _begun_again(network: Network, study: Study, task: Task) -> Network:
-    """A network as it was before its fit, with what its encoder has learned by imitation."""
-    recipe, corpora = study.recipe, task.corpora.shape[1]
-    again = new_network(recipe, len(task.labels), study.init, study.seed, corpora)
-    if study.recipe.imitate.epochs:
+    """A network as it was before its fit, with the encoder that was distilled."""
+    again = new_network(study.recipe, len(task.labels), study.init, study.seed)
+    if study.recipe.distil.epochs:
         again.encoder.load_state_dict(network.encoder.state_dict())
         freeze(again, study.recipe.half)
     return again
@@ -174,43 +143,31 @@ def _fit_linear(network: Network, study: Study, task: Task) -> float:
     return best_temperature(held_out_logits(every[:, rows], truth, speakers, recipe), truth)
 
 
-def _fit_gradient(network: Network, task: Task, folder: Path) -> tuple[float, float]:
-    """The fitting loop; its temperatures, of both heads, are those of the valid side."""
+def _fit_gradient(network: Network, task: Task, folder: Path) -> float:
+    """The fitting loop; its temperature is that of the valid side."""
     if not (folder / STATE).exists():
         _prepare(network, task)
     history = fit(network, task, folder / STATE)
-    _finish(network, task)
+    _round(network, task.recipe)
     write_history(folder / HISTORY, history)
     plots.curves(folder / "curves.png", history, task.recipe.monitor)
     _tell(history, task.recipe)
-    truth = task.targets[task.valid]
-    adapted = best_temperature(judge_adapted(network, task), truth) if network.adapts else 0.0
-    return best_temperature(judge(network, task, task.valid), truth), adapted
+    return best_temperature(judge(network, task, task.valid), task.targets[task.valid])
 
 
 def _refit(network: Network, task: Task, folder: Path) -> None:
-    """The same training on the valid side, too, when that has told the temperature."""
+    """The same training on the valid side, too, when the temperature has been found on that."""
     whole = replace(task, train=np.union1d(task.train, task.valid))
     if not (folder / AGAIN).exists():
         _prepare(network, whole)
     fit(network, whole, folder / AGAIN)
-    _finish(network, whole)
-
-
-def _finish(network: Network, task: Task) -> None:
-    """What follows when a network has learned: its second head, and smaller weights."""
-    if network.adapts:
-        fit_experts(network, task)
-    if task.recipe.half:
-        _round(network)
-    if network.adapts:
-        fit_gate(network, task)
+    _round(network, whole.recipe)
 
 
 @torch.no_grad()
-def _round(network: Network) -> None:
-    """Every weight to one that float16 holds, before anything is calibrated or judged."""
-    for parameter in network.parameters():
+def _round(network: Network, recipe: Recipe) -> None:
+    """With `half`, every weight to one that float16 holds, before calibration and figures."""
+    for parameter in network.parameters() if recipe.half else ():
         parameter.copy_(parameter.half().float())
 
 
@@ -219,8 +176,6 @@ def _prepare(network: Network, task: Task) -> None:
     """Statistics of the training set, and with `probe` a head that is already good."""
     network.eval()
     network.fit_statistics(training_features(task))
-    if task.teacher and task.recipe.mimic:  # else its head hears other numbers
-        task.teacher.hand_over(network)
     if task.recipe.probe:
         assert isinstance(network, WhisperClassifier)
         rows = torch.cat([network.pool(each) for each in training_features(task)]).numpy()

@@ -14,15 +14,15 @@ from train.recipes import Recipe
 SUFFIX = ".safetensors"
 CHECKPOINT, STATE, HISTORY = "checkpoint.safetensors", "state.safetensors", "history.csv"
 AGAIN = "again.safetensors"  # the state of a second fit, on the valid side, too
-IMITATED = "imitated.safetensors"  # of a student's encoder
+DISTILLED = "distilled.safetensors"  # the state of a student's encoder
 CONFIG, SPLIT = "config.json", "split.json"
 # of config.json, on which a result depends
-PARTS = ("training", "recipe", "recordings", "init", "teacher")
-FREE = ("out", "cache", "restart", "figures_only", "teacher")  # may change when a training goes on
+PARTS = ("training", "recipe", "recordings", "init")
+FREE = ("out", "cache", "restart", "figures_only")  # may change when a training goes on
 MOST_NAMED = 5
 WRITTEN = {
     *evaluation.WRITTEN, CONFIG, SPLIT, CHECKPOINT, STATE, f"{STATE}.partial", AGAIN,
-    f"{AGAIN}.partial", IMITATED, f"{IMITATED}.partial", HISTORY,
+    f"{AGAIN}.partial", DISTILLED, f"{DISTILLED}.partial", HISTORY,
     "checkpoint.md", "curves.png", "examples.png", "figures.json",
 }  # fmt: skip
 
@@ -90,7 +90,7 @@ def _changed(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
     changed = []
     for part in PARTS:
         before, after = earlier.get(part), now[part]
-        if part in ("recordings", "init", "teacher"):
+        if part in ("recordings", "init"):
             changed += [part] * (before != after)
         else:
             found = other_settings(before if isinstance(before, dict) else {}, after)
@@ -107,12 +107,19 @@ def other_settings(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 def _of_then(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Earlier settings, with those that the program did not have yet as it was without them."""
     plain = json.loads(json.dumps(Recipe("", "").stored()))
-    new = {key: after[key] for key in after.keys() - before.keys() if not after[key]}
-    new |= {key: plain[key] for key in after.keys() & plain.keys() - before.keys()}
-    augment = before.get("augment")
-    if isinstance(augment, dict):
-        new["augment"] = plain["augment"] | augment
-    return before | new
+    lacking = after.keys() - before.keys() - plain.keys()
+    new = {key: after[key] for key in lacking if not after[key]}
+    return _completed(new | before, {key: plain[key] for key in after.keys() & plain.keys()})
+
+
+def _completed(before: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    """Earlier settings, of which those that are lacking have the values of `plain`."""
+    found = plain | before
+    for key, value in plain.items():
+        earlier = found[key] or {}
+        if isinstance(value, dict) and isinstance(earlier, dict):
+            found[key] = _completed(earlier, value)
+    return found
 
 
 def digest_of(init: str | None) -> str | None:

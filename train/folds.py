@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,9 @@ class Fold:
     def labels(self, utterances: Sequence[Utterance]) -> tuple[str, ...]:
         """The labels of its training side, in the shared order."""
         return in_order(
-            each.label for each, heard in zip(utterances, self.train, strict=True) if heard
+            each.label
+            for each, heard in zip(utterances, self.train, strict=True)
+            if heard and not each.is_ordinary
         )
 
 
@@ -40,6 +43,7 @@ class Division:
     seed: int
     valid_share: float
     text: str
+    ordinary: Sequence[Utterance] = ()  # on the train side of every fold; no maker divides them
 
     @property
     def labels(self) -> list[str]:
@@ -159,21 +163,33 @@ def _saved(data: Division, rest: str) -> Iterator[Fold]:
     """A split that an earlier training wrote beside its checkpoint."""
     try:
         entries = json.loads(Path(rest).read_text())["folds"]
-        at = {each.name: number for number, each in enumerate(data.utterances)}
-        if len(at) < len(data.utterances):
+        every = [each.name for each in (*data.utterances, *data.ordinary)]
+        at = {name: number for number, name in enumerate(every)}
+        if len(at) < len(every):
             raise UsageError(
-                f"--split {data.text}: {len(data.utterances) - len(at)} recordings have the name "
+                f"--split {data.text}: {len(every) - len(at)} recordings have the name "
                 "of another; give folders and manifests of different names"
             )
         for entry in entries:
-            sides = [_mask_of(entry[side], at, data.text) for side in ("train", "valid", "test")]
-            yield Fold(entry["name"], sides[0], sides[1], sides[2], entry["independent"])
+            yield _saved_fold(entry, at, data)
     except UsageError:  # which is a ValueError too
         raise
     except OSError as error:
         raise UsageError(f"--split {data.text}: {rest} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"--split {data.text}: {rest} is not a split.json of ours") from error
+
+
+def _saved_fold(entry: dict[str, Any], at: dict[str, int], data: Division) -> Fold:
+    sides = [_mask_of(entry[side], at, data.text) for side in ("train", "valid", "test")]
+    count = len(data.utterances)
+    if any(side[count:].any() for side in sides[1:]):
+        raise UsageError(
+            f"--split {data.text}: {entry['name']} has ordinary speech in valid or test; expected "
+            "it in train alone"
+        )
+    train, valid, test = (side[:count] for side in sides)
+    return Fold(entry["name"], train, valid, test, entry["independent"])
 
 
 def _mask_of(names: Iterable[str], at: dict[str, int], text: str) -> Mask:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
+from torch import nn
 
 from models.whisper import WhisperClassifier
 from train.embed import Embeddings
@@ -109,6 +110,7 @@ def _folds(truth: NDArray[np.int64], groups: NDArray[np.str_]) -> list[Fold]:
 
 def set_head(network: WhisperClassifier, head: Head) -> None:
     """Put a fitted head into its network."""
+    assert isinstance(network.head, nn.Linear)  # `train.contradictions` saw to it
     with torch.no_grad():
         network.shift.copy_(torch.from_numpy(head.shift))
         network.scale.copy_(torch.from_numpy(head.scale))

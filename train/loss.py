@@ -1,4 +1,4 @@
-"""What a training minimises: cross-entropy with labels or a teacher, and a distance to its mind."""
+"""What a training minimises: cross-entropy among the labels that a recording's corpus has."""
 
 import math
 from typing import NamedTuple
@@ -16,18 +16,16 @@ IMPOSSIBLE = -1e4  # a logit without probability or gradient; minus infinity tim
 
 
 class Batch(NamedTuple):
-    """What a step hears, and what it should say."""
+    """The features of a step's recordings, and their targets."""
 
     features: Features
     targets: Tensor  # (batch, labels)
     possible: Tensor  # (batch, labels): what a recording's corpus can say at all
-    embeddings: Tensor | None = None  # what its teacher's first head hears, (batch, width)
 
     def to(self, device: torch.device) -> "Batch":
         """All of it on a device."""
         features = Features(*(each.to(device) for each in self.features))
-        rest = (None if each is None else each.to(device) for each in self[1:])
-        return Batch(features, *rest)  # type: ignore[arg-type]
+        return Batch(features, self.targets.to(device), self.possible.to(device))
 
 
 def loss_of(
@@ -36,24 +34,11 @@ def loss_of(
     """The loss of a batch, and its logits (batch, labels)."""
     possible = batch.possible
     with torch.autocast(possible.device.type, torch.bfloat16, enabled=mixed):
-        if recipe.mimic:
-            embeddings = network.represent(batch.features)
-            logits = network.classify(embeddings)
-        else:
-            logits = network.upper(batch.features)
+        logits = network.upper(batch.features)
     smooth = recipe.label_smoothing * possible / possible.sum(1, keepdim=True)
     wanted = (1 - recipe.label_smoothing) * batch.targets + smooth
-    heard = _possible(logits, possible)
-    loss = F.cross_entropy(heard, wanted, weight=weights)
-    if batch.embeddings is not None and recipe.mimic:
-        apart = F.mse_loss(embeddings[:, : network.heard_width].float(), batch.embeddings)
-        loss = loss + recipe.mimic * apart / batch.embeddings.var(0).mean().clamp(min=1e-6)
-    return loss, heard
-
-
-def _possible(logits: Tensor, possible: Tensor) -> Tensor:
-    """Logits of which the impossible ones count for nothing."""
-    return logits.float().masked_fill(~possible, IMPOSSIBLE)
+    masked = logits.float().masked_fill(~possible, IMPOSSIBLE)
+    return F.cross_entropy(masked, wanted, weight=weights), masked
 
 
 def finite(value: float, epoch: int, rate: float, field: str = "learning_rate") -> float:

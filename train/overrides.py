@@ -3,19 +3,21 @@
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from batch_ser.errors import UsageError
 from train.augment import Augment
-from train.recipes import RECIPES, Imitation, Recipe
+from train.lda import LDASettings
+from train.recipes import RECIPES, Distillation, Recipe
 
 TYPES: dict[Any, str] = {  # as `--set` takes them
     str: "a word", int: "a whole number", float: "a number", bool: "true or false",
     tuple: "numbers such as [1, 2]", dict: "an object such as {}", types.NoneType: "none",
     Augment: "its fields one by one, such as augment.gain_db=6",
-    Imitation: "its fields one by one, such as imitate.epochs=9",
+    Distillation: "its fields one by one, such as distil.epochs=9",
+    LDASettings: "its fields one by one, such as lda.shrinkage=0.5",
 }  # fmt: skip
 
 
@@ -81,14 +83,13 @@ def _is_number(value: Any) -> bool:
 
 def as_text(recipe: Recipe) -> str:
     """Every field and its value, one a line, as `--set` takes them."""
-    lines = [f"recipe {recipe.name}"]
-    for each in fields(recipe):
-        value = getattr(recipe, each.name)
+    return "\n".join([f"recipe {recipe.name}", *_lines(recipe, "  ")])
+
+
+def _lines(preset: Any, before: str) -> Iterator[str]:
+    for each in fields(preset):
+        value = getattr(preset, each.name)
         if is_dataclass(value):
-            lines += [
-                f"  {each.name}.{one.name}={json.dumps(getattr(value, one.name))}"
-                for one in fields(value)
-            ]
+            yield from _lines(value, f"{before}{each.name}.")
         elif each.name != "name":
-            lines.append(f"  {each.name}={json.dumps(value)}")
-    return "\n".join(lines)
+            yield f"{before}{each.name}={json.dumps(value)}"

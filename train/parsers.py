@@ -49,6 +49,20 @@ ASED_SEXES = {"01": "female", "02": "male"}
 TUREV = re.compile(r"(\d{4})_(kz|sk|mt|hl)_\w+")
 TUREV_EMOTIONS = {"kz": "angry", "sk": "calm", "mt": "happy", "hl": "sad"}
 
+NEMO = re.compile(r"([a-z]{2}\d)_(anger|fear|happiness|neutral|sadness|surprised)_\d+")
+NEMO_EMOTIONS = {
+    "anger": "angry", "fear": "fearful", "happiness": "happy",
+    "neutral": "neutral", "sadness": "sad", "surprised": "surprised",
+}  # fmt: skip
+
+EMOSPEECH = re.compile(
+    r"[a-z]+-(?:[a-z _]+-)?(angry|calm|fearful|happy)-(?:\d{13,14}|\?\?)-([0-9a-f]{12,64})"
+)
+EMOSPEECH_UNKNOWN = "d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f"  # by its README
+
+URDU = re.compile(r"(s([mf])\d+)_f\d+_([ahns])\d+")
+URDU_EMOTIONS = {"a": "angry", "h": "happy", "n": "neutral", "s": "sad"}
+
 
 def parse_ravdess(path: Path) -> Utterance | None:
     """modality-channel-emotion-intensity-statement-repetition-actor; odd actors are male.
@@ -94,14 +108,22 @@ def crema_d_sexes(folder: Path) -> dict[str, str]:
     Raises:
         UsageError: a table of that name without the corpus' columns.
     """
-    for table in (folder / "VideoDemographics.csv", folder.parent / "VideoDemographics.csv"):
+    return _sexes(folder / "VideoDemographics.csv", "crema-d", "ActorID", "Sex", ",")
+
+
+def _sexes(path: Path, corpus: str, speaker: str, sex: str, delimiter: str) -> dict[str, str]:
+    """Speakers to sexes by two columns of a table, there or a folder above; nothing without it."""
+    for table in (path, path.parent.parent / path.name):
         if table.is_file():
             with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-                rows = list(csv.DictReader(file))
-            if not rows or not {"ActorID", "Sex"} <= rows[0].keys():
-                raise UsageError(f"{table}: expected CREMA-D's table with columns ActorID and Sex")
-            sexes = {f"crema-d-{row['ActorID']}": str(row["Sex"]).lower() for row in rows}
-            return {actor: sex for actor, sex in sexes.items() if sex in ("male", "female")}
+                rows = list(csv.DictReader(file, delimiter=delimiter))
+            if not rows or not {speaker, sex} <= rows[0].keys():
+                raise UsageError(
+                    f"{table}: expected the table of {corpus} with columns {speaker} and {sex}"
+                )
+            pairs = ((row[speaker] or "", row[sex] or "") for row in rows)
+            sexes = {f"{corpus}-{a.strip().lower()}": b.strip().lower() for a, b in pairs}
+            return {each: value for each, value in sexes.items() if value in ("male", "female")}
     return {}
 
 
@@ -163,3 +185,49 @@ def parse_turev(path: Path) -> Utterance | None:
         return None
     label = TUREV_EMOTIONS[found[2]]
     return Utterance(path, label, f"turev-{found[1]}", "", "tr", corpus="turev")
+
+
+def parse_nemo(path: Path) -> Utterance | None:
+    """speaker_emotion_sentence, as in `EB0_anger_1`; Polish; the sexes are in a table beside.
+
+    Source: Christop 2024.
+    """
+    found = NEMO.fullmatch(path.stem.lower())
+    if not found:
+        return None
+    label = NEMO_EMOTIONS[found[2]]
+    return Utterance(path, label, f"nemo-{found[1]}", "", "pl", corpus="nemo")
+
+
+def nemo_sexes(folder: Path) -> dict[str, str]:
+    """Speakers to sexes by the corpus' data.tsv, where it lies in or above a folder.
+
+    Raises:
+        UsageError: a table of that name without the corpus' columns.
+    """
+    return _sexes(folder / "data.tsv", "nemo", "speaker_id", "gender", "\t")
+
+
+def parse_emospeech(path: Path) -> Utterance | None:
+    """word-environment-emotion-time-speaker, as in `help-safe-calm-1562996360436-c7b431195e28`.
+
+    Reduced copies lack the environment and shorten the speaker. Six names have `??` for the time.
+    The words are English and Hindi. Source: Banga et al. 2019.
+    """
+    found = EMOSPEECH.fullmatch(path.stem.lower())
+    if not found:
+        return None
+    speaker = "" if EMOSPEECH_UNKNOWN.startswith(found[2]) else f"emospeech-{found[2]}"
+    return Utterance(path, found[1], speaker, "", "", corpus="emospeech")
+
+
+def parse_urdu(path: Path) -> Utterance | None:
+    """`Angry/SM1_F10_A010`: speaker, file, number with the initial of the label; Urdu.
+
+    M and F of the speaker are the sex. Source: Latif et al. 2018.
+    """
+    label, found = path.parent.name.lower(), URDU.fullmatch(path.stem.lower())
+    if not found or URDU_EMOTIONS[found[3]] != label:
+        return None
+    sex = "male" if found[2] == "m" else "female"
+    return Utterance(path, label, f"urdu-{found[1]}", sex, "ur", corpus="urdu")

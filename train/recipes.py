@@ -10,9 +10,10 @@ from typing import Any
 
 from batch_ser.errors import UsageError
 from train.augment import Augment
+from train.lda import LDASettings
 
 CHOICES = {
-    "fit": ("gradient", "linear"),
+    "fit": ("gradient", "linear", "lda"),
     "optimiser": ("adamw", "adam"),
     "schedule": ("constant", "cosine", "plateau"),
     "monitor": ("uar", "macro_f1", "accuracy", "loss", "last"),
@@ -26,20 +27,21 @@ POSITIVE = (
 
 
 @dataclass(frozen=True)
-class Imitation:
-    """How a student's encoder learns to hear what its teacher's does, before anything else."""
+class Distillation:
+    """How a student's encoder is distilled from Whisper's, before anything else is fitted."""
 
-    epochs: int = 0  # on a fold's own training side; 0: it does not
-    shared: int = 0  # epochs before, on recordings that no fold tests, for all folds together
+    epochs: int = 0  # 0: it is not
     learning_rate: float = 2e-3
     views: int = 3
-    layers: int = 2  # of those that the teacher listens to, the lowest: they carry over best
+    layers: int = 2  # of the teacher, the first ones: they carry over best
+    augment: Augment = field(default_factory=Augment)  # of these views
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.shared) < 0 or not 0 < self.learning_rate < math.inf:
-            raise UsageError("imitate: expected epochs of 0 or more, learning_rate above 0")
-        if self.views < 1 or self.layers < 1:
-            raise UsageError("imitate: expected views and layers of 1 or more")
+        for name, least in (("epochs", 0), ("views", 1), ("layers", 1)):
+            if (value := getattr(self, name)) < least:
+                raise UsageError(f"distil.{name}={value}: expected {least} or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"distil.learning_rate={self.learning_rate}: expected more than 0")
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,14 @@ class Recipe:
     architecture: str
     settings: dict[str, Any] = field(default_factory=dict)  # of the network
     front_end: dict[str, Any] = field(default_factory=dict)  # instead of the network's defaults
-    fit: str = "gradient"  # or linear: a logistic regression on a frozen network's embeddings
+    # gradient; or on a frozen encoder: linear, a logistic regression, or lda, the offset head
+    fit: str = "gradient"
     # linear
     speeds: tuple[float, ...] = (1.0,)  # the training side is also played at these speeds
     regularisation: float = 0.01  # inverse strength, scikit-learn's C
     max_iterations: int = 500
-    # gradient: a second head, for groups
-    adapt: float = 0.0  # inverse strength of its regressions' regularisation; 0: no such head
+    # lda
+    lda: LDASettings = field(default_factory=LDASettings)
     # gradient: the optimiser
     epochs: int = 40
     batch_size: int = 32
@@ -70,22 +73,20 @@ class Recipe:
     plateau_patience: int = 4  # epochs without progress before the rate is halved, for plateau
     clip: float | None = 1.0  # largest norm of the gradient
     precision: str = "mixed"  # with bfloat16 where the hardware has it; else all in float32
-    half: bool = False  # weights are rounded to float16 in the end, for a file of half the size
+    half: bool = False  # weights are rounded to float16, for a file of half the size; lda: encoder
     # gradient: the loss and when to stop
     label_smoothing: float = 0.0
-    distil: float = 0.0  # share of the targets that are the teacher's probabilities, not labels
-    mimic: float = 0.0  # weight of the distance from the teacher's embedding
     class_weights: bool = False  # rare labels count more, in inverse proportion
     probe: bool = False  # the head starts as a logistic regression on the untouched network
     monitor: str = "uar"  # of the valid side; its best epoch is kept. last: the last one is
     patience: int = 12  # epochs without progress before the training ends
     refit: bool = False  # calibrated, the network is trained anew on the valid side, too
     valid_share: float = 0.1  # held out for this where the split has no valid side
-    imitate: Imitation = field(default_factory=Imitation)
-    # gradient: what the network hears
+    distil: Distillation = field(default_factory=Distillation)
+    # gradient and lda: what the network is given
     crop: str = "random"  # which part of a recording that is longer than `crop_s`
     crop_s: float | None = None  # none: what the network takes at once
-    views: int = 1  # versions heard in turn, the first as it is, others augmented; 0: ever new ones
+    views: int = 1  # of a recording, in turn: the first as it is, others augmented; 0: always new
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
@@ -96,15 +97,13 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{name}={value}: expected more than 0")
-        for name in ("weight_decay", "plateau_patience", "views", "mimic", "adapt"):
+        for name in ("weight_decay", "plateau_patience", "views"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name}={getattr(self, name)}: expected 0 or more")
         if not 0 <= self.warm_up <= 1:
             raise UsageError(f"warm_up={self.warm_up}: expected a share from 0 to 1")
         if not 0 < self.valid_share < 1 or not 0 <= self.label_smoothing < 1:
             raise UsageError("valid_share and label_smoothing: expected shares between 0 and 1")
-        if not 0 <= self.distil <= 1:
-            raise UsageError(f"distil={self.distil:g}: expected a share from 0 to 1")
         if not self.speeds or not all(0.1 <= speed <= 10 for speed in self.speeds):
             raise UsageError("speeds: expected one or more of 0.1 to 10")
 
@@ -120,6 +119,8 @@ CHANNELS = Augment(  # whatever stands between a voice and a recording of it
     probability=0.4, speed=0.15, reverb_s=0.5, tilt_db=10.0, noise_snr_db=(5.0, 30.0),
     babble_snr_db=(5.0, 25.0), telephone=True, cut_s=1.0,
 )  # fmt: skip
+CUT = Augment(probability=1.0, cut_s=0.5)  # a segment as a job finds it, without silence around it
+OFFSET = {"hidden": 64, "head": "offset"}
 
 RECIPES: dict[str, Recipe] = {
     each.name: each
@@ -158,19 +159,17 @@ RECIPES: dict[str, Recipe] = {
             label_smoothing=0.1, monitor="loss", patience=80, views=7,
             augment=Augment(probability=1.0, speed=0.2, mixup=0.4),
         ),
-        Recipe(  # the shipped checkpoint: an embedding of 256, and every channel a call may take
+        Recipe(  # the shipped checkpoint: two blocks of the frozen encoder, statistics of speech
             "accurate", "whisper",
-            {"taps": [1, 2, 3, 4], "pooling": "active", "hidden": 224, "hidden_dropout": 0.2,
-             "dropout": 0.5},
-            {"level": -4.3}, epochs=50, batch_size=64, learning_rate=3e-4, weight_decay=0.05,
-            label_smoothing=0.1, monitor="last", refit=True, views=10, half=True, adapt=0.001,
-            augment=replace(CHANNELS, mixup=0.4),
+            {"taps": [1, 2], "layers": 2, "final_norm": False, "pooling": "active"} | OFFSET,
+            {"level": -4.3}, fit="lda", views=2, augment=CUT,
         ),
-        Recipe(  # a small network that learns from a teacher, such as `accurate`
-            "fast", "tdnn", {"hidden": 224}, {"level": -4.3}, epochs=60, batch_size=64,
-            learning_rate=1e-3, weight_decay=0.05, label_smoothing=0.1, distil=0.7, mimic=1.0,
-            monitor="last", refit=True, views=2, half=True, adapt=0.001,
-            imitate=Imitation(epochs=12, shared=60), augment=replace(CHANNELS, mixup=0.4),
+        Recipe(  # a small network with an encoder distilled from these two blocks
+            "student", "tdnn", OFFSET, {"level": -4.3}, fit="lda", half=True, views=2, augment=CUT,
+            distil=Distillation(epochs=60, augment=CHANNELS),
+        ),
+        Recipe(  # the same network with the encoder of a checkpoint
+            "fast", "tdnn", OFFSET, {"level": -4.3}, fit="lda", half=True, views=2, augment=CUT,
         ),
         Recipe(  # whole recordings: a crop has less silence, and the statistics hear that
             "whisper", "whisper", {"taps": [1, 2, 3, 4], "frozen_layers": 2, "dropout": 0.2},

@@ -15,10 +15,10 @@ from batch_ser.features import front_end
 from models.checkpoint import save_checkpoint
 from models.device import usable_device
 from models.loading import load_checkpoint, load_network
-from models.network import Network
 from train import metrics
 from train.about import versions
 from train.card import card
+from train.contradictions import check_ordinary, check_together
 from train.corpora import overview
 from train.data import Data, labelled, read
 from train.evaluation import Predictions, predict
@@ -28,9 +28,8 @@ from train.folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folde
 from train.folds import Fold
 from train.overrides import as_text, find_recipe
 from train.recipes import Recipe
-from train.splits import Split, default_split, everything, make_split
-from train.start import check_experts, new_network
-from train.teacher import check_teacher, find_teacher
+from train.splits import default_split, everything, make_split
+from train.start import encoder_corpora, init_path, new_network, pretrained_teacher
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class TrainConfig:
     recipe: str
     out: str | None = None
     init: str | None = None
-    teacher: str | None = None  # a checkpoint or a training's folder, for recipes that distil
     split: str = ""
     seed: int = 0
     cache: str | None = None
@@ -68,38 +66,10 @@ class TrainConfig:
         """The recipe with its fields changed.
 
         Raises:
-            UsageError: it does not exist, or asks of a network what it cannot do.
+            UsageError: it does not exist, or has fields that contradict each other.
         """
         recipe = find_recipe(self.recipe, self.overrides)
-        regression = recipe.fit == "linear" or recipe.probe
-        if regression and (recipe.architecture != "whisper" or recipe.settings.get("hidden")):
-            raise UsageError(
-                f"recipe {recipe.name}: fit=linear and probe=true need the architecture whisper "
-                "with settings.hidden=0"
-            )
-        if recipe.fit == "linear" and (self.teacher or recipe.half or recipe.refit):
-            raise UsageError(
-                f"recipe {recipe.name}: fit=linear has no teacher, half or refit; expected a "
-                "recipe with fit=gradient"
-            )
-        if recipe.refit and recipe.monitor != "last":
-            raise UsageError(f"refit=true: found monitor={recipe.monitor}, expected monitor=last")
-        if bool(recipe.distil or recipe.mimic or recipe.imitate.epochs) != bool(self.teacher):
-            found = f"--teacher {self.teacher}" if self.teacher else "no --teacher"
-            raise UsageError(
-                f"recipe {recipe.name} has distil={recipe.distil:g}, mimic={recipe.mimic:g} and "
-                f"imitate.epochs={recipe.imitate.epochs}, found {found}; expected --teacher "
-                "CHECKPOINT where "
-                "one of them is more than 0, and only there"
-            )
-        if self.teacher and not recipe.views:
-            raise UsageError("views=0: found --teacher, which hears as many; expected 1 or more")
-        changed = set(recipe.augment.of_samples()) - {"probability", "pad"}
-        if recipe.fit == "gradient" and recipe.views == 1 and changed:
-            raise UsageError(
-                f"views=1 hears every recording as it is: augment.{min(changed)} changes nothing; "
-                "expected views=2 or more, or 0 for a new version each epoch"
-            )
+        check_together(recipe)
         return recipe
 
     @property
@@ -120,24 +90,24 @@ def train(config: TrainConfig) -> str:
     recipe, folder = config.chosen(), config.folder
     device = torch.device(usable_device(config.device))
     data = read(config.data, config.labels, config.allow_duplicates)
+    check_ordinary(recipe, data.utterances)
     text = config.split or default_split(data.utterances)
     split = make_split(
         text, data.utterances, data.contents, config.seed, recipe.valid_share, config.allow_leak
     )
     with torch.random.fork_rng():
-        network = _rehearse(recipe, config, data)
-    teachers = _teachers(config, split, data, network, recipe)
-    claim(folder, config.out or "", _content(config, recipe, data, teachers), config.restart)
+        _rehearse(recipe, config, data)
+    claim(folder, config.out or "", _content(config, recipe, data), config.restart)
     split.save(folder / SPLIT, data.utterances, data.contents)
     with tempfile.TemporaryDirectory(prefix="batch-ser-") as own, torch.random.fork_rng():
         cache = Path(config.cache or own)
         study = Study(
-            data, recipe, config.init, config.seed, device, cache, Path(own), config.teacher,
-            config.allow_leak, split.heard_always(),
+            data, recipe, config.init, config.seed, device, cache, Path(own),
+            split.heard_always(),
         )  # fmt: skip
         folders = fold_folders(folder, split.names)
         found = [_fold(study, *each) for each in zip(split.folds, folders, strict=True)]
-        note = note_of(split, data, config.allow_leak)
+        note = note_of(split, data, encoder_corpora(recipe, config.init), config.allow_leak)
         lines = write_figures(folder, split, found, ", ".join(config.data), note) if found else []
         asked = len(split.folds) != 1 and not config.figures_only
         if asked and not (folder / CHECKPOINT).exists():
@@ -148,39 +118,20 @@ def train(config: TrainConfig) -> str:
     return "\n".join([*lines, f"written: {folder}"])
 
 
-def _teachers(
-    config: TrainConfig, split: Split, data: Data, network: Network, recipe: Recipe
-) -> list[str | None]:
-    """Digests of the checkpoints that will teach, all of them found and fit to."""
-    if not config.teacher:
-        return []
-    folds = list(split.folds)
-    if len(folds) != 1 and not config.figures_only:
-        folds.append(everything(data.utterances, data.contents, config.seed, recipe.valid_share))
-    digests = []
-    for fold in folds:
-        path = find_teacher(config.teacher, fold, data, config.allow_leak)
-        check_teacher(path, fold.labels(data.utterances), network, recipe)
-        digests.append(digest_of(str(path)))
-    return digests
-
-
-def _content(
-    config: TrainConfig, recipe: Recipe, data: Data, teachers: list[str | None]
-) -> dict[str, Any]:
+def _content(config: TrainConfig, recipe: Recipe, data: Data) -> dict[str, Any]:
     """What `config.json` says of a training."""
+    init = init_path(recipe, config.init)
     return {
         "training": asdict(config),
         "recipe": recipe.stored(),
         "recordings": {"count": len(data.utterances), "digest": data.digest()},
-        "init": digest_of(config.init),
-        "teacher": teachers or None,
+        "init": digest_of(str(init)) if init else None,
         "versions": versions(),
     }
 
 
-def _rehearse(recipe: Recipe, config: TrainConfig, data: Data) -> Network:
-    """Build the network and let it hear a second of silence, before anything is written.
+def _rehearse(recipe: Recipe, config: TrainConfig, data: Data) -> None:
+    """Build the networks and score a second of silence, before anything is written.
 
     Raises:
         UsageError: settings of the recipe contradict each other, or `--cache` is no folder.
@@ -189,12 +140,12 @@ def _rehearse(recipe: Recipe, config: TrainConfig, data: Data) -> Network:
     if config.cache and Path(config.cache).is_file():
         raise UsageError(f"--cache {config.cache}: found a file, expected a folder")
     labels = len({each.label for each in data.utterances})
-    corpora = len({each.corpus for each in data.utterances})
-    network = new_network(recipe, labels, config.init, config.seed, corpora).eval()
-    check_experts(network, recipe)
+    network = new_network(recipe, labels, config.init, config.seed).eval()
+    if recipe.distil.epochs:
+        pretrained_teacher(recipe, config.init, network.settings.imitated)
     asked = recipe.front_end
     if asked.get("rate_hz", network.rate_hz) != network.rate_hz:
-        raise UsageError(f"front_end.rate_hz: {recipe.architecture} hears {network.rate_hz} Hz")
+        raise UsageError(f"front_end.rate_hz: {recipe.architecture} takes {network.rate_hz} Hz")
     try:
         if float(asked.get("length_s", 0)) > network.max_input_s:
             raise ValueError(f"length_s: expected at most {network.max_input_s:g}")
@@ -207,7 +158,6 @@ def _rehearse(recipe: Recipe, config: TrainConfig, data: Data) -> Network:
         raise UsageError(
             f"front_end={asked} does not fit {recipe.architecture} with these settings: {told}"
         ) from error
-    return network
 
 
 def _fold(study: Study, fold: Fold, folder: Path) -> Predictions:

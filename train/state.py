@@ -22,7 +22,7 @@ class State:
     """Epochs so far, and the best one's weights."""
 
     history: list[Epoch] = field(default_factory=list)
-    epochs: int = 0  # of an imitation, which has no history
+    epochs: int = 0  # of a distillation, which has no history
     best: dict[str, torch.Tensor] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""What a network hears of every recording: views of it to train on, pieces of it to judge by.
+"""Features of every recording: views of it to train on, pieces of it to judge by.
 
 Both are computed once, by all cores, and kept on disk (`--cache DIR`, else in a folder that goes
 with the training). They depend on a recording's content, its view and the settings, not on the
@@ -30,7 +30,7 @@ from train.recipes import Recipe
 from train.utterances import Utterance
 
 CPU = torch.device("cpu")
-Piece = tuple[NDArray[np.float32], int]  # features (bands, frames), new samples
+Piece = tuple[NDArray[np.float32], int, int]  # features (bands, frames), samples, new samples
 Heard = Callable[[Samples, int], Sequence[Samples]]  # a recording, its number -> what is heard
 
 
@@ -42,6 +42,7 @@ class Kept:
     ends: NDArray[np.int64]  # (pieces,)
     owners: NDArray[np.int64]  # (pieces,): the recording's number
     weights: NDArray[np.int64]  # (pieces,): new samples, for the mean over a recording's pieces
+    durations_s: NDArray[np.float64]  # (pieces,): of the samples that the features are of
     files: tuple[Path, ...] = ()
 
     def length(self, number: int) -> int:
@@ -91,11 +92,11 @@ class Store:
         able = recipe.precision == "mixed" and has_bfloat16(next(network.parameters()).device)
         self._mixed = bool(frozen) and able  # views only: what is judged is in float32
 
-    def of(self, network: Network, recipe: Recipe) -> "Store":
-        """The same recordings for another network, kept in the same places."""
+    def of(self, network: Network, recipe: Recipe | None = None) -> "Store":
+        """The same recordings for another network, and another recipe, kept in the same places."""
         return Store(
-            network, recipe, self._utterances, self._contents, self._folder, self._scratch,
-            self._heard_always,
+            network, recipe or self._recipe, self._utterances, self._contents, self._folder,
+            self._scratch, self._heard_always,
         )  # fmt: skip
 
     def view(self, number: int, passing: bool = False) -> Kept:
@@ -160,19 +161,20 @@ class Store:
             self._write(data, index, self._computed(title, heard, mixed))
         table = np.load(index)
         frames = np.memmap(data, np.float32, "r").reshape(-1, int(table[0, 3]))
-        return Kept(frames, table[:, 0], table[:, 1], table[:, 2], files)
+        durations_s = table[:, 4] / self._network.rate_hz
+        return Kept(frames, table[:, 0], table[:, 1], table[:, 2], durations_s, files)
 
     def _write(self, data: Path, index: Path, computed: Iterable[list[Piece]]) -> None:
         """Compute and write; the index is written last and makes it complete."""
         data.parent.mkdir(parents=True, exist_ok=True)
-        rows: list[tuple[int, int, int, int]] = []
+        rows: list[tuple[int, int, int, int, int]] = []
         end = 0
         partial = data.with_name(f"{data.name}.{os.getpid()}")
         with partial.open("wb") as file:
             for recording, pieces in enumerate(computed):
-                for features, weight in pieces:
+                for features, count, weight in pieces:
                     end += features.shape[1]
-                    rows.append((end, recording, weight, features.shape[0]))
+                    rows.append((end, recording, weight, features.shape[0], count))
                     file.write(np.ascontiguousarray(features.T).tobytes())
         partial.replace(data)
         with index.with_suffix(f".{os.getpid()}").open("wb") as file:
@@ -180,7 +182,7 @@ class Store:
         index.with_suffix(f".{os.getpid()}").replace(index)
 
     def _computed(self, title: str, heard: Heard, mixed: bool) -> Iterator[list[Piece]]:
-        """Of each recording, its pieces' features (bands, frames) and numbers of new samples."""
+        """Of each recording, its pieces' features (bands, frames) and numbers of samples."""
         device = next(self._network.parameters()).device
 
         def one(recording: int) -> list[Piece]:
@@ -192,9 +194,8 @@ class Store:
                     torch.autocast(device.type, torch.bfloat16, enabled=mixed),
                 ):
                     features = self._network.lower(self._front_end([piece], device))
-                found.append(
-                    (features.values[0].float().cpu().numpy(), max(1, min(left, len(piece))))
-                )
+                values = features.values[0].float().cpu().numpy()
+                found.append((values, len(piece), max(1, min(left, len(piece)))))
                 left -= len(piece)
             return found
 
@@ -206,10 +207,11 @@ class Store:
 
 
 def _complete(index: Path, data: Path) -> bool:
-    """Whether both files are there, and whole: a disk may have been full."""
+    """Whether both files are there, and whole: a disk may have been full, a version older."""
     try:
         table = np.load(index)
-        return data.stat().st_size == 4 * int(table[-1, 0]) * int(table[0, 3])
+        size = 4 * int(table[-1, 0]) * int(table[0, 3])
+        return table.shape[1] == 5 and data.stat().st_size == size
     except (OSError, ValueError, EOFError, IndexError):
         return False
 

@@ -1,4 +1,4 @@
-"""What one training hears, and what it should say: views of its recordings, batch by batch."""
+"""One training: the recordings of its sides, their targets, and views of them batch by batch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,26 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from batch_ser.features import Features, pad
-from models.network import Network
 from train.augment import change_features, mix
-from train.groups import Groups
 from train.loss import Batch
 from train.recipes import Recipe
 from train.store import Kept
 
 
-class Teaching(Protocol):
-    """A teacher, as `train.teacher` has it."""
-
-    def says(self, view: int, row: int, /) -> torch.Tensor:
-        """What it says of a recording in a view: (labels + heard_width,)."""
-
-    def hand_over(self, student: Network) -> None:
-        """Start a student with what it can use of the teacher's own."""
-
-
 class Heard(Protocol):
-    """What is heard of every recording, as `train.store` has it."""
+    """Features of every recording, as `train.store` and `train.encoded` have them."""
 
     def view(self, number: int, passing: bool = False) -> Kept:
         """One version of every recording."""
@@ -53,9 +41,6 @@ class Task:
     valid: NDArray[np.int64]
     seed: int
     device: torch.device
-    groups: Groups  # voices and corpora
-    corpora: NDArray[np.float32]  # (recordings, corpora): 1 for one's own, of those trained on
-    teacher: "Teaching | None" = None  # whom `distil` and `mimic` of the recipe mean
     views: dict[int, Kept] = field(default_factory=dict)  # those that are open
 
     def view(self, number: int) -> Kept:
@@ -69,11 +54,11 @@ class Task:
         return self.views[number]
 
     def number(self, epoch: int, row: int) -> int:
-        """Which view an epoch hears of a recording."""
+        """Which view of a recording an epoch uses."""
         return epoch if self.recipe.views == 0 else (epoch + row) % self.recipe.views
 
     def heard(self, epoch: int, row: int) -> torch.Tensor:
-        """The features of a recording as an epoch hears it (bands, frames)."""
+        """The features of a recording in an epoch (bands, frames)."""
         return self.view(self.number(epoch, row)).piece(row)
 
     def order(self, epoch: int, draw: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -97,31 +82,16 @@ class Task:
 
 
 def batches(task: Task, epoch: int) -> Iterator[Batch]:
-    """The training side in random order, each recording in one of its views.
-
-    With a teacher, its probabilities are mixed into the targets.
-    """
-    recipe, labels = task.recipe, len(task.labels)
+    """The training side in random order, each recording in one of its views."""
+    augment = task.recipe.augment
     draw = np.random.default_rng((task.seed, epoch))
-    one_hot = torch.eye(labels)
+    one_hot = torch.eye(len(task.labels))
     for rows in task.order(epoch, draw):
-        each, taught = [], []
-        for row in map(int, rows):
-            each.append(change_features(task.heard(epoch, row), recipe.augment, draw))
-            view = task.number(epoch, row)
-            taught.append(task.teacher.says(view, row) if task.teacher else torch.zeros(0))
-        said = torch.stack(taught)
+        each = [change_features(task.heard(epoch, int(row)), augment, draw) for row in rows]
         targets = one_hot[torch.from_numpy(task.targets[rows])]
-        if task.teacher:
-            targets = (1 - recipe.distil) * targets + recipe.distil * said[:, :labels]
-        together = torch.cat([targets, said[:, labels:]], dim=1)  # they mix alike
         possible = torch.from_numpy(task.possible[rows])
-        heard = pad(each, torch.device("cpu"))
-        features, together, possible = mix(heard, together, possible, recipe.augment, draw)
-        targets, embeddings = together[:, :labels], together[:, labels:]
-        yield Batch(
-            features, targets, possible, embeddings if embeddings.shape[1] else None
-        ).to(task.device)  # fmt: skip
+        features = pad(each, torch.device("cpu"))
+        yield Batch(*mix(features, targets, possible, augment, draw)).to(task.device)
 
 
 def training_features(task: Task, batch: int = 32) -> Iterator[Features]:

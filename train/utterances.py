@@ -1,7 +1,8 @@
 """One labelled recording, and the recordings of a folder."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import soundfile
@@ -10,6 +11,7 @@ from batch_ser.audio import Recording
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs import AUDIO_SUFFIXES
 
+ORDINARY_STYLE = "ordinary"
 MOST_LISTED = 50  # faults in one message
 UNKNOWN_FRAMES = 2**62  # libsndfile's word for a header that states no length is larger
 
@@ -29,7 +31,12 @@ class Utterance:
     end_s: float | None = None
     side: str = ""  # train, valid or test, where a manifest says so
     root: Path | None = None  # the folder that was given
-    style: str = "speech"  # or song
+    style: str = "speech"  # or song, or ordinary
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether it is ordinary speech, without emotion to speak of: it serves only to train."""
+        return self.style == ORDINARY_STYLE
 
     @property
     def key(self) -> str:
@@ -53,6 +60,29 @@ def recordings(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not path.is_dir()
     )
+
+
+def parse_ordinary(path: Path) -> Utterance:
+    """A recording of ordinary speech, whatever its name is: neutral, of an unknown speaker."""
+    return Utterance(path, "neutral", "", "", "", style=ORDINARY_STYLE)
+
+
+def read_ordinary(folder: Path, given: Collection[str]) -> list[Utterance]:
+    """All recordings of a folder, where a sub-folder is a speaker; `given` are corpora so far."""
+    corpus = f"ordinary {Path(os.path.abspath(folder)).name}"
+    if corpus in given:  # two of one name would be one corpus, and their recordings share names
+        raise UsageError(
+            f"--data ordinary:{folder}: another folder of ordinary speech has this name; rename "
+            "one, or give a link to it under another name"
+        )
+    found = []
+    for path in recordings(folder):
+        inside = path.relative_to(folder).parts[:-1]
+        speaker = f"{corpus}-{inside[0]}" if inside else ""
+        found.append(replace(parse_ordinary(path), corpus=corpus, speaker=speaker, root=folder))
+    if not found:
+        raise UsageError(f"--data ordinary:{folder}: found no recordings there; expected some")
+    return found
 
 
 def length_s(path: Path) -> float:

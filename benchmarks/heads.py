@@ -1,0 +1,190 @@
+"""Offset heads on a shipped encoder, fitted with recordings left out, for `accuracy.py`.
+
+Whisper's encoder is frozen, and the student's never met a corpus that is judged here, so that only
+heads are fitted anew: statistics of all recordings are computed once and kept in `.evaluate/`, a
+head takes a second. What a head is calibrated by (the temperature, and how far offsets spread) is
+never asked of recordings that it is judged on.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from prompts import prompts
+from trained import ASED, DATA, NEMO, RAVDESS, TUREV
+
+from batch_ser.features import front_end
+from batch_ser.samples import Samples
+from models.checkpoint import CheckpointInfo, save_checkpoint
+from models.loading import load_network
+from models.network import Network
+from models.scoring import Checkpoint
+from train.data import Data, possible_labels, read
+from train.discriminant import Sample
+from train.labels import in_order
+from train.lda import FittedHead, fit_sample, sample_of, set_head
+from train.recipes import RECIPES
+from train.store import Store, load_utterance
+from train.task import Task
+from train.transfer import Part, parts_left_out
+from train.utterances import Utterance
+
+WORK = Path(".evaluate")
+CORPORA = {"ravdess": "RAVDESS", "ased": "ASED", "turev": "TurEV-DB", "nemo": "nEMO"}
+LANGUAGES = ("en", "es", "fr")
+BATCH = 8
+Heard = Callable[[Utterance, int], Samples]
+Statistics = tuple[NDArray[np.float32], NDArray[np.float64]]  # (n, width), lengths in s (n,)
+Rows = NDArray[np.int64]
+
+
+def training_data() -> tuple[str, ...]:
+    """What the shipped checkpoints are trained on, as `--data` takes it."""
+    ordinary = [DATA / "speechocean", DATA / "orders", prompts(WORK)]
+    return RAVDESS, ASED, TUREV, NEMO, *(f"ordinary:{each}" for each in ordinary)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """A shipped encoder, and heads on it that some recordings were left out of."""
+
+    recipe: str
+    path: Path  # a checkpoint with the encoder
+
+    @cached_property
+    def _loaded(self) -> tuple[CheckpointInfo, Network]:
+        info, network = load_network(self.path)
+        shift, scale, _ = network.projection_parts()
+        shift.zero_()  # statistics as they are
+        scale.fill_(1.0)
+        return info, network.eval()
+
+    @cached_property
+    def data(self) -> Data:
+        return read(training_data(), None)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        return in_order(each.label for each in self.data.utterances if not each.is_ordinary)
+
+    @cached_property
+    def corpora(self) -> NDArray[np.str_]:
+        return np.array([each.corpus for each in self.data.utterances])
+
+    @cached_property
+    def sample(self) -> Sample:
+        """Statistics of all training recordings in the recipe's views."""
+        _, network = self._loaded
+        recipe, data = RECIPES[self.recipe], self.data
+        store = Store(network, recipe, data.utterances, data.contents, WORK / "cache")
+        everything = np.arange(len(data.utterances))
+        targets = np.array([self.labels.index(each.label) for each in data.utterances])
+        possible = possible_labels(data, self.labels)
+        task = Task(
+            recipe, store, targets, possible, self.labels, everything, everything[:0], 0,
+            torch.device("cpu"),
+        )  # fmt: skip
+        return sample_of(network, task, data.utterances)
+
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        """Each corpus, embedded by a fit on the others."""
+        width, settings = self._width, RECIPES[self.recipe].lda
+        names = sorted(set(self.corpora))
+        found = parts_left_out(self.sample, self.labels, width, settings)
+        return {names[int(part.sample.corpora[0])]: part for part in found}
+
+    @property
+    def _width(self) -> int:
+        return self._loaded[1].embedding_width
+
+    def without(self, left_out: NDArray[np.bool_], judged: Sequence[str] = ()) -> "Head":
+        """A head that recordings (n,) were left out of; corpora in `judged` do not calibrate it."""
+        sample = self.sample.rows(~left_out[self.sample.recordings])
+        settings = RECIPES[self.recipe].lda
+        parts = [part for name, part in self.parts.items() if name not in judged]
+        found = fit_sample(sample, self.labels, self._width, settings, parts)
+        info, network = self._loaded
+        network = deepcopy(network)
+        set_head(network, found)
+        info = replace(info, temperature=found.temperature, labels=self.labels)
+        return Head(Checkpoint(info, network, "left out"), found, info, network)
+
+    def without_corpus(self, corpus: str) -> "Head":
+        return self.without(self.corpora == corpus, (corpus,))
+
+    def without_language(self, language: str, corpus: str = "") -> "Head":
+        """A head that never met the prompts of a language, nor a corpus."""
+        prompts_of = [
+            each.is_ordinary and each.path.parent.name == language for each in self.data.utterances
+        ]
+        return self.without(np.array(prompts_of) | (self.corpora == corpus), (corpus,))
+
+    def statistics(self, utterances: Sequence[Utterance], hear: Heard, name: str) -> Statistics:
+        """Of recordings as `hear` gives them; kept under the encoder's digest and `name`."""
+        _, network = self._loaded
+        digest = hashlib.sha256()
+        for key, tensor in network.encoder.state_dict().items():
+            digest.update(key.encode() + tensor.numpy().tobytes())
+        digest.update(repr([each.name for each in utterances]).encode())
+        kept = WORK / "statistics" / f"{digest.hexdigest()[:16]}-{name}.npz"
+        if not kept.exists():
+            values, durations_s = self._computed(utterances, hear)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(kept, values=values, durations_s=durations_s)
+        stored = np.load(kept)
+        return stored["values"], stored["durations_s"]
+
+    @torch.inference_mode()
+    def _computed(self, utterances: Sequence[Utterance], hear: Heard) -> Statistics:
+        info, network = self._loaded
+        features_of = front_end(info.front_end, info.front_end_settings)
+        found, durations_s = [], []
+        for first in range(0, len(utterances), BATCH):
+            samples = [hear(each, info.rate_hz) for each in utterances[first : first + BATCH]]
+            features = features_of(samples, torch.device("cpu"))
+            found.append(network.statistics(network.lower(features)).numpy())
+            durations_s += [len(each) / info.rate_hz for each in samples]
+        return np.concatenate(found), np.array(durations_s)
+
+    def as_they_are(self, rows: Rows) -> Statistics:
+        """Of training recordings as they are: the recipe's first view."""
+        count = len(self.data.utterances)
+        return self.sample.statistics[:count][rows], self.sample.durations_s[:count][rows]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted head, as a checkpoint that scores."""
+
+    checkpoint: Checkpoint
+    found: FittedHead
+    info: CheckpointInfo
+    network: Network
+
+    def embed(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embeddings (n, width), as the network gives them."""
+        fitted = self.found.fitted
+        found = np.zeros((len(statistics), self.network.embedding_width), np.float32)
+        found[:, : len(fitted.projection)] = (statistics - fitted.shift) @ fitted.projection.T
+        return found
+
+    def save(self, path: Path) -> Path:
+        """A file for a job."""
+        save_checkpoint(path, self.info, self.network)
+        return path
+
+
+def utterances_of(data: str) -> list[Utterance]:
+    """Recordings of one `--data`."""
+    return list(read((data,), None).utterances)
+
+
+def as_they_are(utterance: Utterance, rate_hz: int) -> Samples:
+    return load_utterance(utterance, rate_hz)

@@ -1,0 +1,153 @@
+"""The head of the shipped checkpoints: linear discriminant analysis with an offset.
+
+    z = mean of the label + offset of where it was recorded + noise
+
+A segment's embedding z is scaled so that the noise has the identity as its covariance. Its first
+numbers, one fewer than there are labels, are all in which the means of the labels differ: scores
+depend on these alone, the further ones leave room for labels to come. How people, rooms, lines and
+languages shift an archive is its offset. Without recordings of an archive it is the usual one, that
+of ordinary speech; a job that has seen them all estimates it, by one formula for the archive, for a
+channel, a recording or a speaker within it, and what stays uncertain of it makes scores softer.
+
+Source: Ioffe 2006, Probabilistic Linear Discriminant Analysis, for the model of two covariances.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from batch_ser.errors import UsageError
+from batch_ser.groups import Sums
+
+Floats = NDArray[np.float64]
+Level = Literal["archive", "channel", "speaker"]
+SCALARS = ("conditions", "speakers", "mixture", "short_s")
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Where the recordings of an archive, or a part of it, lie in z."""
+
+    values: Floats  # (numbers,)
+    covariance: Floats  # (numbers, numbers): what is uncertain of it
+    segments: int = 0  # it was estimated from
+
+    def as_record(self) -> dict[str, Any]:
+        """As `run.json` holds it."""
+        return {
+            "values": self.values.tolist(),
+            "covariance": self.covariance.tolist(),
+            "segments": self.segments,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], numbers: int) -> "Offset":
+        """What `as_record` gave.
+
+        Raises:
+            UsageError: of another width, or not finite.
+        """
+        try:
+            values = np.array(record["values"], np.float64)
+            covariance = np.array(record["covariance"], np.float64)
+            segments = int(record["segments"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"an offset that is damaged ({error})") from error
+        if values.shape != (numbers,) or covariance.shape != (numbers, numbers):
+            raise UsageError(f"an offset of {values.size} numbers, expected {numbers}")
+        if not (np.isfinite(values).all() and np.isfinite(covariance).all()):
+            raise UsageError("an offset that is not finite")
+        return cls(values, covariance, segments)
+
+
+class OffsetHead(nn.Module):
+    """Means of the labels and how far offsets spread, as a checkpoint stores them.
+
+    `conditions` and `speakers` are variances of offsets between corpora, lines or languages, and
+    between the speakers of one, in units of the noise; `mixture` is the strength of a Dirichlet
+    distribution: how near an archive's mixture of labels is to the expected one; `short_s` is the
+    length at which the noise is twice that of a long segment.
+    """
+
+    means: Tensor
+    usual: Tensor
+    conditions: Tensor
+    speakers: Tensor
+    mixture: Tensor
+    short_s: Tensor
+
+    def __init__(self, labels: int, width: int) -> None:
+        super().__init__()
+        self.numbers = min(labels - 1, width)
+        self.register_buffer("means", torch.zeros(labels, self.numbers))
+        self.register_buffer("usual", torch.zeros(self.numbers))
+        for name in SCALARS:
+            self.register_buffer(name, torch.ones(()))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Logits (batch, labels) of embeddings (batch, width), at the usual offset."""
+        relative = embeddings[:, : self.numbers] - self.usual
+        return relative @ self.means.T - 0.5 * self.means.square().sum(1)
+
+    def usual_offset(self) -> Offset:
+        """The offset of recordings of which nothing is known."""
+        spread = float(self.conditions) * np.eye(self.numbers)
+        return Offset(self.usual.cpu().double().numpy(), spread)
+
+    def estimate(self, level: Level, parent: Offset, sums: Sums, shares: Floats) -> Offset:
+        """The offset of a group of segments with their `sums`, given that of what it is part of.
+
+        `shares` (labels,) are the mixture of labels that it is expected to hold.
+
+            offset = parent + B (B + V)^-1 (mean - expected mean - parent)
+
+        B is what is uncertain of the parent's offset, and how far parts of it spread; V is noise,
+        fewer with more segments, differences between speakers, fewer with more recordings, and
+        the doubt about the mixture, which no number of segments removes.
+        """
+        means = self._means()
+        centred = means - shares @ means
+        scatter = (centred * shares[:, None]).T @ centred  # of the labels within the mixture
+        one = np.eye(self.numbers)
+        spread = parent.covariance + self._spread_within(level) * one
+        among = 0.0 if level == "speaker" else float(self.speakers) / sums.recordings
+        doubt = (one + scatter) / sums.segments + among * one + scatter / (float(self.mixture) + 1)
+        gain = np.linalg.solve((spread + doubt).T, spread.T).T
+        apart = sums.total[: self.numbers] / sums.segments - shares @ means - parent.values
+        covariance = spread - gain @ spread
+        covariance = (covariance + covariance.T) / 2  # rounding
+        return Offset(parent.values + gain @ apart, covariance, sums.segments)
+
+    def _spread_within(self, level: Level) -> float:
+        """How far groups of a level spread around what they are part of, besides its own doubt."""
+        if level == "archive":
+            return 0.0  # the usual offset's covariance already is the spread of archives
+        return float(self.conditions if level == "channel" else self.speakers)
+
+    def _means(self) -> Floats:
+        return np.asarray(self.means.cpu().double().numpy())
+
+    def log_likelihoods(self, embeddings: Floats, durations_s: Floats, offset: Offset) -> Floats:
+        """Of segments (n, labels), up to what all labels share: embeddings (n, width), lengths
+        (n,). Short segments and uncertain offsets have more noise.
+        """
+        values, axes = np.linalg.eigh(offset.covariance)
+        relative = (embeddings[:, : self.numbers] - offset.values) @ axes
+        means = self._means() @ axes
+        noise = 1 + float(self.short_s) / np.maximum(durations_s, 1e-3)
+        precision = 1 / (noise[:, None] + np.maximum(values, 0))
+        scores = (relative * precision) @ means.T - 0.5 * precision @ np.square(means).T
+        return np.asarray(scores)
+
+
+def posterior(log_likelihoods: Floats, prior: Floats, temperature: float) -> NDArray[np.float32]:
+    """Calibrated probabilities (n, labels), each row summing to 1; `prior` (labels,)."""
+    with np.errstate(divide="ignore"):
+        scores = log_likelihoods / temperature + np.log(prior)
+    scores = np.exp(scores - scores.max(1, keepdims=True))
+    return np.asarray(scores / scores.sum(1, keepdims=True), np.float32)
