@@ -25,6 +25,7 @@ from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.loading import load_network
 from models.network import Network
 from models.scoring import Checkpoint
+from train.corpora import read_data
 from train.data import Data, possible_labels, read
 from train.discriminant import Sample
 from train.labels import in_order
@@ -183,7 +184,7 @@ class Head:
 
 def utterances_of(data: str) -> list[Utterance]:
     """Recordings of one `--data`."""
-    return list(read((data,), None).utterances)
+    return read_data([data])
 
 
 def as_they_are(utterance: Utterance, rate_hz: int) -> Samples:

@@ -17,7 +17,7 @@ NOT_SPEECH = {
 
 
 def prompts(work: Path) -> Path:
-    """`work/asterisk-core-sounds` with folders `en`, `es` and `fr` of prompts; an earlier call's is used again.
+    """`work/asterisk-core-sounds`: folders `en`, `es` and `fr` of prompts, made once.
 
     They are copied from the folder that the environment variable PROMPTS names (it holds the
     folders `en_US_f_Allison`, `es_MX_f_Allison` and `fr_CA_f_June`), else from Debian's packages

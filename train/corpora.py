@@ -114,6 +114,8 @@ ORDINARY: dict[str, Corpus] = {
          "github.com/jimbozhang/speechocean762; Zhang et al. 2021"),
         ("orders", "Picovoice speech-to-intent orders", "Apache-2.0",
          "github.com/Picovoice/speech-to-intent-benchmark"),
+        ("asterisk-core-sounds", "Asterisk core sounds, English, Spanish, French", "CC BY-SA 3.0",
+         "Debian's asterisk-core-sounds-en, -es and -fr"),
         *((voice, f"Asterisk core sounds, {voice}", "CC BY-SA 3.0",
            f"Debian's asterisk-core-sounds-{voice[:2]}")
           for voice in ("en_US_f_Allison", "es_MX_f_Allison", "fr_CA_f_June")),

@@ -68,7 +68,7 @@ def fit_sample(
         head.conditions.fill_(float(np.mean([part.condition() for part in parts])))
     if spreads := [each for part in parts if (each := part.speaker_spread()) is not None]:
         head.speakers.fill_(float(np.mean(spreads)))
-    return FittedHead(found, head, calibrate(head, parts, neutral, settings))
+    return FittedHead(found, head, calibrate(head, parts, settings))
 
 
 def sample_of(network: Network, task: "Task", utterances: Sequence[Utterance]) -> Sample:

@@ -13,7 +13,7 @@ import torch
 
 from batch_ser.errors import UsageError
 from batch_ser.groups import Sums
-from models.expectation import NATURAL_SHARES, NEUTRAL
+from models.expectation import NEUTRAL
 from models.offset_head import OffsetHead
 from train.calibration import best_temperature, weighted_loss
 from train.discriminant import (
@@ -101,13 +101,10 @@ class Part:
                 found.append(float((np.square(mine.mean(0)) - noise).mean()))
         return max(float(np.mean(found)), 0.0) if len(found) > 1 else None
 
-    def shares(self, share: float, neutral: int | None) -> Floats:
-        """Shares (labels,) of its labels, neutral with this one, the others evenly."""
+    def shares(self) -> Floats:
+        """Even shares (labels,) of the labels that it has."""
         found = np.zeros(len(self.fitted.means))
         found[self.present] = 1 / len(self.present)
-        if neutral in self.present:
-            found[self.present] = (1 - share) / (len(self.present) - 1)
-            found[neutral] = share
         return found
 
     def weights(self, shares: Floats) -> Floats:
@@ -116,15 +113,16 @@ class Part:
         return np.asarray(shares[self.sample.labels] / counts[self.sample.labels])
 
 
-def calibrate(
-    head: OffsetHead, parts: Sequence[Part], neutral: int | None, settings: LDASettings
-) -> float:
+def calibrate(head: OffsetHead, parts: Sequence[Part], settings: LDASettings) -> float:
     """Set how much noisier short segments are, and return the temperature: the pair by which
-    parts that were left out are scored best, as an archive with natural shares of neutral.
+    parts that were left out are scored best, each an archive that is known to be balanced.
+
+    A wrong expectation is not what a temperature is for: fitted with one, it was 4 instead of 1.5,
+    and nothing but neutral was left.
     """
     tried = []
     for short_s in SHORT_S:
-        each = [_scored(part, head, settings, short_s, neutral) for part in parts]
+        each = [_scored(part, head, settings, short_s) for part in parts]
         if not each:
             break
         scores, priors, truth, weights = (np.concatenate(one) for one in zip(*each, strict=True))
@@ -142,22 +140,21 @@ def calibrate(
 
 
 def _scored(
-    part: Part, head: OffsetHead, settings: LDASettings, short_s: float, neutral: int | None
+    part: Part, head: OffsetHead, settings: LDASettings, short_s: float
 ) -> tuple[Floats, Floats, Numbers, Floats]:
     """Log-likelihoods (n, labels), log-priors (n, labels), labels (n,) and weights (n,)."""
     own = head_of(part.fitted, settings, part.fitted.numbers)
     own.conditions.copy_(head.conditions)
     own.speakers.copy_(head.speakers)
     own.short_s.fill_(short_s)
-    prior = part.shares(NATURAL_SHARES["prior"], neutral)
-    weights = part.weights(prior)
+    shares = part.shares()
+    weights = part.weights(shares)
     count = len(np.unique(part.sample.recordings))
     sums = Sums(weights @ part.embeddings * count, count, count)
-    expected = part.shares(NATURAL_SHARES["offset"], neutral)
-    offset = own.estimate("archive", own.usual_offset(), sums, expected)
+    offset = own.estimate("archive", own.usual_offset(), sums, shares)
     scores = own.log_likelihoods(part.embeddings, part.sample.durations_s, offset)
     with np.errstate(divide="ignore"):
-        log_prior = np.where(prior > 0, np.log(prior), -1e4)
+        log_prior = np.where(shares > 0, np.log(shares), -1e4)
     return scores, np.tile(log_prior, (len(scores), 1)), part.sample.labels, weights
 
 
