@@ -40,6 +40,7 @@ WORK = Path(".evaluate")
 CORPORA = {"ravdess": "RAVDESS", "ased": "ASED", "turev": "TurEV-DB", "nemo": "nEMO"}
 LANGUAGES = ("en", "es", "fr")
 BATCH = 8
+LONGEST_S = 30
 Heard = Callable[[Utterance, int], Samples]
 Statistics = tuple[NDArray[np.float32], NDArray[np.float64]]  # (n, width), lengths in s (n,)
 Rows = NDArray[np.int64]
@@ -188,4 +189,5 @@ def utterances_of(data: str) -> list[Utterance]:
 
 
 def as_they_are(utterance: Utterance, rate_hz: int) -> Samples:
-    return load_utterance(utterance, rate_hz)
+    """A recording, at most what a network takes at once."""
+    return load_utterance(utterance, rate_hz)[: LONGEST_S * rate_hz]
