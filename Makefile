@@ -27,7 +27,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/archives.py
 
-evaluate: .venv/installed ## how good the shipped checkpoints are, trained and judged anew; an hour or two
+evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
 	$(BIN)/python benchmarks/accuracy.py
 
 study: .venv/installed ## every architecture, trained and judged; hours, and goes on where it was stopped
