@@ -4,6 +4,7 @@ from typing import Any
 
 from models.architectures import ARCHITECTURES, parameter_count
 from models.checkpoint import read_info
+from models.expectation import NATURAL_SHARES
 from models.loading import SHIPPED, shipped_checkpoints
 
 
@@ -20,6 +21,7 @@ def listing() -> dict[str, Any]:
                 "labels": list(info.labels),
                 "size_bytes": path.stat().st_size,
                 "licence": info.licence,
+                "natural": NATURAL_SHARES | info.natural,  # shares of neutral: `--expect natural`
                 "metrics": info.in_short(),
             }
         )
