@@ -1,4 +1,4 @@
-"""Jobs over composed calls: AUC of angry calls and turns; what neutral and angry ones are called."""
+"""Jobs over composed calls: AUC of angry calls and turns; what neutral and angry ones become."""
 
 from pathlib import Path
 
