@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from batch_ser.output import Output, describe_files, write_json
 from batch_ser.parts import committed_parts, merged, winners
-from batch_ser.tables import TableSchemas, mean_scores, with_means
+from batch_ser.tables import TableSchemas, mean_scores, parquet_options, with_means
 
 ROW_GROUP = 1_000_000
 ROW_GROUP_BYTES = 256_000_000  # embeddings make rows heavy
@@ -131,13 +131,14 @@ def _write_table(output: Output, table: _Table, rows: Iterable[pa.Table]) -> lis
         path = output.final / table.name / "part-00000.parquet"
         most = FILE_BYTES
     paths = [path]
-    writer = pq.ParquetWriter(path, table.final, compression="zstd")
+    options = parquet_options(table.final)
+    writer = pq.ParquetWriter(path, table.final, **options)
     for group in _groups(rows, table.schema):
         if path.stat().st_size >= most:
             writer.close()
             path = path.with_name(f"part-{len(paths):05}.parquet")
             paths.append(path)
-            writer = pq.ParquetWriter(path, table.final, compression="zstd")
+            writer = pq.ParquetWriter(path, table.final, **options)
         writer.write_table(table.change(group).cast(table.final), row_group_size=ROW_GROUP)
     writer.close()
     return paths

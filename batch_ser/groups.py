@@ -48,14 +48,20 @@ class GroupSums:
         """Count segments in: their keys (None: of no group), the numbers of their recordings (n,),
         their embeddings (n, width). All segments of a recording come in one call.
         """
-        rows: dict[Key, list[int]] = {}
-        for row, key in enumerate(keys):
-            if key is not None:
-                rows.setdefault(key, []).append(row)
-        for key, mine in rows.items():
+        for key, mine in rows_by_key(keys).items():
+            if key is None:
+                continue
             if key not in self.sums:
                 self.sums[key] = Sums(np.zeros(embeddings.shape[1]))
             self.sums[key].add(embeddings[mine], len(np.unique(recordings[mine])))
+
+
+def rows_by_key(keys: Iterable[Key | None]) -> dict[Key | None, Numbers]:
+    """The numbers of the rows that have each key."""
+    found: dict[Key | None, list[int]] = {}
+    for row, key in enumerate(keys):
+        found.setdefault(key, []).append(row)
+    return {key: np.array(rows) for key, rows in found.items()}
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,16 @@ class Segments:
         durations_s = rows["end_s"].to_numpy() - rows["start_s"].to_numpy()
         files = np.unique(rows["file"].to_numpy(), return_inverse=True)[1]
         channels = rows["channel"].to_numpy().astype(np.int64)
-        highest = np.full(int(files.max(initial=-1)) + 1, UNSPLIT)
-        np.maximum.at(highest, files, channels)
-        conditions = np.where(highest[files] > 0, channels, UNSPLIT)
+        split = np.zeros(int(files.max(initial=-1)) + 1, np.bool_)
+        np.logical_or.at(split, files, is_split(channels))
+        conditions = np.where(split[files], channels, UNSPLIT)
         recordings = files * (int(channels.max(initial=0)) + 2) + channels
         return cls(embeddings, durations_s, recordings, conditions)
+
+
+def is_split(channels: Numbers) -> NDArray[np.bool_]:
+    """Of channels with segments, which show that their recording was split: those above 0."""
+    return np.asarray(channels > 0)
 
 
 def check_grouping(by: str, schemas: TableSchemas) -> None:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from batch_ser.errors import Reason
 from batch_ser.output import Output
-from batch_ser.tables import FAILED, GIVEN_DIGEST
+from batch_ser.tables import FAILED, GIVEN_DIGEST, parquet_options
 
 SEGMENTS_ENDING, FILES_ENDING = ".segments.parquet", ".files.parquet"
 PART_ROW_GROUP = 4096  # finalising holds one row group per part
@@ -72,7 +72,8 @@ def commit(work: Path, segments: pa.Table, files: pa.Table) -> None:
 
 def _as_parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=PART_ROW_GROUP)
+    options = parquet_options(table.schema)
+    pq.write_table(table, buffer, row_group_size=PART_ROW_GROUP, **options)
     return buffer.getvalue()
 
 

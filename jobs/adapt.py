@@ -51,8 +51,12 @@ def adapt_again(
         schemas = _schemas(output, record, checkpoint, adaptation)
         check_grouping(adaptation.by, schemas)
         output.check_ours(TABLES)
-        adapter = adapter_of(checkpoint, schemas, adaptation, str(adapt_from))
-        asked = {"adapt": adaptation.by, "expect": adaptation.expect, "adapt_from": adapt_from}
+        place = adapt_from or record["configuration"].get("adapt_from") or out
+        adapter = adapter_of(checkpoint, schemas, adaptation, place)
+        asked = {
+            "adapt": adaptation.by, "expect": adaptation.expect,
+            "adapt_from": place if adaptation.given else None,
+        }  # fmt: skip
         changed = record | {
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "fingerprint": json.loads(schemas.metadata["settings"]),
@@ -68,10 +72,12 @@ def _asked(
 ) -> Adaptation:
     """What is asked for, and of what is not, what the output has."""
     before = record["fingerprint"]
+    stays = by is None and adapt_from is None and "adapt_from" in before
     by = by or before.get("adapt", NONE)
     if by == NONE and adapt_from:
         raise UsageError(f"--adapt-from {adapt_from}: found --adapt none; expected archive, ...")
-    return Adaptation(by, expect or before["expect"], taken_over(adapt_from))
+    given = record["offset"] if stays else taken_over(adapt_from)
+    return Adaptation(by, expect or before["expect"], given)
 
 
 def _checkpoint(out: str, record: dict[str, Any], model: str | None) -> Checkpoint:
@@ -90,7 +96,7 @@ def _checkpoint(out: str, record: dict[str, Any], model: str | None) -> Checkpoi
             f"{out} was scored by {about['name']} ({about['sha256'][:12]}), found "
             f"{checkpoint.digest[:12]}; expected that checkpoint as --model"
         )
-    checkpoint.head  # noqa: B018 - refuses one without offsets
+    checkpoint.check_offset()
     return checkpoint
 
 

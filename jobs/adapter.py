@@ -1,7 +1,7 @@
 """`--adapt`: a second pass over what was scored, when the offset of the archive is known."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from batch_ser.groups import (
     GroupSums,
     Key,
     Segments,
+    rows_by_key,
     values_of,
 )
 from batch_ser.output import Output
@@ -85,39 +86,43 @@ class Adapter:
         return self.checkpoint.expectation(self.adaptation.expect).offset
 
     def record(self) -> dict[str, Any]:
-        """What `run.json` says of the offset."""
-        if self.adaptation.by == NONE:
+        """What `run.json` says of the offset; one that was taken over as it was taken."""
+        adaptation, checkpoint = self.adaptation, self.checkpoint
+        if adaptation.by == NONE:
             return {"offset": None}
-        expect = self.checkpoint.expectation(self.adaptation.expect)
-        digest, labels = self.checkpoint.digest, self.checkpoint.info.labels
-        return {"offset": self.offsets.as_record(digest, expect, labels)}
+        if adaptation.given:
+            return {"offset": adaptation.given}
+        expect = checkpoint.expectation(adaptation.expect)
+        labels = checkpoint.info.labels
+        return {"offset": self.offsets.as_record(checkpoint.digest, expect, labels)}
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """The second pass: rows of whole files with other probabilities."""
+        return pa.concat_tables(self._scored(some) for some in _whole_files(rows))
+
+    def _scored(self, rows: pa.Table) -> pa.Table:
         segments = Segments.of(rows, self.schemas)
-        by = self.adaptation.by
-        keys: list[Key | None] = list(segments.conditions.tolist())
-        parts = self.parts
+        by, parts = self.adaptation.by, self.parts
+        keys: list[Key | None] = [None] * len(rows)
         if by not in (NONE, ARCHIVE):
             keys = _keys(rows, by, segments)
-            if by == RECORDING:
-                parts = GroupSums()
-                parts.add(keys, segments.recordings, segments.embeddings)
+        if by == RECORDING:
+            parts = GroupSums()
+            parts.add(keys, segments.recordings, segments.embeddings)
         scores = np.zeros((len(rows), len(self.schemas.labels)), np.float32)
-        for key, mine in _by_key(keys, segments.conditions).items():
-            offset = self._offset_of(key, parts, int(segments.conditions[mine[0]]))
+        for (key, condition), mine in _by_key_and_condition(keys, segments.conditions).items():
             scores[mine] = self.checkpoint.score_embeddings(
-                segments.embeddings[mine], segments.durations_s[mine], offset,
-                self.adaptation.expect,
+                segments.embeddings[mine], segments.durations_s[mine],
+                self._offset_of(key, parts, condition), self.adaptation.expect,
             )  # fmt: skip
         return with_scores(rows, scores, self.schemas.labels)
 
-    def _offset_of(self, key: Key, parts: GroupSums, condition: int) -> Offset | None:
-        """Of a recording or a value where there are sums of it, else of its condition."""
+    def _offset_of(self, key: Key | None, parts: GroupSums, condition: int) -> Offset | None:
+        """Of a recording or a value; where there is none, of the condition."""
         if self.adaptation.by == NONE:
             return None
         parent = self.offsets.of(condition)
-        if key not in parts.sums:
+        if key is None:
             return parent
         return self.checkpoint.head.estimate("speaker", parent, parts.sums[key], self._shares)
 
@@ -129,13 +134,24 @@ def _keys(rows: pa.Table, by: str, segments: Segments) -> list[Key | None]:
     return [None if value is None else (value, condition) for value, condition in pairs]
 
 
-def _by_key(keys: list[Key | None], conditions: NDArray[np.int64]) -> dict[Key, NDArray[np.int64]]:
-    """The rows of each key; those of nobody by their condition."""
-    found: dict[Key, list[int]] = {}
-    for row, key in enumerate(keys):
-        own = ("condition", int(conditions[row])) if key is None else key
-        found.setdefault(own, []).append(row)
-    return {key: np.array(rows) for key, rows in found.items()}
+def _by_key_and_condition(
+    keys: list[Key | None], conditions: NDArray[np.int64]
+) -> dict[tuple[Key | None, int], NDArray[np.int64]]:
+    """The rows that share an offset."""
+    pairs = zip(keys, conditions.tolist(), strict=True)
+    return rows_by_key(pairs)  # type: ignore[return-value]
+
+
+def _whole_files(rows: pa.Table) -> Iterator[pa.Table]:
+    """Slices of about `AT_ONCE` rows that hold all rows of their files: what is computed of a
+    slice in float64 is many times its size.
+    """
+    names = rows["file"].to_pylist()
+    start = 0
+    for at in range(1, len(names) + 1):
+        if at == len(names) or (at - start >= AT_ONCE and names[at] != names[at - 1]):
+            yield rows.slice(start, at - start)
+            start = at
 
 
 def taken_over(adapt_from: str | None) -> dict[str, Any] | None:

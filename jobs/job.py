@@ -153,7 +153,7 @@ def _adaptation(config: RunConfig, checkpoint: Checkpoint) -> Adaptation | None:
     asked = config.adapt not in (None, NONE) or config.expect or config.adapt_from
     if not checkpoint.has_offset and not asked:
         return None
-    checkpoint.head  # noqa: B018 - refuses one without an offset
+    checkpoint.check_offset()
     expect = checkpoint.expectation(config.expect).text
     return Adaptation(config.adapt or ARCHIVE, expect, taken_over(config.adapt_from))
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from batch_ser.audio import Reading
 from batch_ser.channels import SPLIT, channel
 from batch_ser.errors import FileError, Reason
-from batch_ser.groups import UNSPLIT
+from batch_ser.groups import UNSPLIT, is_split
 from batch_ser.inputs import InputFile
 from batch_ser.samples import Samples
 from batch_ser.segment import SegmentSettings, Source
@@ -160,7 +160,8 @@ def _score_segments(owner: FileBooks, checkpoint: Checkpoint, settings: ShardSet
     """Probabilities of a file's segments by a head with an offset: it takes them whole."""
     if owner.error or owner.recording is None:
         return
-    split = sum(bool(books.scores) for books in owner.books) > 1
+    numbers = np.array([books.number for books in owner.books if books.scores], np.int64)
+    split = bool(is_split(numbers).any())
     try:
         for books in owner.books:
             if not (scores := books.scores):

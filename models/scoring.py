@@ -49,12 +49,22 @@ class Checkpoint:
         Raises:
             CheckpointError: the network has another head.
         """
-        if not isinstance(head := getattr(self._network, "head", None), OffsetHead):
+        self.check_offset()
+        head = self._network.head
+        assert isinstance(head, OffsetHead)
+        return head
+
+    def check_offset(self) -> None:
+        """Refuse a head without an offset.
+
+        Raises:
+            CheckpointError: it has none.
+        """
+        if not self.has_offset:
             raise CheckpointError(
                 f"the checkpoint {self.info.name} has no offset head; expected one that has, such "
                 "as accurate or fast, or --adapt none without --expect"
             )
-        return head
 
     def expectation(self, text: str | None = None) -> Expectation:
         """What `--expect` says, for this checkpoint's labels.
@@ -158,26 +168,17 @@ class Checkpoint:
         self, segments: Sequence[Samples], offset: Offset | None = None, expect: str | None = None
     ) -> Probabilities:
         """Probabilities (n, labels) of segments of any length at `info.rate_hz`, in batches."""
-        width = self.embedding_width if self.has_offset else 0
-        scores, embeddings = self._score_pieces(segments, width)
+        if offset is not None or expect is not None:
+            self.check_offset()
         if not self.has_offset:
-            if offset is not None or expect is not None:
-                self.head  # noqa: B018 - refuses what it cannot do
-            return scores
-        return self.score_embeddings(embeddings, self._durations_s(segments), offset, expect)
+            return self._score_pieces(segments, 0)[0]
+        lengths = np.array([len(each) for each in segments], np.float64)
+        durations_s = lengths / self.info.rate_hz
+        return self.score_embeddings(self.embed_all(segments), durations_s, offset, expect)
 
-    def score_and_embed_all(
-        self, segments: Sequence[Samples], expect: str | None = None
-    ) -> tuple[Probabilities, Embeddings]:
-        """The same, at the usual offset, and the embeddings (n, width) that they rest on."""
-        scores, embeddings = self._score_pieces(segments, self.embedding_width)
-        if self.has_offset:
-            durations_s = self._durations_s(segments)
-            scores = self.score_embeddings(embeddings, durations_s, expect=expect)
-        return scores, embeddings
-
-    def _durations_s(self, segments: Sequence[Samples]) -> NDArray[np.float64]:
-        return np.array([len(each) for each in segments], np.float64) / self.info.rate_hz
+    def embed_all(self, segments: Sequence[Samples]) -> Embeddings:
+        """Embeddings (n, width) of segments of any length at `info.rate_hz`, in batches."""
+        return self._score_pieces(segments, self.embedding_width)[1]
 
     def _score_pieces(
         self, segments: Sequence[Samples], width: int

@@ -182,6 +182,68 @@ def test_yesterday_s_scores_need_not_change(
     pd.testing.assert_frame_equal(pd.read_parquet(second).set_index(KEYS), after)
 
 
+def test_what_is_not_given_stays_an_offset_that_was_taken_over_too(
+    calm: Path, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    first = adapted(archive, tmp_path / "first.parquet", adapting_path, limit=6)
+    out = copied(calm, tmp_path)
+    adapt_again(str(out), adapt_from=str(first))
+    taken = pd.read_parquet(out)
+    adapt_again(str(out), expect="angry=0.7")
+    record = json.loads(out.with_suffix(".run.json").read_text())
+    assert record["offset"] == json.loads(first.with_suffix(".run.json").read_text())["offset"]
+    adapt_again(str(out), expect="balanced")
+    pd.testing.assert_frame_equal(pd.read_parquet(out), taken)
+    adapt_again(str(out), "archive")  # given anew: its own
+    assert_same_tables(out, calm)
+
+
+def test_predict_with_an_archive_s_offset_gives_the_archive_s_scores(
+    batch_ser: Runner, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    """Of a mono file, and of a stereo file of which one side alone is speech."""
+    calls = tmp_path / "calls"
+    shutil.copytree(archive, calls)
+    samples, rate_hz = soundfile.read(archive / "day0" / "call18.wav")
+    silent = np.zeros_like(samples)
+    soundfile.write(calls / "right.wav", np.stack([silent, samples], axis=1), rate_hz)
+    soundfile.write(calls / "left.wav", np.stack([samples, silent], axis=1), rate_hz)
+    out = tmp_path / "out.parquet"
+    score(calls, out, adapting_path)
+    files = pd.read_parquet(out.with_suffix(".files.parquet")).set_index("file")
+    names = ["day0/call18.wav", "left.wav", "right.wav"]
+    done = batch_ser("predict", *(calls / name for name in names), "--model", adapting_path,
+                     "--channels", "split", "--adapt-from", out)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for name, line in zip(names, done.stdout.splitlines(), strict=True):
+        found = json.loads(line)["all_emotions"]
+        for label in LABELS:
+            assert abs(found[label] - files.loc[name, f"p_{label}"]) < 1e-4, name
+
+
+def test_large_tables_are_scored_by_whole_files(
+    archive: Path, adapting_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = adapted(archive, tmp_path / "whole.parquet", adapting_path, "recording")
+    monkeypatch.setattr("jobs.adapter.AT_ONCE", 5)
+    sliced = adapted(archive, tmp_path / "sliced.parquet", adapting_path, "recording")
+    assert_same_tables(whole, sliced)
+
+
+def test_a_value_named_like_a_word_of_ours_is_a_value(
+    spoken: tuple[Path, Speakers], adapting_path: Path, tmp_path: Path
+) -> None:
+    root, speakers = spoken
+    words = {"a": "condition", "b": "archive", "": ""}
+    tables_of = [
+        pd.read_parquet(
+            adapted(listed(root, each), tmp_path / f"{n}.parquet", adapting_path, "speaker")
+        )
+        for n, each in enumerate((speakers, {f: words[s] for f, s in speakers.items()}))
+    ]
+    pd.testing.assert_frame_equal(*(each[SCORES] for each in tables_of))
+
+
 def test_run_json_states_the_offset_and_the_tables_the_prior(
     calm: Path,
 ) -> None:

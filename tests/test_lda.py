@@ -223,7 +223,7 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         ({"mixture": -2.0}, "lda.mixture=-2: expected 0 or more"),
         ({"conditions": float("nan")}, "lda.conditions=nan: expected 0 or more"),
         ({"speakers": -1.0}, "lda.speakers=-1: expected 0 or more"),
-        ({"short_s": -0.5}, "lda.short_s=-0.5: expected 0 or more"),
+        ({"mixture": -0.5}, "lda.mixture=-0.5: expected 0 or more"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(fields: dict[str, float], message: str) -> None:
@@ -254,7 +254,7 @@ def test_trained_loaded_and_scored(finished: Callable[[str], Path], speech: Samp
     usual = checkpoint.score_all(segments)
     assert usual.shape == (len(segments), len(labels))
     assert np.allclose(usual.sum(1), 1, atol=1e-5)
-    scores, embeddings = checkpoint.score_and_embed_all(segments)
+    scores, embeddings = checkpoint.score_all(segments), checkpoint.embed_all(segments)
     assert np.array_equal(scores, usual)
     assert embeddings.shape == (len(segments), checkpoint.embedding_width)
     towards = Offset(head.usual_offset().values + head.means.double().numpy()[0],

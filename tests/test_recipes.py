@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batch_ser.errors import UsageError
 from models.architectures import ARCHITECTURES, build
 from train.augment import Augment
-from train.lda import LDASettings
+from train.discriminant import LDASettings
 from train.overrides import as_text, find_recipe
 from train.recipes import RECIPES, Distillation, Recipe
 from train.run import TrainConfig

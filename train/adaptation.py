@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
-from batch_ser.groups import ARCHIVE, NONE, GroupSums
+from batch_ser.groups import ARCHIVE, NONE, GroupSums, Key, rows_by_key
 from models.expectation import BALANCED
 from models.offset_head import Offset, OffsetHead
 from models.scoring import Checkpoint, Embeddings, Probabilities
@@ -48,11 +48,9 @@ class Adaptation:
         values = embeddings.astype(np.float64)
         offsets = _offsets(checkpoint.head, corpora, whose, values, shares)
         found = np.zeros((len(utterances), len(checkpoint.info.labels)), np.float32)
-        keys = list(zip(corpora, whose, strict=True))
-        for key, offset in offsets.items():
-            mine = np.array([row for row, each in enumerate(keys) if each == key])
+        for key, mine in rows_by_key(zip(corpora, whose, strict=True)).items():
             found[mine] = checkpoint.score_embeddings(
-                embeddings[mine], durations_s[mine], offset, self.expect
+                embeddings[mine], durations_s[mine], offsets[key], self.expect
             )
         return found
 
@@ -67,7 +65,7 @@ def _offsets(
     whose: Sequence[str],
     values: NDArray[np.float64],
     shares: NDArray[np.float64],
-) -> dict[tuple[str, str], Offset]:
+) -> dict[Key | None, Offset]:
     """By corpus and speaker; of nobody's recordings the corpus's own."""
     whole, parts = GroupSums(), GroupSums()
     recordings = np.arange(len(values))

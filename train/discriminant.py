@@ -7,9 +7,7 @@ of them shows does not carry over to a corpus that training never had, and how o
 varies, in which there is no emotion. It is shrunk towards a multiple of the identity. Nothing is
 learned by gradient; everything takes seconds.
 
-Which of these pay was measured on corpora left out (docs/results.md): principal components before
-it, centring by speaker, a logistic regression instead, and statistics over silence too were less
-accurate on them.
+What each of these is worth on corpora left out: docs/results.md, `benchmarks/recipe.py`.
 """
 
 from dataclasses import dataclass
@@ -35,14 +33,13 @@ class LDASettings:
     disagreement: float = 10.0  # weight of what corpora disagree about a label
     ordinary: float = 1.0  # weight of how ordinary speech varies
     mixture: float = 20.0  # strength of the Dirichlet distribution of an archive's mixture
-    conditions: float = 2.0  # spread of offsets between corpora where there are fewer than three
-    speakers: float = 1.0  # and between speakers
-    short_s: float = 0.5  # length with twice a long segment's noise, likewise
+    conditions: float = 2.0  # variance of offsets between corpora, where there is only one
+    speakers: float = 1.0  # and between speakers, where they are not known
 
     def __post_init__(self) -> None:
         if not 0 <= self.shrinkage <= 1:
             raise UsageError(f"lda.shrinkage={self.shrinkage:g}: expected a share from 0 to 1")
-        for name in ("disagreement", "ordinary", "mixture", "conditions", "speakers", "short_s"):
+        for name in ("disagreement", "ordinary", "mixture", "conditions", "speakers"):
             if not 0 <= (value := getattr(self, name)) < float("inf"):
                 raise UsageError(f"lda.{name}={value:g}: expected 0 or more")
 

@@ -56,7 +56,7 @@ class EvaluateConfig:
         asked = Adaptation(self.adapt, self.expect or BALANCED)
         if not checkpoint.has_offset and self.adapt == NONE and self.expect is None:
             return None
-        checkpoint.head  # noqa: B018 - refuses one without an offset
+        checkpoint.check_offset()
         checkpoint.expectation(asked.expect)
         return asked
 

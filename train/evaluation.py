@@ -114,10 +114,10 @@ def predict(
     """
     if not checkpoint.has_offset:
         if adapt:
-            checkpoint.head  # noqa: B018 - refuses what it cannot do
-        every = np.concatenate([scores for scores, *_ in _scored(checkpoint, utterances, hear)])
+            checkpoint.check_offset()
+        every = np.concatenate([scores for scores, _ in _scored(checkpoint, utterances, hear)])
     else:
-        _, embeddings, durations_s = map(
+        embeddings, durations_s = map(
             np.concatenate, zip(*_scored(checkpoint, utterances, hear), strict=True)
         )
         every = (adapt or Adaptation()).scores(checkpoint, utterances, embeddings, durations_s)
@@ -129,8 +129,10 @@ def _scored(
     checkpoint: Checkpoint,
     utterances: Sequence[Utterance],
     hear: Callable[[Utterance, int], Samples],
-) -> Iterator[tuple[Probabilities, Embeddings, NDArray[np.float64]]]:
-    """Of some recordings at a time: probabilities or embeddings, and lengths in seconds."""
+) -> Iterator[tuple[Probabilities | Embeddings, NDArray[np.float64]]]:
+    """Of some recordings at a time: embeddings, or probabilities where the head has no offset, and
+    lengths in seconds.
+    """
     rate_hz = checkpoint.info.rate_hz
     with tqdm(total=len(utterances), desc="scoring", mininterval=every_s()) as bar:
         for first in range(0, len(utterances), AT_ONCE):
@@ -138,10 +140,9 @@ def _scored(
             samples = [hear(each, rate_hz) for each in some]
             durations_s = np.array([len(each) for each in samples], np.float64) / rate_hz
             if checkpoint.has_offset:
-                yield *checkpoint.score_and_embed_all(samples), durations_s
+                yield checkpoint.embed_all(samples), durations_s
             else:
-                none = np.zeros((len(some), 0), np.float32)
-                yield checkpoint.score_all(samples), none, durations_s
+                yield checkpoint.score_all(samples), durations_s
             bar.update(len(some))
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from batch_ser.errors import UsageError
 from batch_ser.features import Features, pad
 from models.expectation import NEUTRAL
 from models.network import Network
@@ -21,15 +21,11 @@ from train.discriminant import (
     Sample,
     fit_discriminant,
 )
+from train.task import Task
 from train.transfer import Part, calibrate, head_of, parts_left_out
 from train.utterances import Utterance
 
-if TYPE_CHECKING:
-    from train.task import Task
-
 AT_ONCE = 64
-
-__all__ = ["LDASettings", "fit_lda"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class FittedHead:
     temperature: float
 
 
-def fit_lda(network: Network, task: "Task", utterances: Sequence[Utterance]) -> float:
+def fit_lda(network: Network, task: Task, utterances: Sequence[Utterance]) -> float:
     """Fit the head on the training and the valid side; the temperature of its probabilities."""
     sample = sample_of(network, task, utterances)
     found = fit_sample(sample, task.labels, network.embedding_width, task.recipe.lda)
@@ -54,15 +50,23 @@ def fit_sample(
     labels: Sequence[str],
     width: int,
     settings: LDASettings,
-    parts: "Sequence[Part] | None" = None,
+    parts: Sequence[Part] | None = None,
 ) -> FittedHead:
     """A head for embeddings of `width` numbers; `parts` calibrate it, by default each corpus in
     turn, left out.
+
+    Raises:
+        UsageError: there is nothing that could be left out.
     """
     neutral = labels.index(NEUTRAL) if NEUTRAL in labels else None
     found = fit_discriminant(sample, len(labels), width, neutral, settings)
     if parts is None:
         parts = parts_left_out(sample, labels, width, settings)
+    if not parts:
+        raise UsageError(
+            "fit=lda: found no speakers or corpora that could be left out to calibrate the head; "
+            "expected recordings of two labels from two speakers or more"
+        )
     head = head_of(found, settings, width)
     if len(np.unique(sample.corpora[~sample.is_ordinary])) > 1:
         head.conditions.fill_(float(np.mean([part.condition() for part in parts])))
@@ -71,7 +75,7 @@ def fit_sample(
     return FittedHead(found, head, calibrate(head, parts, settings))
 
 
-def sample_of(network: Network, task: "Task", utterances: Sequence[Utterance]) -> Sample:
+def sample_of(network: Network, task: Task, utterances: Sequence[Utterance]) -> Sample:
     """The pooled statistics of every view of the training and the valid side."""
     rows = np.union1d(task.train, task.valid)
     views = range(max(task.recipe.views, 1))
@@ -89,7 +93,7 @@ def sample_of(network: Network, task: "Task", utterances: Sequence[Utterance]) -
 
 @torch.inference_mode()
 def _of_view(
-    network: Network, task: "Task", view: int, rows: Numbers
+    network: Network, task: Task, view: int, rows: Numbers
 ) -> tuple[NDArray[np.float32], Floats]:
     """Statistics (rows, width) of recordings in a view, and how long they are there (rows,)."""
     network.eval()
@@ -99,7 +103,7 @@ def _of_view(
         some = rows[first : first + AT_ONCE]
         batch: Features = pad([kept.piece(int(row)) for row in some], task.device)
         found.append(network.statistics(batch).float().cpu().numpy())
-    return np.concatenate(found), kept.weights[rows] / network.rate_hz
+    return np.concatenate(found), kept.durations_s[rows]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any
 
 from batch_ser.errors import UsageError
 from train.augment import Augment
-from train.lda import LDASettings
+from train.discriminant import LDASettings
 from train.recipes import RECIPES, Distillation, Recipe
 
 TYPES: dict[Any, str] = {  # as `--set` takes them

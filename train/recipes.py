@@ -10,7 +10,7 @@ from typing import Any
 
 from batch_ser.errors import UsageError
 from train.augment import Augment
-from train.lda import LDASettings
+from train.discriminant import LDASettings
 
 CHOICES = {
     "fit": ("gradient", "linear", "lda"),

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from batch_ser.errors import UsageError
 from batch_ser.groups import Sums
 from models.expectation import NEUTRAL
 from models.offset_head import OffsetHead
@@ -123,17 +122,10 @@ def calibrate(head: OffsetHead, parts: Sequence[Part], settings: LDASettings) ->
     tried = []
     for short_s in SHORT_S:
         each = [_scored(part, head, settings, short_s) for part in parts]
-        if not each:
-            break
         scores, priors, truth, weights = (np.concatenate(one) for one in zip(*each, strict=True))
         temperature = best_temperature(scores, truth, weights, priors)
         loss = weighted_loss(scores / temperature + priors, truth, weights)
         tried.append((loss, short_s, temperature))
-    if not tried:
-        raise UsageError(
-            "fit=lda: found no speakers or corpora that could be left out to calibrate the head; "
-            "expected recordings of two labels from two speakers or more"
-        )
     _, short_s, temperature = min(tried)
     head.short_s.fill_(short_s)
     return temperature
@@ -164,6 +156,6 @@ def head_of(fitted: Discriminant, settings: LDASettings, width: int) -> OffsetHe
     numbers = min(head.numbers, fitted.numbers)
     head.means[:, :numbers] = torch.from_numpy(fitted.means[:, :numbers]).float()
     head.usual[:numbers] = torch.from_numpy(fitted.usual[:numbers]).float()
-    for name in ("conditions", "speakers", "mixture", "short_s"):
+    for name in ("conditions", "speakers", "mixture"):
         getattr(head, name).fill_(getattr(settings, name))
     return head
