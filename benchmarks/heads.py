@@ -27,7 +27,7 @@ from models.network import Network
 from models.scoring import Checkpoint
 from train.corpora import read_data
 from train.data import Data, possible_labels, read
-from train.discriminant import Sample
+from train.discriminant import LDASettings, Sample
 from train.labels import in_order
 from train.lda import FittedHead, fit_sample, sample_of, set_head
 from train.recipes import RECIPES
@@ -58,6 +58,12 @@ class Heads:
 
     recipe: str
     path: Path  # a checkpoint with the encoder
+    lda: LDASettings | None = None  # instead of the recipe's
+    cuts: bool = True  # whether heads are fitted on cuts beside whole recordings
+
+    @property
+    def _settings(self) -> LDASettings:
+        return self.lda or RECIPES[self.recipe].lda
 
     @cached_property
     def _loaded(self) -> tuple[CheckpointInfo, Network]:
@@ -92,12 +98,13 @@ class Heads:
             recipe, store, targets, possible, self.labels, everything, everything[:0], 0,
             torch.device("cpu"),
         )  # fmt: skip
-        return sample_of(network, task, data.utterances)
+        sample = sample_of(network, task, data.utterances)
+        return sample if self.cuts else sample.rows(np.arange(len(sample)) < len(everything))
 
     @cached_property
     def parts(self) -> dict[str, Part]:
         """Each corpus, embedded by a fit on the others."""
-        width, settings = self._width, RECIPES[self.recipe].lda
+        width, settings = self._width, self._settings
         names = sorted(set(self.corpora))
         found = parts_left_out(self.sample, self.labels, width, settings)
         return {names[int(part.sample.corpora[0])]: part for part in found}
@@ -109,7 +116,7 @@ class Heads:
     def without(self, left_out: NDArray[np.bool_], judged: Sequence[str] = ()) -> "Head":
         """A head that recordings (n,) were left out of; corpora in `judged` do not calibrate it."""
         sample = self.sample.rows(~left_out[self.sample.recordings])
-        settings = RECIPES[self.recipe].lda
+        settings = self._settings
         parts = [part for name, part in self.parts.items() if name not in judged]
         found = fit_sample(sample, self.labels, self._width, settings, parts)
         info, network = self._loaded
@@ -177,9 +184,10 @@ class Head:
         found[:, : len(fitted.projection)] = (statistics - fitted.shift) @ fitted.projection.T
         return found
 
-    def save(self, path: Path) -> Path:
-        """A file for a job."""
-        save_checkpoint(path, self.info, self.network)
+    def save(self, path: Path, prior: float | None = None) -> Path:
+        """A file for a job; with `prior` another natural share of neutral."""
+        natural = {} if prior is None else {"prior": prior}
+        save_checkpoint(path, replace(self.info, natural=natural), self.network)
         return path
 
 

@@ -16,7 +16,7 @@ from batch_ser.errors import UsageError
 
 NATURAL, BALANCED = "natural", "balanced"
 NEUTRAL = "neutral"
-NATURAL_SHARES = {"offset": 0.8, "prior": 0.25}  # of neutral: see docs/results.md
+NATURAL_SHARES = {"offset": 0.8, "prior": 0.25}  # of neutral: docs/results.md, "The natural prior"
 TOLERANCE = 1e-9
 Floats = NDArray[np.float64]
 

@@ -85,6 +85,8 @@ def card(info: CheckpointInfo, all_seen: bool) -> str:
     labelled = [each for each in info.corpora if each["name"] not in ordinary]
     acted = all(each["source"] != "the user" for each in labelled)
     whom = "recordings" if info.note else "speakers"
+    if any(name.endswith("left out") for name in info.metrics):
+        whom = "corpora"
     fit = info.recipe.get("fit", "linear")  # once the only kind
     every = fit in ("linear", "lda") or info.recipe.get("refit", False)  # need no valid side
     which = "all the recordings" if every else "the recordings, but some that only steered it,"

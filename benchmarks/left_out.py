@@ -10,6 +10,7 @@ from heads import CORPORA, LANGUAGES, Head, Heads, as_they_are, utterances_of
 from numpy.typing import NDArray
 from trained import DATA, EMOBOX
 
+from batch_ser.groups import Sums
 from batch_ser.samples import Samples
 from models.expectation import expectation
 from models.offset_head import Offset
@@ -104,22 +105,33 @@ def chance(each: Judged) -> float:
     return 100 / len(each.shared(each.scores(NONE, "balanced"))[1])
 
 
-def calibration(each: Judged, scores: Floats | None = None) -> dict[str, float]:
-    """Error and Brier score by archive at the default, recordings weighted to the prior's shares;
-    and the Brier score of always answering that prior.
+def calibration(each: Judged) -> dict[str, float]:
+    """Error and Brier score at the default of an archive whose labels have the prior's shares, by
+    weights of its recordings; and the Brier score of always answering that prior.
     """
-    whole = each.scores(CORPUS, "natural") if scores is None else scores
-    truth, labels, found = each.shared(whole)
+    truth, labels, _ = each.shared(each.scores(NONE, "natural"))
     text = "natural" if "neutral" in labels else "balanced"
     prior = expectation(text, labels).prior
-    numbers = np.array([labels.index(each) for each in truth])
+    numbers = np.array([labels.index(label) for label in truth])
     weights = prior[numbers] / np.bincount(numbers)[numbers]
+    some = each.rows(np.flatnonzero(np.isin(each.truth, labels)))
+    _, _, found = some.shared(_at_the_default(some, weights))
     confidence, right = found.max(1), found.argmax(1) == numbers
     bins = np.minimum((confidence * metrics.BINS).astype(int), metrics.BINS - 1)
     apart = np.bincount(bins, weights * (confidence - right), metrics.BINS)
     one_hot = np.eye(len(labels))[numbers]
     brier = [((p - one_hot) ** 2).sum(1) @ weights for p in (found, prior[None])]
     return {"error": float(np.abs(apart).sum()), "brier": brier[0], "brier of the prior": brier[1]}
+
+
+def _at_the_default(each: Judged, weights: Floats) -> Floats:
+    """Probabilities (n, labels) as those of an archive in which recordings count by `weights`."""
+    checkpoint, count = each.head.checkpoint, len(weights)
+    total = weights @ each.embeddings.astype(np.float64) * count
+    shares = checkpoint.expectation("natural").offset
+    usual = checkpoint.head.usual_offset()
+    offset = checkpoint.head.estimate("archive", usual, Sums(total, count, count), shares)
+    return checkpoint.score_embeddings(each.embeddings, each.durations_s, offset, "natural")
 
 
 def ordinary(heads: Heads) -> dict[str, dict[str, float]]:
