@@ -31,7 +31,7 @@ WIDTH = 12  # of the statistics
 EMBEDDED = 8
 EACH = 40  # recordings of a label in a corpus
 SPEAKERS = 4  # of a corpus
-PURE = LDASettings(shrinkage=0.0, disagreement=0.0, ordinary=0.0)  # the covariance of noise alone
+PURE = LDASettings(shrinkage=0.0, disagreement=0.0)  # the covariance of noise alone
 SEEDS = st.integers(0, 1000)
 
 
@@ -219,7 +219,7 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         ({"shrinkage": -0.1}, "lda.shrinkage=-0.1: expected a share from 0 to 1"),
         ({"shrinkage": float("nan")}, "lda.shrinkage=nan: expected a share"),
         ({"disagreement": -1.0}, "lda.disagreement=-1: expected 0 or more"),
-        ({"ordinary": float("inf")}, "lda.ordinary=inf: expected 0 or more"),
+        ({"disagreement": float("inf")}, "lda.disagreement=inf: expected 0 or more"),
         ({"mixture": -2.0}, "lda.mixture=-2: expected 0 or more"),
         ({"conditions": float("nan")}, "lda.conditions=nan: expected 0 or more"),
         ({"speakers": -1.0}, "lda.speakers=-1: expected 0 or more"),

@@ -2,10 +2,9 @@
 
 statistics = mean of the label + offset of the corpus + noise. Means and offsets are fitted
 together by least squares, since corpora lack labels. The covariance of the noise is that of what
-is left, to which two more are added: how far corpora disagree about a label, since what only one
-of them shows does not carry over to a corpus that training never had, and how ordinary speech
-varies, in which there is no emotion. It is shrunk towards a multiple of the identity. Nothing is
-learned by gradient; everything takes seconds.
+is left, to which another is added: how far corpora disagree about a label, since what only one of
+them shows does not carry over to a corpus that training never had. It is shrunk towards a multiple
+of the identity. Nothing is learned by gradient; everything takes seconds.
 
 What each of these is worth on corpora left out: docs/results.md, `benchmarks/recipe.py`.
 """
@@ -31,7 +30,6 @@ class LDASettings:
 
     shrinkage: float = 0.7  # towards a multiple of the identity
     disagreement: float = 10.0  # weight of what corpora disagree about a label
-    ordinary: float = 1.0  # weight of how ordinary speech varies
     mixture: float = 20.0  # strength of the Dirichlet distribution of an archive's mixture
     conditions: float = 2.0  # variance of offsets between corpora, where there is only one
     speakers: float = 1.0  # and between speakers, where they are not known
@@ -39,7 +37,7 @@ class LDASettings:
     def __post_init__(self) -> None:
         if not 0 <= self.shrinkage <= 1:
             raise UsageError(f"lda.shrinkage={self.shrinkage:g}: expected a share from 0 to 1")
-        for name in ("disagreement", "ordinary", "mixture", "conditions", "speakers"):
+        for name in ("disagreement", "mixture", "conditions", "speakers"):
             if not 0 <= (value := getattr(self, name)) < float("inf"):
                 raise UsageError(f"lda.{name}={value:g}: expected 0 or more")
 
@@ -108,8 +106,6 @@ def fit_discriminant(
     residuals = x - means[labelled.labels] - offsets[labelled.corpora]
     covariance = (residuals * weights[:, None]).T @ residuals / weights.sum()
     covariance += settings.disagreement * _disagreement(labelled, residuals)
-    plain = (ordinary.statistics - shift) * scale
-    covariance += settings.ordinary * _within_corpora(plain, ordinary.corpora)
     whitening = _whitening(covariance, settings.shrinkage)
     further = _speaker_means(residuals, labelled)
     axes = _axes(means @ whitening.T, further @ whitening.T, width, labels - 1)
@@ -119,6 +115,7 @@ def fit_discriminant(
     usual = of_training
     known = np.isin(np.arange(labels), labelled.labels)
     if len(ordinary) and neutral is not None and known[neutral]:
+        plain = (ordinary.statistics - shift) * scale
         where = [plain[ordinary.corpora == each].mean(0) for each in np.unique(ordinary.corpora)]
         usual = np.mean(where, axis=0) @ projection[: labels - 1].T - z_means[neutral]
     return Discriminant(shift, projection * scale, z_means, known, usual, of_training)
@@ -186,12 +183,6 @@ def _disagreement(sample: Sample, residuals: Floats) -> Floats:
         ]
     )
     return np.asarray(apart.T @ apart / len(cells))
-
-
-def _within_corpora(x: Floats, corpora: Numbers) -> Floats | float:
-    """The mean covariance (width, width) of the rows of each corpus; 0 where there are none."""
-    present = [x[corpora == corpus] for corpus in np.unique(corpora)]
-    return sum(np.cov(rows.T, bias=True) for rows in present) / max(len(present), 1)
 
 
 def _whitening(covariance: Floats, shrinkage: float) -> Floats:
