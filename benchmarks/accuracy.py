@@ -46,7 +46,7 @@ RECIPES = ("accurate", "fast")
 STORED = Path(__file__).parent.parent / "tests" / "shipped"
 SPEECH = Path(__file__).parent.parent / "examples" / "calls" / "announcement.opus"
 ENCODER = DATA.parent / "weights" / "whisper_tiny_en_encoder.safetensors"
-REMEMBERED = 4  # recordings of each corpus
+REMEMBERED = 16  # recordings of each corpus
 WANTED = {
     "accurate": ("38, 44, 50, 54", "70; 85", "0.97, 0.94; 85, 45", "3; 8", "75, 82", "0.6"),
     "fast": ("34, 39, 46, 49", "65; 80", "0.94, 0.90; 80, 40", "4; 10", "67, 74", "0.05"),

@@ -33,11 +33,12 @@ def test_a_shipped_checkpoint_says_what_it_said(name: str, shared: Path) -> None
 
 @pytest.mark.parametrize("name", shipped_checkpoints())
 def test_a_shipped_checkpoint_is_right_far_more_often_than_by_chance(name: str) -> None:
-    """A file that was mixed up with another would be right by chance: 0.13 to 0.25.
+    """A file that was mixed up with another, or labels with others, would be right in a fifth or
+    less: 0.35 of 64 recordings is three standard deviations above that.
 
     At the usual offset, that of ordinary speech, acted recordings are scored less accurately than
     with their own.
     """
     stored = json.loads((STORED / f"{name}.json").read_text())
     best = [stored["labels"][int(np.argmax(each))] for each in stored["recordings"].values()]
-    assert np.mean([one == true for one, true in zip(best, stored["truth"], strict=True)]) > 0.4
+    assert np.mean([one == true for one, true in zip(best, stored["truth"], strict=True)]) > 0.35
