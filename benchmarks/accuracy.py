@@ -23,11 +23,10 @@ from left_out import (
     chance,
     folds,
     left_out,
-    nine_tenths_neutral,
-    one_emotion,
     ordinary,
     under_conditions,
 )
+from mixtures import nine_tenths_neutral, one_emotion
 from results import write_section
 from trained import DATA, require_corpora
 

@@ -1,6 +1,6 @@
 """How heads do on what they never met: corpora, languages, lines, lengths, mixtures of labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,6 @@ from train.utterances import Utterance
 
 SOME = 300  # recordings of a corpus that are judged under conditions
 NEUTRAL = ("neutral", "calm")
-ARCHIVES = 20  # drawn of each kind and size
 Floats = NDArray[np.floating[Any]]
 
 
@@ -150,13 +149,13 @@ def ordinary(heads: Heads) -> dict[str, dict[str, float]]:
         statistics, durations_s = heads.statistics(utterances, as_they_are, name)
         judged = Judged(head, list(utterances), head.embed(statistics), durations_s)
         found[name] = {
-            way: 100 * float(np.isin(_predicted(judged, by), NEUTRAL).mean())
+            way: 100 * float(np.isin(predicted(judged, by), NEUTRAL).mean())
             for way, by in (("none", NONE), ("default", CORPUS))
         }
     return found
 
 
-def _predicted(judged: Judged, by: str, expect: str = "natural") -> NDArray[np.str_]:
+def predicted(judged: Judged, by: str, expect: str = "natural") -> NDArray[np.str_]:
     labels = np.array(judged.head.checkpoint.info.labels)
     return labels[judged.scores(by, expect).argmax(1)]
 
@@ -220,56 +219,3 @@ def folds(heads: Heads) -> dict[str, list[float]]:
         found["by archive"].append(judged.uar(CORPUS, "balanced"))
         found["by speaker"].append(judged.uar(SPEAKER, "balanced"))
     return found
-
-
-def nine_tenths_neutral(judged: dict[str, Judged]) -> dict[str, tuple[float, float]]:
-    """UAR of archives that are nine tenths neutral: none, and the default."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for each in judged.values():
-        if "neutral" not in set(each.truth):
-            continue
-        for size, by_speaker in ((20, False), (100, False), (1000, False), (20, True)):
-            draws = list(_archives(each, size, by_speaker))
-            whole = each.rows(np.concatenate(draws))
-            scores = [
-                np.concatenate([each.rows(rows).scores(by, "natural") for rows in draws])
-                for by in (NONE, CORPUS)
-            ]
-            name = f"{size} segments, {'one speaker' if by_speaker else 'many speakers'}"
-            pair = whole.uar_of(scores[0]), whole.uar_of(scores[1])
-            found.setdefault(name, []).append(pair)
-    return {name: tuple(np.mean(pairs, axis=0)) for name, pairs in found.items()}
-
-
-def _archives(each: Judged, size: int, by_speaker: bool) -> Iterator[NDArray[np.int64]]:
-    """Rows of archives, drawn with repetition."""
-    draw = np.random.default_rng(size)
-    speakers = np.array([one.speaker for one in each.utterances])
-    known = each.shared(each.scores(NONE, "balanced"))[1]
-    for _ in range(ARCHIVES if size < 1000 else 3):
-        mine = np.ones(len(speakers), bool)
-        if by_speaker:
-            mine = speakers == draw.choice(np.unique(speakers))
-        neutral = np.flatnonzero(mine & (each.truth == "neutral"))
-        others = np.flatnonzero(mine & (each.truth != "neutral") & np.isin(each.truth, known))
-        if len(neutral) and len(others):
-            count = round(0.9 * size)
-            yield np.concatenate([draw.choice(neutral, count), draw.choice(others, size - count)])
-
-
-def one_emotion(judged: dict[str, Judged]) -> dict[str, dict[str, float]]:
-    """Recall of archives of one emotion throughout: none, the default, and `--expect` set right."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for each in judged.values():
-        for label in each.shared(each.scores(NONE, "balanced"))[1]:
-            mine = each.rows(np.flatnonzero(each.truth == label))
-            figures = found.setdefault(label, {"none": [], "default": [], "expected": []})
-            for name, by, expect in (
-                ("none", NONE, "natural"), ("default", CORPUS, "natural"),
-                ("expected", CORPUS, f"{label}=0.9"),
-            ):  # fmt: skip
-                figures[name].append(100 * float((_predicted(mine, by, expect) == label).mean()))
-    return {
-        label: {name: float(np.mean(values)) for name, values in each.items()}
-        for label, each in found.items()
-    }
