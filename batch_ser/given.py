@@ -96,6 +96,10 @@ class Given:
         end = asked.end
         if total is not None:
             end = total if end is None else min(end, total)
+        untouched = asked.next == asked.first
+        if untouched and end is not None and end - asked.start < self._least:
+            self._short.append((asked.start, end))  # also where that is longer than a piece
+            return
         stop = self._track.end if end is None else min(self._source.sample(end), self._track.end)
         full = asked.next + self._most
         if full < stop:
@@ -107,7 +111,7 @@ class Given:
             return
         assert end is not None  # a segment without one is open until the recording ends
         heard = self._track.cut(max(asked.first, stop - self._most), stop)
-        if asked.next == asked.first and (end - asked.start < self._least or not len(heard)):
+        if untouched and not len(heard):
             self._short.append((asked.start, end))
             return
         self._scored.append((asked.start, end))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from segments import NONE, GivenTimes, assert_covers, assert_same, cuts, spans, split
 
@@ -18,6 +18,7 @@ stretches = st.lists(st.tuples(st.integers(0, 2_999), st.integers(1, 3_000)), ma
 
 
 @settings(max_examples=200, deadline=None)
+@example(total=6, stretches=[], to_end=True, least=7, piece=5, cuts=[])  # a piece fits, but no more
 @given(
     total=st.integers(1, 3_000),
     stretches=stretches,
