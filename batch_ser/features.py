@@ -16,8 +16,8 @@ import torch
 import torchaudio
 from numpy.typing import NDArray
 
+from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError
-from batch_ser.samples import Samples
 
 WHISPER_RATE_HZ = 16_000
 WHISPER_FFT = 400  # 25 ms

@@ -30,16 +30,15 @@ from mixtures import nine_tenths_neutral, one_emotion
 from results import write_section
 from trained import DATA, require_corpora
 
-from batch_ser.audio import load
+from batch_ser.audio import Samples, load
 from batch_ser.features import whisper_log_mel
-from batch_ser.samples import Samples
 from models import Checkpoint, load_checkpoint
 from models.checkpoint import read_weights, save_checkpoint
 from models.loading import SHIPPED, load_network
 from models.whisper import WhisperClassifier
-from train.card import card
-from train.corpora import read_data
-from train.store import load_utterance
+from train.data import read_data
+from train.evaluation import card
+from train.features import load_utterance
 
 RECIPES = ("accurate", "fast")
 STORED = Path(__file__).parent.parent / "tests" / "shipped"

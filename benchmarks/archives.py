@@ -19,8 +19,8 @@ from results import SHARED, write_section
 
 from batch_ser.audio import load
 from jobs import RunConfig, RunReport, on_ray, run
-from jobs.plan import Shard
-from jobs.shard import ShardResult
+from jobs.sharding import Shard
+from jobs.worker import ShardResult
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from broken import broken

@@ -16,12 +16,11 @@ import soundfile
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from batch_ser.audio import load
+from batch_ser.audio import Samples, load
 from batch_ser.errors import UsageError
-from batch_ser.samples import Samples
-from train.store import load_utterance
-from train.telephone import PEAK
-from train.utterances import Utterance
+from train.augmentation import PEAK
+from train.data import Utterance
+from train.features import load_utterance
 
 RATE_HZ = 8_000
 AGENT, CUSTOMER = 0, 1

@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from batch_ser.samples import Samples
-from train.babble import VOICES, babble, with_noise
-from train.store import load_utterance
-from train.telephone import CODECS, telephoned
-from train.utterances import Utterance
+from batch_ser.audio import Samples
+from train.augmentation import CODECS, VOICES, babble, telephoned, with_noise
+from train.data import Utterance
+from train.features import load_utterance
 
 SNR_DB = 10.0
 LENGTHS_S = (1, 2, 3)

@@ -19,11 +19,9 @@ import soxr
 from numpy.typing import NDArray
 from results import SHARED, write_section
 
-from batch_ser.audio import load
-from batch_ser.samples import Samples
-from batch_ser.segment import SegmentSettings, Source
-from batch_ser.speech import MERGE
-from jobs.books import ChannelBooks
+from batch_ser.audio import Samples, load
+from batch_ser.segments import MERGE, SegmentSettings, Source
+from jobs.worker import ChannelBooks
 
 RATE_HZ = 16_000
 SPEAKERS = 12

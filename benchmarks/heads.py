@@ -19,22 +19,25 @@ from numpy.typing import NDArray
 from prompts import prompts
 from trained import ASED, DATA, NEMO, RAVDESS, TUREV
 
+from batch_ser.audio import Samples
 from batch_ser.features import front_end
-from batch_ser.samples import Samples
 from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.loading import load_network
 from models.network import Network
 from models.scoring import Checkpoint
-from train.corpora import read_data
-from train.data import Data, possible_labels, read
-from train.discriminant import LDASettings, Sample
-from train.labels import in_order
-from train.lda import FittedHead, fit_sample, sample_of, set_head
-from train.recipes import RECIPES
-from train.store import Store, load_utterance
-from train.task import Task
-from train.transfer import Part, parts_left_out
-from train.utterances import Utterance
+from train.data import Data, Utterance, in_order, possible_labels, read, read_data
+from train.features import Store, load_utterance
+from train.fitting import (
+    FittedHead,
+    Part,
+    Sample,
+    Task,
+    fit_sample,
+    parts_left_out,
+    sample_of,
+    set_head,
+)
+from train.recipes import RECIPES, LDASettings
 
 WORK = Path(".evaluate")
 CORPORA = {"ravdess": "RAVDESS", "ased": "ASED", "turev": "TurEV-DB", "nemo": "nEMO"}

@@ -10,15 +10,15 @@ from heads import CORPORA, LANGUAGES, Head, Heads, as_they_are, utterances_of
 from numpy.typing import NDArray
 from trained import DATA, EMOBOX
 
-from batch_ser.groups import Sums
-from batch_ser.samples import Samples
+from batch_ser.audio import Samples
+from batch_ser.results import Sums
 from models.expectation import expectation
 from models.offset_head import Offset
 from train import metrics
-from train.adaptation import CORPUS, NONE, SPEAKER, Adaptation
+from train.data import Utterance
+from train.evaluation import CORPUS, NONE, SPEAKER, Adaptation
+from train.features import load_utterance
 from train.splits import make_split
-from train.store import load_utterance
-from train.utterances import Utterance
 
 SOME = 300  # recordings of a corpus that are judged under conditions
 NEUTRAL = ("neutral", "calm")

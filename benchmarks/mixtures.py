@@ -6,7 +6,7 @@ import numpy as np
 from left_out import Judged, predicted
 from numpy.typing import NDArray
 
-from train.adaptation import CORPUS, NONE
+from train.evaluation import CORPUS, NONE
 
 ARCHIVES = 20  # drawn of each kind and size
 

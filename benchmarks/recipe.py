@@ -14,7 +14,7 @@ from results import write_section
 from trained import DATA, require_corpora
 
 from models.loading import SHIPPED
-from train.adaptation import CORPUS
+from train.evaluation import CORPUS
 from train.recipes import RECIPES
 
 SHIPPED_LDA = RECIPES["accurate"].lda

@@ -8,8 +8,8 @@ from typing import Any
 from results import SHARED
 
 from batch_ser.errors import UsageError
-from train.folder import other_settings
 from train.run import TrainConfig, train
+from train.run_folder import other_settings
 
 DATA = SHARED / "data"
 RAVDESS = f"ravdess:{DATA / 'ravdess'}"

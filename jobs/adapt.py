@@ -9,12 +9,16 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from batch_ser.errors import CheckpointError, MismatchError, UsageError
-from batch_ser.finalise import finalise
-from batch_ser.groups import NONE, check_grouping
-from batch_ser.output import TABLES, Output
-from batch_ser.parts import committed_parts
-from batch_ser.segment import GIVEN
-from batch_ser.tables import TableSchemas
+from batch_ser.results import (
+    NONE,
+    TABLES,
+    Output,
+    TableSchemas,
+    check_grouping,
+    committed_parts,
+    finalise,
+)
+from batch_ser.segments import GIVEN
 from jobs.adapter import Adaptation, adapter_of, expect_metadata, taken_over
 from jobs.heartbeat import Heartbeat
 from jobs.report import RunReport

@@ -12,18 +12,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
-from batch_ser.groups import (
+from batch_ser.results import (
     ARCHIVE,
     NONE,
     RECORDING,
     GroupSums,
     Key,
+    Output,
     Segments,
+    TableSchemas,
     rows_by_key,
     values_of,
+    with_scores,
 )
-from batch_ser.output import Output
-from batch_ser.tables import TableSchemas, with_scores
 from models.offset_head import Offset
 from models.offsets import ArchiveOffsets, digest_of_record
 from models.scoring import Checkpoint

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from batch_ser.parts import commit
-from jobs.shard import ShardResult
+from batch_ser.results import commit
+from jobs.worker import ShardResult
 
 COMMIT_EVERY_S = 30.0
 COMMIT_BYTES = 128_000_000

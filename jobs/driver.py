@@ -7,18 +7,16 @@ from itertools import islice
 from typing import Any
 
 from batch_ser import __version__
-from batch_ser.finalise import finalise
 from batch_ser.inputs import InputFile
-from batch_ser.output import TABLES, write_json
-from batch_ser.parts import Winner, committed_parts, winners
+from batch_ser.results import TABLES, Winner, committed_parts, finalise, winners, write_json
 from jobs.commit import Committer
 from jobs.heartbeat import Heartbeat
 from jobs.job import Job, RunConfig, check_fingerprint, prepare
-from jobs.plan import Shard, plan
 from jobs.progress import Progress
 from jobs.report import RunReport
-from jobs.shard import ShardResult, failed, work
+from jobs.sharding import Shard, plan
 from jobs.stop import OrderlyStop
+from jobs.worker import ShardResult, failed, work
 from models.loading import resolve
 
 

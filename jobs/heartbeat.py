@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import AlreadyRunning, Incomplete
-from batch_ser.output import DRIVER, read_json, write_json
+from batch_ser.results import DRIVER, read_json, write_json
 
 BEAT_S = 10.0
 OLD_S = 60.0

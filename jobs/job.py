@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser import SCORES_VERSION, __version__
-from batch_ser.audio import Reading
-from batch_ser.channels import MIX, MIXED, SPLIT, normal_choice, parse_channels
+from batch_ser.audio import MIX, MIXED, SPLIT, Reading, normal_choice, parse_channels
 from batch_ser.errors import MismatchError, UsageError
-from batch_ser.groups import ARCHIVE, NONE, check_grouping
 from batch_ser.inputs import Selection, Walk
-from batch_ser.output import EMBEDDINGS, TABLES, Output
-from batch_ser.segment import GIVEN, SegmentSettings, as_metadata
-from batch_ser.tables import TableSchemas
+from batch_ser.results import (
+    ARCHIVE,
+    EMBEDDINGS,
+    NONE,
+    TABLES,
+    Output,
+    TableSchemas,
+    check_grouping,
+)
+from batch_ser.segments import GIVEN, SegmentSettings, as_metadata
 from jobs.adapter import Adaptation, Adapter, adapter_of, expect_metadata, taken_over
 from jobs.report import budget
-from jobs.shard import ShardSettings
+from jobs.worker import ShardSettings
 from models import Checkpoint, load_checkpoint
 from models.device import usable_device
 

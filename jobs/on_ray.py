@@ -23,9 +23,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from batch_ser.errors import FileError, Incomplete, Reason, UsageError
-from jobs.plan import Shard
-from jobs.shard import ShardResult, ShardSettings, failed, work
+from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
+from jobs.worker import ShardResult, ShardSettings, failed, work
 
 CONVICTED_AFTER = 2
 START_S = 600.0

@@ -6,12 +6,11 @@ from typing import Any
 
 from batch_ser.audio import Reading
 from batch_ser.errors import UsageError
-from batch_ser.inputs import InputFile
-from batch_ser.manifest import printable
-from batch_ser.segment import GIVEN, SegmentSettings
-from batch_ser.tables import FAILED, TableSchemas
+from batch_ser.inputs import InputFile, printable
+from batch_ser.results import FAILED, TableSchemas
+from batch_ser.segments import GIVEN, SegmentSettings
 from jobs.adapter import taken_over
-from jobs.shard import ShardSettings, work
+from jobs.worker import ShardSettings, work
 from models import load_checkpoint
 from models.offsets import ArchiveOffsets
 

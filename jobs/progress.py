@@ -8,8 +8,8 @@ from typing import TextIO
 import pyarrow.compute as pc
 
 from batch_ser.inputs import InputFile
-from jobs.plan import work_s
-from jobs.shard import ShardResult
+from jobs.sharding import work_s
+from jobs.worker import ShardResult
 
 TERMINAL_EVERY_S = 0.5
 LOG_EVERY_S = 60.0

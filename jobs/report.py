@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batch_ser.errors import UsageError
-from batch_ser.finalise import SUMS
-from batch_ser.tables import EMPTY, FAILED, OK
+from batch_ser.results import EMPTY, FAILED, OK, SUMS
 from jobs.progress import duration
 
 COMPLETE, TOO_MANY_FAILED = 0, 3

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from batch_ser.errors import UsageError
-from batch_ser.groups import Sums
+from batch_ser.results import Sums
 
 Floats = NDArray[np.float64]
 Level = Literal["archive", "channel", "speaker"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batch_ser.errors import UsageError
-from batch_ser.groups import ARCHIVE, UNSPLIT, GroupSums
+from batch_ser.results import ARCHIVE, UNSPLIT, GroupSums
 from models.expectation import Expectation
 from models.offset_head import Floats, Offset, OffsetHead
 

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from batch_ser.audio import Resampler, Samples
 from batch_ser.errors import CheckpointError
 from batch_ser.features import Features, front_end
-from batch_ser.resample import Resampler
-from batch_ser.samples import Samples
-from batch_ser.segment import Span, in_pieces
-from batch_ser.tables import rounded
+from batch_ser.results import rounded
+from batch_ser.segments import Span, in_pieces
 from models.checkpoint import CheckpointInfo
 from models.expectation import NATURAL_SHARES, Expectation, expectation
 from models.network import Network

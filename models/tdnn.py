@@ -2,9 +2,9 @@
 
 Whisper's log-mel bands, a frame every 40 ms after two strided convolutions, residual blocks whose
 dilations widen a frame's receptive field to a second: the encoder, which is trained to predict
-a larger encoder's states (`train/distillation.py`) and then frozen. Statistics over the active time
-of its frames and of these predictions, an embedding, a light head. A segment keeps its own length:
-frames past its end are zeroed before every convolution.
+a larger encoder's states (`train/fitting/distillation.py`) and then frozen. Statistics over the
+active time of its frames and of these predictions, an embedding, a light head. A segment keeps its
+own length: frames past its end are zeroed before every convolution.
 
 Source: Peddinti et al. 2015 and Snyder et al. 2018 (x-vectors), for the shape.
 """

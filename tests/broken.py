@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from encoded import ffmpeg
 
-from batch_ser.samples import Samples
+from batch_ser.audio.samples import Samples
 
 
 def wav(

@@ -15,8 +15,8 @@ from labelled import NAMES, record
 from safetensors.torch import save_file
 from trainings import training
 
-from batch_ser.audio import load
-from batch_ser.samples import Samples
+from batch_ser.audio.recording import load
+from batch_ser.audio.samples import Samples
 from jobs import RunConfig, run
 from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.whisper import WhisperClassifier

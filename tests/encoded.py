@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from batch_ser.samples import Samples
+from batch_ser.audio.samples import Samples
 
 CLIP_RATE_HZ = 16_000
 Encoder = Callable[[Path, Samples, int], None]  # samples (frames, channels) and their rate

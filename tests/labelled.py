@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from batch_ser.samples import Samples
+from batch_ser.audio.samples import Samples
 
 # label, speaker, sex, language, intensity of each name
 NAMES: dict[str, dict[str, tuple[str, str, str, str, str]]] = {

@@ -7,7 +7,7 @@ import torch
 from conftest import REPOSITORY, cuts
 from torch import nn
 
-from batch_ser.audio import load
+from batch_ser.audio.recording import load
 from batch_ser.features import front_end
 from models.architectures import build
 from models.checkpoint import CheckpointInfo, save_checkpoint

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from conftest import LABELS
 
-from batch_ser.output import Output
-from batch_ser.verify import verify
+from batch_ser.results.layout import Output
+from batch_ser.results.verification import verify
 from jobs import RunConfig, RunReport, run
 
 SCORES = [f"p_{label}" for label in LABELS]

@@ -3,9 +3,9 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from batch_ser.samples import Samples
-from batch_ser.segment import Kind, SegmentSettings, Source, Span
-from batch_ser.segmenters import SEGMENTERS
+from batch_ser.audio.samples import Samples
+from batch_ser.segments.segmenter import Kind, SegmentSettings, Source, Span
+from batch_ser.segments.segmenters import SEGMENTERS
 
 NONE = np.zeros(0, np.float32)
 GivenTimes = tuple[tuple[float, float | None], ...]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from train.recipes import RECIPES
+from train.recipes.presets import RECIPES
 from train.run import TrainConfig
 
 WHISPER = (

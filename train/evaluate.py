@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 
 from batch_ser.errors import UsageError
-from batch_ser.groups import NONE
+from batch_ser.results import NONE
 from models.checkpoint import CheckpointInfo
 from models.device import usable_device
 from models.expectation import BALANCED
 from models.loading import load_checkpoint, resolve
 from models.scoring import Checkpoint
-from train.adaptation import Adaptation
-from train.data import Data, corpus_names, is_called, read
-from train.evaluation import WRITTEN, predict, write_evaluation
-from train.figures import NOT_INDEPENDENT
-from train.folder import CHECKPOINT, CONFIG, SPLIT, fold_number
-from train.labels import check_labels, shared_name
-from train.report import as_text
+from train.data import Data, Utterance, check_labels, corpus_names, is_called, read, shared_name
+from train.evaluation import (
+    NOT_INDEPENDENT,
+    Adaptation,
+    as_text,
+    predict,
+    write_evaluation,
+)
+from train.run_folder import CHECKPOINT, CONFIG, EVALUATION_FILES, SPLIT, fold_number
 from train.splits import make_split
-from train.utterances import Utterance
 
 EXPECTED_OUT = "expected a new folder, or one that an earlier evaluation wrote; give another --out"
 
@@ -110,7 +111,7 @@ def _check_out(out: str) -> None:
             f"--out {out}: found the folder of a training ({run}), whose held-out figures would be "
             f"overwritten, {EXPECTED_OUT}"
         )
-    strange = [name for name in found if name not in WRITTEN and not name.startswith(".")]
+    strange = [name for name in found if name not in EVALUATION_FILES and not name.startswith(".")]
     if strange:
         raise UsageError(f"--out {out}: found {strange[0]}, no evaluation's file, {EXPECTED_OUT}")
 

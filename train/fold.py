@@ -12,24 +12,33 @@ from numpy.typing import NDArray
 from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.network import Network
 from models.whisper import WhisperClassifier
-from train import plots
-from train.about import about
-from train.augment import change_features
-from train.calibration import best_temperature
+from train.augmentation import change_features
 from train.data import Data, possible_labels
-from train.distillation import recipe_of, teacher_outputs, train_encoder
-from train.embed import embed
-from train.encoded import EncodedFeatures, freeze
-from train.fit import fit, judge
-from train.folder import AGAIN, CHECKPOINT, DISTILLED, HISTORY, STATE
-from train.folds import Fold
-from train.history import Epoch, best_epoch, write_history
-from train.lda import fit_lda
-from train.linear import fit_head, held_out_logits, set_head
+from train.evaluation import about, plots
+from train.features import EncodedFeatures, Store, embed, freeze
+from train.fitting import (
+    Epoch,
+    Task,
+    best_epoch,
+    best_temperature,
+    encoder_corpora,
+    fit,
+    fit_lda,
+    fit_linear,
+    held_out_logits,
+    judge,
+    new_network,
+    pretrained_teacher,
+    recipe_of,
+    set_linear_head,
+    teacher_outputs,
+    train_encoder,
+    training_features,
+    write_history,
+)
 from train.recipes import Recipe
-from train.start import encoder_corpora, new_network, pretrained_teacher
-from train.store import Store
-from train.task import Task, training_features
+from train.run_folder import AGAIN, CHECKPOINT, DISTILLED, HISTORY, STATE
+from train.splits import Fold
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,7 @@ def _fit_linear(network: Network, study: Study, task: Task) -> float:
     rows = np.concatenate([task.train, task.valid])
     rows.sort()
     truth = task.targets[rows]
-    set_head(network, fit_head(every[:, rows], truth, recipe))
+    set_linear_head(network, fit_linear(every[:, rows], truth, recipe))
     speakers = [data.utterances[row].speaker or data.utterances[row].name for row in rows]
     return best_temperature(held_out_logits(every[:, rows], truth, speakers, recipe), truth)
 
@@ -179,7 +188,7 @@ def _prepare(network: Network, task: Task) -> None:
     if task.recipe.probe:
         assert isinstance(network, WhisperClassifier)
         rows = torch.cat([network.pool(each) for each in training_features(task)]).numpy()
-        set_head(network, fit_head(rows[None], task.targets[task.train], task.recipe))
+        set_linear_head(network, fit_linear(rows[None], task.targets[task.train], task.recipe))
 
 
 def _tell(history: list[Epoch], recipe: Recipe) -> None:

@@ -16,20 +16,13 @@ from models.checkpoint import save_checkpoint
 from models.device import usable_device
 from models.loading import load_checkpoint, load_network
 from train import metrics
-from train.about import versions
-from train.card import card
-from train.contradictions import check_ordinary, check_together
-from train.corpora import overview
-from train.data import Data, labelled, read
-from train.evaluation import Predictions, predict
-from train.figures import note_of, write_figures
+from train.data import Data, labelled, overview, read
+from train.evaluation import Predictions, card, note_of, predict, versions, write_figures
+from train.fitting import encoder_corpora, init_path, new_network, pretrained_teacher
 from train.fold import Study, train_fold
-from train.folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
-from train.folds import Fold
-from train.overrides import as_text, find_recipe
-from train.recipes import Recipe
-from train.splits import default_split, everything, make_split
-from train.start import encoder_corpora, init_path, new_network, pretrained_teacher
+from train.recipes import Recipe, as_text, check_ordinary, check_together, find_recipe
+from train.run_folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
+from train.splits import Fold, default_split, everything, make_split
 
 
 @dataclass(frozen=True)

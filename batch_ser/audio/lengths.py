@@ -1,0 +1,117 @@
+"""Whether a file is as long as it says: decoders read what is there, and are mute.
+
+WAV, AVI, CAF, VOC, MP4 and Matroska files are rows of chunks that state their lengths.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from batch_ser.audio.ogg_pages import LAST, pages
+
+UNKNOWN_LENGTH = 1 << 62
+NEVER_WRITTEN = 0x7FFFFFF0  # what recorders leave that never wrote their length is more than this
+HEAD_BYTES = 8
+NIST_FIELDS = (b"sample_count", b"sample_n_bytes", b"channel_count")
+MOST_CHUNKS = 10_000  # more of them prove nothing
+
+
+def length_fits(path: str) -> bool:
+    """Whether the last chunk that begins in a file ends with it, and no second file follows."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        head = file.read(12)
+        for matches, chunks in LAYOUTS:
+            if matches(head):
+                return not any(end > size for end in chunks(file))
+    return True
+
+
+def _wav(file: BinaryIO) -> Iterator[int]:
+    """The end of a WAV file; where another one begins there, it ends nowhere."""
+    file.seek(4)
+    end = 8 + int.from_bytes(file.read(4), "little")
+    file.seek(end)
+    if file.read(4) == b"RIFF":
+        yield UNKNOWN_LENGTH
+    if end < NEVER_WRITTEN:
+        yield end - HEAD_BYTES  # some count the first chunk's head twice
+
+
+def _avi(file: BinaryIO) -> Iterator[int]:
+    """Behind a gigabyte, AVI goes on in a second RIFF."""
+    return _chunks(
+        file, 0, 8, lambda head: 8 + int.from_bytes(head[4:], "little") if head[:1] == b"R" else 0
+    )
+
+
+def _nist(file: BinaryIO) -> Iterator[int]:
+    """The end of NIST SPHERE as it is mostly, not compressed."""
+    file.seek(0)
+    head = file.read(1024)
+    numbers = [re.search(name + rb" -i (\d+)", head) for name in NIST_FIELDS]
+    if all(numbers) and b"shorten" not in head:
+        yield 1024 + math.prod(int(number[1]) for number in numbers if number)
+
+
+def _ogg(file: BinaryIO) -> Iterator[int]:
+    flags = 0
+    for page in pages(file.name, 0):
+        flags = page.flags
+    if not flags & LAST:
+        yield UNKNOWN_LENGTH
+
+
+def _caf(file: BinaryIO) -> Iterator[int]:
+    return _chunks(file, 8, 12, lambda head: 12 + int.from_bytes(head[4:], "big", signed=True))
+
+
+def _voc(file: BinaryIO) -> Iterator[int]:
+    file.seek(20)
+    start = int.from_bytes(file.read(2), "little")
+    return _chunks(file, start, 4, lambda head: head[0] and 4 + int.from_bytes(head[1:], "little"))
+
+
+def _mp4(file: BinaryIO) -> Iterator[int]:
+    def length(head: bytes) -> int:
+        short = int.from_bytes(head[:4], "big")
+        return int.from_bytes(head[8:], "big") if short == 1 else short
+
+    return _chunks(file, 0, 16, length)
+
+
+def _matroska(file: BinaryIO) -> Iterator[int]:
+    def length(head: bytes) -> int:
+        width = 9 - head[4].bit_length()  # of the length, after four bytes of identifier
+        value = int.from_bytes(head[4 : 4 + width], "big") & ((1 << 7 * width) - 1)
+        return 0 if value == (1 << 7 * width) - 1 else 4 + width + value
+
+    return _chunks(file, 0, 12, length)
+
+
+def _chunks(
+    file: BinaryIO, start: int, head_bytes: int, length: Callable[[bytes], int]
+) -> Iterator[int]:
+    """Where each chunk ends, until one whose length is not stated (0 or less)."""
+    for _ in range(MOST_CHUNKS):
+        file.seek(start)
+        head = file.read(head_bytes)
+        stated = length(head) if len(head) == head_bytes else 0
+        if stated <= 0:
+            return
+        start += stated
+        yield start
+
+
+LAYOUTS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], Iterator[int]]], ...] = (
+    (lambda head: head.startswith(b"RIFF") and head[8:] == b"WAVE", _wav),
+    (lambda head: head.startswith(b"RIFF") and head[8:] == b"AVI ", _avi),
+    (lambda head: head.startswith(b"NIST_1A"), _nist),
+    (lambda head: head.startswith(b"OggS"), _ogg),
+    (lambda head: head.startswith(b"caff"), _caf),
+    (lambda head: head.startswith(b"Creative Voi"), _voc),
+    (lambda head: head[4:8] == b"ftyp", _mp4),
+    (lambda head: head.startswith(b"\x1aE\xdf\xa3"), _matroska),
+)

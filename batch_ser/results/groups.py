@@ -1,0 +1,115 @@
+"""Groups of segments, and the sums from which the offset of each is estimated.
+
+A group is the archive, a channel number of its split recordings (agents' headsets are another
+recording condition than customers' telephones), and within these, on request, a recording or a
+value of a column that a manifest brought (an agent, a customer). Sums add up over files, so that
+they need no more memory than there are groups.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from batch_ser.errors import UsageError
+from batch_ser.results.tables import EMBEDDING, TableSchemas
+
+NONE, ARCHIVE, RECORDING = "none", "archive", "recording"
+UNSPLIT = -1  # the condition of segments of recordings that were not split into channels
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+Key = Hashable
+
+
+@dataclass
+class Sums:
+    """What is known of a group: segments, recordings that they are of, the sum of embeddings."""
+
+    total: Floats  # (width,)
+    segments: int = 0
+    recordings: int = 0
+
+    def add(self, embeddings: Floats, recordings: int) -> None:
+        """Count segments in (n, width), of so many recordings that are not counted yet."""
+        self.total = self.total + embeddings.sum(0)
+        self.segments += len(embeddings)
+        self.recordings += recordings
+
+
+@dataclass
+class GroupSums:
+    """Sums of many groups, by their keys."""
+
+    sums: dict[Key, Sums] = field(default_factory=dict)
+
+    def add(self, keys: Iterable[Key | None], recordings: Numbers, embeddings: Floats) -> None:
+        """Count segments in: their keys (None: of no group), the numbers of their recordings (n,),
+        their embeddings (n, width). All segments of a recording come in one call.
+        """
+        for key, mine in rows_by_key(keys).items():
+            if key is None:
+                continue
+            if key not in self.sums:
+                self.sums[key] = Sums(np.zeros(embeddings.shape[1]))
+            self.sums[key].add(embeddings[mine], len(np.unique(recordings[mine])))
+
+
+def rows_by_key(keys: Iterable[Key | None]) -> dict[Key | None, Numbers]:
+    """The numbers of the rows that have each key."""
+    found: dict[Key | None, list[int]] = {}
+    for row, key in enumerate(keys):
+        found.setdefault(key, []).append(row)
+    return {key: np.array(rows) for key, rows in found.items()}
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Rows of the segments table of whole files, as arrays."""
+
+    embeddings: Floats  # (n, width)
+    durations_s: Floats  # (n,)
+    recordings: Numbers  # (n,): a number for each channel of each file
+    conditions: Numbers  # (n,): the channel's number in a split recording, else UNSPLIT
+
+    @classmethod
+    def of(cls, rows: pa.Table, schemas: TableSchemas) -> "Segments":
+        numbers = rows[EMBEDDING].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        embeddings = numbers.reshape(len(rows), schemas.embedding_width).astype(np.float64)
+        durations_s = rows["end_s"].to_numpy() - rows["start_s"].to_numpy()
+        files = np.unique(rows["file"].to_numpy(), return_inverse=True)[1]
+        channels = rows["channel"].to_numpy().astype(np.int64)
+        split = np.zeros(int(files.max(initial=-1)) + 1, np.bool_)
+        np.logical_or.at(split, files, is_split(channels))
+        conditions = np.where(split[files], channels, UNSPLIT)
+        recordings = files * (int(channels.max(initial=0)) + 2) + channels
+        return cls(embeddings, durations_s, recordings, conditions)
+
+
+def is_split(channels: Numbers) -> NDArray[np.bool_]:
+    """Of channels with segments, which show that their recording was split: those above 0."""
+    return np.asarray(channels > 0)
+
+
+def check_grouping(by: str, schemas: TableSchemas) -> None:
+    """Refuse a grouping by a column that there is not.
+
+    Raises:
+        UsageError: neither one of our words nor a column that the manifests brought.
+    """
+    if by in (NONE, ARCHIVE, RECORDING) or by in schemas.carried_columns:
+        return
+    columns = ", ".join(schemas.carried_columns) or "none: the inputs are no manifest"
+    raise UsageError(
+        f"--adapt {by}: expected none, archive, recording, or a column of the manifest ({columns})"
+    )
+
+
+def values_of(rows: pa.Table, by: str) -> list[Key | None]:
+    """Whose each row is, within its condition: a recording's, or a column's value; None: nobody's,
+    as where a manifest's cell is empty.
+    """
+    if by == RECORDING:
+        return list(zip(rows["file"].to_pylist(), rows["channel"].to_pylist(), strict=True))
+    return [value if value and value.strip() else None for value in rows[by].to_pylist()]

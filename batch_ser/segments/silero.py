@@ -1,0 +1,132 @@
+"""Silero's voice activity detector, over a stream.
+
+Silero's sequence graph takes many frames in one call and gives the same answers as its model
+called frame by frame, three times as fast. Its own helper forgets the state between calls, so
+the state is carried here, and with it its state machine over the frames' probabilities.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from batch_ser.audio import Samples
+
+RATE_HZ = 16_000
+FRAME = 512  # samples: 32 ms
+CONTEXT = 64  # samples of the frame before that the graph wants to see
+FRAMES_PER_CALL = 512
+
+# get_speech_timestamps' defaults
+THRESHOLD = 0.5
+NEGATIVE_THRESHOLD = 0.35
+MIN_SPEECH = RATE_HZ // 4
+MIN_SILENCE = RATE_HZ // 10
+
+
+@cache
+def _session() -> Any:
+    """Silero's ONNX session, which holds no state: one for all streams of a process.
+
+    Importing the package sets torch to one thread, which is undone.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    import silero_vad
+
+    torch.set_num_threads(threads)
+    return silero_vad.load_silero_vad(sequence=True).session
+
+
+class Detector:
+    """Frame probabilities of one stream at 16 kHz, its state carried from block to block."""
+
+    def __init__(self) -> None:
+        self._session = _session()
+        self._hidden = np.zeros((1, 1, 128), np.float32)
+        self._cell = np.zeros((1, 1, 128), np.float32)
+        self._context = np.zeros(CONTEXT, np.float32)
+
+    def __call__(self, frames: Samples) -> Samples:
+        """Probabilities of speech (n,) in the next frames (n, 512)."""
+        parts = [
+            self._call(frames[first : first + FRAMES_PER_CALL])
+            for first in range(0, len(frames), FRAMES_PER_CALL)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _call(self, frames: Samples) -> Samples:
+        contexts = np.concatenate([self._context[None], frames[:-1, -CONTEXT:]])
+        self._context = frames[-1, -CONTEXT:].copy()
+        speech, self._hidden, self._cell = self._session.run(
+            ["speech_probs", "hn", "cn"],
+            {"input": np.hstack([contexts, frames]), "h": self._hidden, "c": self._cell},
+        )
+        return np.asarray(speech, np.float32).reshape(-1)
+
+
+class Frames:
+    """Blocks of any size to whole frames; at the end the last one is filled with zeros."""
+
+    def __init__(self) -> None:
+        self.end = 0  # samples seen
+        self._pending = np.zeros(0, np.float32)
+
+    def __call__(self, samples: Samples, last: bool = False) -> Samples:
+        """The frames (n, 512) that the next samples complete."""
+        self.end += len(samples)
+        waiting = np.concatenate([self._pending, samples])
+        if last:
+            waiting = np.pad(waiting, (0, -len(waiting) % FRAME))
+        whole = len(waiting) - len(waiting) % FRAME
+        self._pending = waiting[whole:]
+        return waiting[:whole].reshape(-1, FRAME)
+
+
+@dataclass
+class Regions:
+    """Silero's state machine: frame probabilities to regions of speech, in samples.
+
+    Without a longest region, as `get_speech_timestamps(speech_pad_ms=0)` is by default.
+    """
+
+    now: int = 0  # samples seen
+    start: int | None = None  # of the open region
+    _silent_from: int | None = None
+    closed: list[tuple[int, int]] = field(default_factory=list)  # for the caller to take
+
+    def update(self, probabilities: Samples) -> None:
+        """Take the probabilities of the next frames."""
+        for probability in probabilities.tolist():
+            self._frame(probability)
+            self.now += FRAME
+
+    def _frame(self, probability: float) -> None:
+        if probability >= THRESHOLD:
+            self._silent_from = None
+            if self.start is None:
+                self.start = self.now
+        elif probability < NEGATIVE_THRESHOLD and self.start is not None:
+            if self._silent_from is None:
+                self._silent_from = self.now
+            if self.now - self._silent_from >= MIN_SILENCE:
+                self._close(self._silent_from)
+
+    def _close(self, end: int) -> None:
+        if self.start is not None and end - self.start > MIN_SPEECH:
+            self.closed.append((self.start, end))
+        self.start = self._silent_from = None
+
+    def finish(self, total: int) -> None:
+        """End the stream at `total` samples: an open region ends with it."""
+        self._close(total)
+
+    @property
+    def reaches(self) -> int | None:
+        """Where the open region ends at the earliest; None while it may yet be dropped."""
+        if self.start is None:
+            return None
+        end = self.now if self._silent_from is None else self._silent_from
+        return end if end - self.start > MIN_SPEECH else None

@@ -1,0 +1,1 @@
+"""One module a command of `batch-ser`; `jobs/cli.py` puts them together."""

@@ -1,0 +1,134 @@
+"""`batch-ser run`: the signature is the list of its options."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from jobs.commands.exits import exit_codes
+from jobs.commands.options import (
+    Adapt,
+    AdaptFrom,
+    Channels,
+    Device,
+    Expect,
+    HopS,
+    Input,
+    MaxHours,
+    MaxS,
+    MinS,
+    Model,
+    Out,
+    RawChannels,
+    RawEncoding,
+    RawRate,
+    SegmentBy,
+    WindowS,
+    reading,
+)
+
+
+def run(
+    input: Input,
+    out: Out,
+    model: Model = "accurate",
+    device: Device = "auto",
+    segment: SegmentBy = None,
+    window_s: WindowS = None,
+    hop_s: HopS = None,
+    min_s: MinS = None,
+    max_s: MaxS = None,
+    channels: Channels = "split",
+    raw_encoding: RawEncoding = None,
+    raw_rate: RawRate = 8_000,
+    raw_channels: RawChannels = 1,
+    max_hours: MaxHours = 48.0,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only names like GLOB; '*' takes every file.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No names like GLOB.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="Names in the tables start here, and stay below it.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N inputs.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: cores.")] = None,
+    cpus_per_worker: Annotated[float, typer.Option(help="Ray's CPUs for each worker.")] = 1.0,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="Ray's GPUs for each worker; default: an equal share.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto or its address.")
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(help="ray, or inline: in this process, where a decoder's crash ends the job."),
+    ] = "ray",
+    batch_s: Annotated[float, typer.Option(help="Seconds of audio in a batch.")] = 64.0,
+    file_timeout: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 3600.0,
+    max_failed: Annotated[
+        str, typer.Option(help="Failed files (N or P%) that still give exit status 0.")
+    ] = "0",
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Also store what the network's head receives.")
+    ] = False,
+    adapt: Adapt = None,
+    expect: Expect = None,
+    adapt_from: AdaptFrom = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Score an archive: one row per segment, with every probability, to Parquet.
+
+    The same command goes on where a stopped job ended.
+    """
+    with exit_codes():
+        from batch_ser.inputs import Selection
+        from jobs.driver import run as run_job
+        from jobs.job import RunConfig
+
+        report = run_job(
+            RunConfig(
+                inputs=tuple(input),
+                out=out,
+                model=model,
+                device=device,
+                segment=_segment(segment, window_s, hop_s, min_s, max_s),
+                channels=channels,
+                reading=reading(raw_encoding, raw_rate, raw_channels, max_hours),
+                selection=Selection(tuple(include or ()), tuple(exclude or ()), root),
+                limit=limit,
+                workers=workers,
+                cpus_per_worker=cpus_per_worker,
+                gpus_per_worker=gpus_per_worker,
+                address=address,
+                engine=engine,
+                batch_s=batch_s,
+                file_timeout_s=file_timeout,
+                max_failed=max_failed,
+                embeddings=embeddings,
+                adapt=adapt,
+                expect=expect,
+                adapt_from=adapt_from,
+                restart=restart,
+            )
+        )
+        typer.echo(json.dumps(report.record, indent=1) if as_json else report.as_text())
+        if not report.record["counts"]["files_in"]:
+            typer.echo(f"batch-ser: {report.nothing_found}", err=True)
+        raise typer.Exit(report.exit_code)
+
+
+def _segment(
+    method: str | None,
+    window_s: float | None,
+    hop_s: float | None,
+    min_s: float | None,
+    max_s: float | None,
+) -> dict[str, float | str | None]:
+    return {
+        "method": method,
+        "window_s": window_s,
+        "hop_s": hop_s,
+        "min_s": min_s,
+        "max_s": max_s,
+    }

@@ -1,0 +1,85 @@
+"""`batch-ser train`."""
+
+from typing import Annotated
+
+import typer
+
+from batch_ser.errors import UsageError
+from jobs.commands.exits import exit_codes
+from jobs.commands.options import AllowDuplicates, Data, Device, Labels
+from jobs.stop import OrderlyStop
+
+
+def train(
+    data: Data = None,
+    recipe: Annotated[
+        str, typer.Option(help="The recipe; --recipe NAME --show prints its fields.")
+    ] = "",
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Folder of the run, or FILE.safetensors.")
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Pretrained weights: Whisper's encoder, a Hugging Face folder, or for the recipe "
+            "fast a checkpoint."
+        ),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="random:80/10/10, speakers:K, loso, kfold:K, cross, given, "
+            "emobox:FILE[:FOLD], saved:FILE or none."
+        ),
+    ] = "",
+    labels: Labels = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn at random.")] = 0,
+    device: Device = "auto",
+    cache: Annotated[
+        str | None, typer.Option(help="Folder where features are kept for later trainings.")
+    ] = None,
+    figures_only: Annotated[
+        bool, typer.Option("--figures-only", help="Folds alone: no checkpoint on everything.")
+    ] = False,
+    allow_duplicates: AllowDuplicates = False,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Copies may stand on both sides of a split.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the recipe and the data, and stop.")
+    ] = False,
+) -> None:
+    """Train a checkpoint, with held-out figures from the split's folds.
+
+    The same command goes on where a stopped training ended.
+    """
+    with exit_codes(), OrderlyStop().installed():
+        _check_asked(recipe, data, show)
+        from train.run import TrainConfig
+        from train.run import train as train_checkpoint
+
+        config = TrainConfig(
+            data=tuple(data or ()), recipe=recipe, out=out, init=init,
+            split=split, seed=seed, cache=cache, labels=labels,
+            overrides=tuple(override or ()), device=device,
+            allow_duplicates=allow_duplicates, allow_leak=allow_leak, figures_only=figures_only,
+            restart=restart,
+        )  # fmt: skip
+        typer.echo(config.show() if show else train_checkpoint(config))
+
+
+def _check_asked(recipe: str, data: list[str] | None, show: bool) -> None:
+    """Refuse a training, or an overview, of nothing."""
+    from train.recipes import RECIPES
+
+    if show and not recipe and not data:
+        raise UsageError(
+            "--show: found neither --recipe nor --data; expected --recipe NAME, whose fields it "
+            f"prints ({', '.join(RECIPES)}), or --data KIND:PATH, which it counts"
+        )
+    if not show and not recipe:
+        raise UsageError(f"--recipe: expected one of {', '.join(RECIPES)}")

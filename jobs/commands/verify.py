@@ -1,0 +1,23 @@
+"""`batch-ser verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.commands.exits import NOT_COMPLETE, exit_codes
+
+
+def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
+    """Recount an output from its tables alone; exit status 1 if anything does not hold."""
+    with exit_codes():
+        from batch_ser.results import Output
+        from batch_ser.results import verify as recount
+
+        verdict = recount(Output(Path(out)))
+        for fault in verdict.faults:
+            typer.echo(fault)
+        counts = verdict.counts.as_record()
+        state = f"{verdict.faults_in_all} faults" if verdict.faults else "everything holds"
+        typer.echo(f"{counts['files_in']:,} files, {counts['segments']:,} segments: {state}")
+        raise typer.Exit(NOT_COMPLETE if verdict.faults else 0)

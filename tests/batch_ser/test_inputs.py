@@ -1,0 +1,262 @@
+"""What a job takes for its inputs, and by which names."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_ser.errors import Reason, UsageError
+from batch_ser.inputs.given_lines import unpack
+from batch_ser.inputs.walk import InputFile, Selection, Walk
+from jobs.sharding import FIRST_SHARD_S, SHARD_S, plan, work_s
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def names(*inputs: Path | str, **selection: object) -> list[str]:
+    walk = Walk(tuple(map(str, inputs)), Selection(**selection))  # type: ignore[arg-type]
+    return [found.file for found in walk]
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "b/2.wav", "b/1.FLAC", "a.mp3", "notes.txt", ".hidden.wav", ".git/x.wav")
+    walk = Walk((str(tmp_path),))
+    found = list(walk)
+    assert [each.file for each in found] == ["a.mp3", "b/1.FLAC", "b/2.wav"]
+    assert walk.ignored == 1
+    assert found[0].path == str(tmp_path / "a.mp3")
+    assert found[0].size_bytes == 1
+    assert found[0].modified_us == (tmp_path / "a.mp3").stat().st_mtime_ns // 1000
+
+
+def test_include_and_exclude(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "b.dat", "old/c.wav")
+    assert names(tmp_path, include=("*",)) == ["a.wav", "b.dat", "old/c.wav"]
+    assert names(tmp_path, exclude=("old/*",)) == ["a.wav"]
+    assert names(tmp_path, include=("*.dat",)) == ["b.dat"]
+
+
+def test_the_job_s_own_output_is_no_input(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "out/segments/b.wav")
+    assert names(tmp_path, never=(str(tmp_path / "out"),)) == ["a.wav"]
+
+
+def test_files_globs_and_several_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "day1/a.wav", "day1/b.dat", "day2/a.wav")
+    assert names(tmp_path / "day1" / "b.dat") == ["b.dat"]  # a single file is always an input
+    assert names(str(tmp_path / "day*" / "*.wav")) == ["day1/a.wav", "day2/a.wav"]
+    assert names(str(tmp_path / "*" / "*.dat")) == ["day1/b.dat"]
+    assert names(str(tmp_path / "**")) == ["day1/a.wav", "day2/a.wav"]
+    monkeypatch.chdir(tmp_path)
+    assert names("day1", "day2") == ["day1/a.wav", "day2/a.wav"]
+    assert names("day1", "day1/a.wav") == ["day1/a.wav"]  # listed twice, one row
+    assert names(tmp_path / "day1", root=str(tmp_path)) == ["day1/a.wav"]
+
+
+def test_what_stands_in_the_way_gets_a_row(tmp_path: Path) -> None:
+    touch(tmp_path, "folder.wav/inside.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found = {each.file: each.error and each.error.reason for each in Walk((str(tmp_path),))}
+    assert found == {
+        "folder.wav": Reason.NOT_A_FILE,
+        "folder.wav/inside.wav": None,
+        "pipe.wav": Reason.NOT_A_FILE,
+        "gone.wav": Reason.NOT_FOUND,
+    }
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    with open(path, "wb"):
+        pass
+    (found,) = Walk((str(tmp_path),))
+    assert found.file == "caf%E9.wav"
+    assert os.path.exists(found.path)
+
+
+def test_inputs_that_do_not_exist(tmp_path: Path) -> None:
+    for wrong, says in (
+        (str(tmp_path / "no"), "no such file"),
+        (str(tmp_path / "*.wav"), "nothing matches"),
+        ("s3://bucket/calls", "local files only"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            Walk((wrong,))
+
+
+def manifest(folder: Path, text: str) -> Path:
+    (folder / "list.csv").write_text(text)
+    return folder / "list.csv"
+
+
+def test_a_manifest(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "b.odd")
+    walk = Walk((str(manifest(tmp_path, "\ufeffagent,file\nAnna,a.wav\nBen,b.odd\nCleo,c.wav\n")),))
+    found = list(walk)
+    assert walk.manifest_columns == ("agent",)
+    assert [(each.file, each.columns) for each in found] == [
+        ("a.wav", ("Anna",)),
+        ("b.odd", ("Ben",)),  # a line is always an input, whatever its name
+        ("c.wav", ("Cleo",)),
+    ]
+    assert found[2].error
+    assert found[2].error.reason is Reason.NOT_FOUND
+
+
+def test_manifests_in_several_folders_name_their_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each lists an `a.wav` of its own: two recordings, named below the manifests' folders."""
+    touch(tmp_path, "d1/a.wav", "d2/a.wav", "b.wav", "outside.wav")
+    inputs = [manifest(tmp_path / day, "file\na.wav\n../outside.wav\n") for day in ("d1", "d2")]
+    inputs.append(manifest(tmp_path, "file\nb.wav\nd1/a.wav\nhttps://x/a.wav\n"))
+    monkeypatch.chdir(tmp_path)
+    walk = Walk(tuple(os.path.relpath(each) for each in inputs))
+    found = list(walk)
+    assert [each.file for each in found] == [
+        "d1/a.wav", "d1/../outside.wav", "d2/a.wav", "d2/../outside.wav", "b.wav",
+        "https://x/a.wav",
+    ]  # fmt: skip
+    assert found[0].path != found[2].path
+    assert walk.repeated == 1  # d1/a.wav, which both list
+    below = str(tmp_path)
+    for each in inputs[:2]:  # names of all start at --root, as they do for one
+        each.write_text(f"file\n{each.parent}/a.wav\n")
+    assert names(*inputs[:2], root=below) == ["d1/a.wav", "d2/a.wav"]
+    assert names(*inputs[:1]) == ["a.wav"]
+
+
+def test_manifests_that_disagree_about_a_file(tmp_path: Path) -> None:
+    """One of both values would be lost."""
+    touch(tmp_path, "d1/a.wav")
+    inner = str(manifest(tmp_path / "d1", "file,agent\na.wav,Anna\n"))
+    outer = manifest(tmp_path, "file,agent\nd1/a.wav,Anna\n")
+    assert len(list(Walk((inner, str(outer))))) == 1
+    outer.write_text("file,agent\nd1/a.wav,Ben\n")
+    with pytest.raises(UsageError, match=r"d1/a.wav stands in .*d1/list.csv too, with other val"):
+        Walk((inner, str(outer)))
+
+
+def test_a_manifest_that_is_given_twice(tmp_path: Path) -> None:
+    listed = manifest(tmp_path, "file\na.wav\n")
+    for again in (listed, tmp_path / "." / ".." / tmp_path.name / "list.csv"):
+        with pytest.raises(UsageError, match="this manifest is given twice"):
+            Walk((str(listed), str(again)))
+
+
+def test_a_manifest_stays_inside(tmp_path: Path) -> None:
+    touch(tmp_path, "outside.wav", "in/a.wav")
+    inside = manifest(tmp_path / "in", f"file\n../outside.wav\n{tmp_path}/in/a.wav\n/etc/passwd\n")
+    found = list(Walk((str(inside),)))
+    assert [each.error and each.error.reason for each in found] == [
+        Reason.OUTSIDE_ROOT,
+        None,
+        Reason.OUTSIDE_ROOT,
+    ]
+    wider = Walk((str(inside),), Selection(root=str(tmp_path)))
+    assert [each.error and each.error.reason for each in wider][1:] == [None, Reason.OUTSIDE_ROOT]
+
+
+def test_a_manifest_that_is_not_utf8_or_worse(tmp_path: Path) -> None:
+    """Excel's cp1252, a NUL, an address that is none: each line is still an input with a row."""
+    lines = [
+        b"file,n\xe4me",
+        b"a.wav,Ren\xe9",
+        b"b\0.wav,x",
+        b"https://[x/a.wav,y",
+        b"../\xe9.wav,z",
+    ]
+    listed = tmp_path / "list.csv"
+    listed.write_bytes(b"\n".join(lines))
+    walk = Walk((str(listed),))
+    found = list(walk)
+    assert walk.manifest_columns == ("n%E4me",)
+    assert found[0].columns == ("Ren%E9",)
+    reasons = [each.error.reason.value for each in found if each.error]
+    assert reasons == ["not_found", "fetch_failed", "unsupported", "outside_root"]
+    for each in found:
+        str((each.file, each.columns, each.error)).encode()
+
+
+def test_an_input_outside_the_root_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "root").mkdir()
+    with pytest.raises(UsageError, match="outside --root"):
+        Walk((str(tmp_path / "in"),), Selection(root=str(tmp_path / "root")))
+
+
+def test_own_output_behind_a_link_is_no_input(tmp_path: Path) -> None:
+    touch(tmp_path, "real/a.wav", "real/results.parquet")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    never = (str(tmp_path / "real" / "results.parquet"),)
+    assert names(tmp_path / "link", include=("*",), never=never) == ["a.wav"]
+
+
+def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
+    text = "file\nhttps://me:word@host/a.wav?signature=secret\n"
+    (found,) = Walk((str(manifest(tmp_path, text)),))
+    assert found.file == "https://host/a.wav"
+    assert found.error
+    assert found.error.reason is Reason.UNSUPPORTED
+    assert not any(word in repr(found) for word in ("secret", "word@", "me:"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("path,agent\na.wav,Anna\n", "found the columns path, agent"),
+        ("", "found nothing"),
+        ("file,a,a\nx,1,2\n", "stands twice"),
+        ("file,a\nx.wav\n,1\nx.wav,1\nx.wav,2\n", "line 2: found 1 values"),
+        ("file,a\n,1\n", "line 2: the file column is empty"),
+        ("file,a\nx.wav,1\nx.wav,2\n", "line 3: x.wav stands in line 2"),
+        ("file,a\nx.wav,1\n./x.wav,2\n", "line 3: ./x.wav stands in line 2"),
+        ("file,start_s\nx.wav,1\n", "the column start_s without end_s; segments need both"),
+        ("end_s,file\n1,x.wav\n", "the column end_s without start_s; segments need both"),
+        ("file,Start_s,end_s\nx.wav,1,2\n", "found the column Start_s, expected start_s"),
+        ("file,start_s,end_s,Channel\nx.wav,1,2,0\n", "the column Channel, expected channel"),
+        ("file, a,a \nx.wav,1,2\n", "the column a stands twice"),
+    ],
+)
+def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Walk((str(manifest(tmp_path, text)),))
+
+
+def test_spaces_around_a_header_s_names(tmp_path: Path) -> None:
+    walk = Walk((str(manifest(tmp_path, "agent , file, start_s,end_s \nAnna,a.wav, 1, 2.5\n")),))
+    assert walk.gives
+    assert walk.manifest_columns == ("agent",)
+    assert [each[:3] for each in unpack(next(iter(walk)).given)] == [(1.0, 2.5, None)]
+    walk = Walk((str(manifest(tmp_path, " agent, file\nAnna,a.wav\n")),))
+    assert [(each.file, each.columns) for each in walk] == [("a.wav", ("Anna",))]
+
+
+def test_times_that_are_not_asked_for_are_values(tmp_path: Path) -> None:
+    """With --segment speech one of them alone is fine; and Channel, where nothing is given."""
+    listed = str(manifest(tmp_path, "file,start_s,END_S\na.wav,1,2\n"))
+    assert Walk((listed,), may_give=False).manifest_columns == ("start_s", "END_S")
+    listed = str(manifest(tmp_path, "file,Channel\na.wav,web\n"))
+    assert Walk((listed,)).manifest_columns == ("Channel",)
+
+
+@given(sizes=st.lists(st.integers(0, 50_000_000), max_size=200), workers=st.integers(1, 8))
+def test_every_file_is_in_one_shard(sizes: list[int], workers: int) -> None:
+    files = [InputFile(f"{n}.wav", f"/{n}.wav", size) for n, size in enumerate(sizes)]
+    shards = list(plan(files, workers))
+    assert sorted(file.file for shard in shards for file in shard) == sorted(
+        file.file for file in files
+    )
+    for number, shard in enumerate(shards):
+        planned = [work_s(file) for file in shard]
+        assert planned == sorted(planned, reverse=True)
+        limit = FIRST_SHARD_S if number < 2 * workers else SHARD_S
+        assert sum(planned[:-1]) < limit  # no larger than it needs to be

@@ -1,0 +1,134 @@
+"""The structure: one-way imports, faces of sub-packages, one module with Ray, small modules."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import PROGRAM, REPOSITORY, Runner
+
+ORDER = ["batch_ser", "models", "train", "jobs"]  # the right imports the left
+MODULES = sorted(path for package in ORDER for path in (REPOSITORY / package).rglob("*.py"))
+# of each package, the right imports the left; what is not named comes after them, in any order
+SUB_PACKAGES = {
+    "batch_ser": ["errors", "audio", "inputs", "segments", "results"],
+    "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
+    "jobs": ["worker", "commands"],
+}
+FACES = {
+    f"{package}.{name}"
+    for package, names in SUB_PACKAGES.items()
+    for name in names
+    if (REPOSITORY / package / name).is_dir()
+}
+LONGEST = 300  # lines; 250 are a smell already
+VAGUE = {"utils", "core", "base", "common", "config", "helpers", "misc"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield str(node.module)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_imports_run_one_way(path: Path) -> None:
+    package = path.relative_to(REPOSITORY).parts[0]
+    tops = {name.partition(".")[0] for name in imported(path)}
+    later = set(ORDER[ORDER.index(package) + 1 :])
+    assert not tops & later, f"{path} imports what stands above it"
+    assert "tests" not in tops
+
+
+def _sub_package(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+
+
+def test_every_folder_of_a_package_is_a_sub_package_with_a_place_in_the_order() -> None:
+    folders = {_sub_package(_module(path)) for path in MODULES if len(_module(path).split(".")) > 2}
+    assert folders == FACES
+    for face in FACES:
+        assert (REPOSITORY.joinpath(*face.split(".")) / "__init__.py").exists(), face
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_sub_packages_import_one_way_and_through_their_faces(path: Path) -> None:
+    mine, package = _sub_package(_module(path)), path.relative_to(REPOSITORY).parts[0]
+    order = SUB_PACKAGES.get(package, [])
+    later: set[str] = set()
+    if mine in FACES or mine.rpartition(".")[2] in order:
+        later = {f"{package}.{name}" for name in order[order.index(mine.rpartition(".")[2]) + 1 :]}
+    for name in imported(path):
+        theirs = _sub_package(name)
+        assert theirs not in later, f"{path} imports {name}, which stands above it"
+        if theirs in FACES and theirs not in (mine, "jobs.commands"):
+            assert name == theirs, f"{path} imports {name}; expected what {theirs} names"
+
+
+def test_one_module_imports_ray() -> None:
+    doors = [path for path in MODULES if any(n.split(".")[0] == "ray" for n in imported(path))]
+    assert doors == [REPOSITORY / "jobs" / "on_ray.py"]
+
+
+def test_no_network_is_built_outside_models_and_train() -> None:
+    for path in MODULES:
+        if path.relative_to(REPOSITORY).parts[0] in ("batch_ser", "jobs"):
+            assert not any(name.startswith("torch.nn") for name in imported(path)), path
+            assert "nn.Module" not in path.read_text(), path
+
+
+def test_rooms_are_small_and_have_names() -> None:
+    for path in MODULES:
+        assert path.stem not in VAGUE, path
+        source = path.read_text()
+        assert len(source.splitlines()) <= LONGEST, f"{path}: {len(source.splitlines())} lines"
+        tree = ast.parse(source)
+        assert ast.get_docstring(tree), f"{path}: no docstring"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = node.end_lineno - body[0].lineno + 1 if body and node.end_lineno else 0
+                assert lines <= 40, f"{path}:{node.lineno} {node.name}: {lines} lines"
+
+
+@pytest.mark.parametrize("command", ["--help", "run --help", "train --help", "--version"])
+def test_help_loads_neither_torch_nor_ray(command: str) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['batch-ser', *{command.split()!r}]\n"
+        "from jobs.cli import app\n"
+        "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'torch', 'ray', 'pyarrow', 'numpy', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("engine", ["inline", "ray"])
+def test_folders_with_our_names_hide_nothing(
+    engine: str, tmp_path: Path, batch_ser: Runner, checkpoint_path: Path, archive: Path
+) -> None:
+    """The program runs in a folder that has its own models/ and train/: common names."""
+    for name in (*ORDER, "tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger')")
+    done = batch_ser(
+        *("run", "--input", archive, "--out", "out.parquet", "--model", checkpoint_path),
+        *("--engine", engine, "--workers", 1, "--segment", "whole"),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_program_is_installed() -> None:
+    assert PROGRAM.exists(), f"{PROGRAM}: install with pip install -e ."

@@ -1,0 +1,33 @@
+"""Labelled recordings: corpora, folders and manifests, their labels, copies among them."""
+
+from train.data.corpora import ORDINARY, overview, read_data
+from train.data.dataset import (
+    Data,
+    about_corpora,
+    corpus_names,
+    is_called,
+    labelled,
+    licence_of,
+    possible_labels,
+    read,
+)
+from train.data.labels import check_labels, in_order, shared_name
+from train.data.utterances import Utterance
+
+__all__ = [
+    "ORDINARY",
+    "Data",
+    "Utterance",
+    "about_corpora",
+    "check_labels",
+    "corpus_names",
+    "in_order",
+    "is_called",
+    "labelled",
+    "licence_of",
+    "overview",
+    "possible_labels",
+    "read",
+    "read_data",
+    "shared_name",
+]

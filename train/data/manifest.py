@@ -1,0 +1,203 @@
+"""Data of the user's own: a folder a label, or a manifest with a line a recording.
+
+A manifest is checked as a whole: every fault is found in one reading and told with its line.
+"""
+
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from batch_ser.errors import FileError, UsageError
+from batch_ser.inputs import TIMES, printable, seconds, time_faults
+from train.data.labels import SHARED, in_order, known_name
+from train.data.rows import Row, read_rows
+from train.data.utterances import Utterance, length_s, listed, recordings
+
+SIDES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
+         "test": "test"}  # fmt: skip
+SEXES = {"": "", "female": "female", "f": "female", "male": "male", "m": "male"}
+MOST_NUMBERS = 10  # line numbers in one fault
+ROUNDING_S = 0.01  # ends are often rounded to hundredths
+OWN = f"known labels are {', '.join(SHARED)}; labels of your own are named with --labels"
+UNKNOWN_FOLDERS = "these sub-folders are no known labels; rename them or take them out"
+Fault = tuple[int, str]  # the first line that it concerns, what is told
+Lengths = dict[str, float | FileError]
+
+
+def read_folder(path: Path, own_labels: Collection[str] = ()) -> list[Utterance]:
+    """The recordings of a folder whose sub-folders are labels; folders below these are free.
+
+    Raises:
+        UsageError: no recording in a sub-folder, or sub-folders that are no labels, all listed.
+    """
+    found = [(each, each.relative_to(path).parts) for each in recordings(path)]
+    inside = [(each, parts[0]) for each, parts in found if len(parts) > 1]
+    counts = Counter(folder for _, folder in inside)
+    if not inside:
+        raise UsageError(
+            f"{path}: found {len(found)} recordings and none of them in a sub-folder; "
+            "expected a sub-folder for each label, such as angry/ and neutral/"
+        )
+    labels = {folder: known_name(folder, own_labels) for folder in counts}
+    unknown = [f"{folder}: {counts[folder]} recordings" for folder in counts if not labels[folder]]
+    if unknown:
+        raise listed(f"{path}: {UNKNOWN_FOLDERS}", unknown, OWN)
+    if len(inside) < len(found):
+        left = len(found) - len(inside)
+        print(f"{path}: {left} recordings are in no sub-folder and are left out", file=sys.stderr)
+    corpus = f"folder:{Path(os.path.abspath(path)).name}"
+    return [
+        Utterance(each, str(labels[folder]), "", "", "", corpus=corpus, root=path)
+        for each, folder in inside
+    ]
+
+
+def read_manifest(path: Path, own_labels: Collection[str] = ()) -> list[Utterance]:
+    """The utterances of a CSV, JSONL or Parquet manifest, in its order.
+
+    Columns: `file`, from the manifest's folder on, and `label`; where known `speaker`, `sex`,
+    `language`, `start_s` and `end_s` (a given segment), `split` (train, valid or test).
+
+    Raises:
+        UsageError: no such file, a column is missing, or faulty lines, all listed.
+    """
+    word, rows = read_rows(path)
+    root = Path(os.path.abspath(path.parent))
+    lengths: Lengths = {}
+    split = any(row.values.get("split") for row in rows)
+    faults = [(row.number, f"{word} {row.number}: {row.fault}") for row in rows if row.fault]
+    rows = [row for row in rows if not row.fault]
+    for row in rows:
+        told = [*_faults(row, root, own_labels, lengths), *(_split_faults(row) if split else ())]
+        faults += [(row.number, f"{word} {row.number}: {fault}") for fault in told]
+    faults += _repeated(rows, root, word)
+    faults += _one_sided(rows, own_labels, word)
+    if faults:
+        hint = OWN if any("is not known" in told for _, told in faults) else ""
+        told = [told for _, told in sorted(faults, key=lambda fault: fault[0])]
+        raise listed(f"{path}: mend these {word}s and run again", told, hint)
+    if not rows:
+        raise UsageError(f"{path}: found no {word}s; expected one for each recording")
+    corpus = f"manifest:{path.stem}"
+    return [_utterance(row, root, corpus, own_labels) for row in rows]
+
+
+def _faults(row: Row, root: Path, own_labels: Collection[str], lengths: Lengths) -> Iterator[str]:
+    """What is wrong with a line by itself, its split aside."""
+    values = row.values
+    length, fault = _length(values["file"], root, lengths)
+    if fault:
+        yield fault
+    if not values["label"]:
+        yield "the label is empty"
+    elif not known_name(values["label"], own_labels):
+        yield f"the label {printable(values['label'])} is not known"
+    if values.get("sex", "").lower() not in SEXES:
+        yield f"the sex is {printable(values['sex'])}, expected female, male or nothing"
+    yield from _segment_faults(values.get("start_s", ""), values.get("end_s", ""), length)
+
+
+def _length(name: str, root: Path, lengths: Lengths) -> tuple[float, str]:
+    """Seconds of the recording that a line names (infinite if unknown), and what is wrong."""
+    if not name:
+        return math.inf, "the file is empty"
+    told = printable(name)
+    if "://" in name:
+        return math.inf, f"{told}: an address, expected a path"
+    path = _path(name, root)
+    if os.path.commonpath([path, root]) != str(root):
+        return math.inf, f"{told} lies outside of the manifest's folder; move it or the manifest"
+    if path not in lengths:
+        try:
+            lengths[path] = length_s(Path(path))
+        except FileError as error:
+            lengths[path] = error
+    found = lengths[path]
+    return (math.inf, f"{told}: {found}") if isinstance(found, FileError) else (found, "")
+
+
+def _path(name: str, root: Path) -> str:
+    return os.path.abspath(root / name)
+
+
+def _segment_faults(start: str, end: str, length: float) -> Iterator[str]:
+    yield from time_faults(printable(start), printable(end))
+    start_s, end_s = seconds(start), seconds(end)
+    if start_s is not None and end_s is not None and max(start_s, end_s) > length + ROUNDING_S:
+        yield f"reaches {max(start_s, end_s):g} s, the recording ends at {length:.2f} s"
+
+
+def _split_faults(row: Row) -> Iterator[str]:
+    found = row.values.get("split", "")
+    if found.lower() not in SIDES:
+        yield f"the split is {printable(found) or 'empty'}, expected train, valid or test"
+
+
+def _repeated(rows: Sequence[Row], root: Path, word: str) -> Iterator[Fault]:
+    """Lines with the same recording and the same segment as one before."""
+    first: dict[tuple[str, float | str, float | str], int] = {}
+    for number, values in ((row.number, row.values) for row in rows):
+        name = values["file"]
+        if not name:
+            continue
+        start, end = (_moment(values.get(time, "")) for time in TIMES)
+        before = first.setdefault((_path(name, root), start, end), number)
+        if before != number:
+            told = f"{printable(name)} stands in {word} {before} too, with the same segment"
+            yield number, f"{word} {number}: {told}"
+
+
+def _moment(text: str) -> float | str:
+    """Seconds, or the text if it is none: two faulty lines are not the same segment."""
+    found = seconds(text)
+    return text if found is None else found
+
+
+def _one_sided(rows: Sequence[Row], own_labels: Collection[str], word: str) -> Iterator[Fault]:
+    """Labels that are only trained on, or only tested; valid is the test side if there is none."""
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        label = known_name(row.values["label"], own_labels)
+        side = SIDES.get(row.values.get("split", "").lower())
+        if label and side:
+            numbers.setdefault((label, side), []).append(row.number)
+    sides = {side for _, side in numbers}
+    held = "test" if "test" in sides else "valid"
+    if not {"train", held} <= sides:  # one side only: the other is elsewhere
+        return
+    for label in in_order(label for label, _ in numbers):
+        for side, other in (("train", held), ("valid", "train"), ("test", "train")):
+            found = numbers.get((label, side), [])
+            if found and (label, other) not in numbers:
+                told = f"the label {label} is in {side} and not in {other}; expected in both"
+                yield found[0], f"{_numbers(found, word)}: {told}"
+
+
+def _numbers(found: Sequence[int], word: str) -> str:
+    """`line 4`, `lines 4 and 9`, or the first of many: `lines 4, 9 and 13 more`."""
+    told = [str(number) for number in found]
+    if len(told) == 1:
+        return f"{word} {told[0]}"
+    if len(told) > MOST_NUMBERS:
+        told = [*told[:MOST_NUMBERS], f"{len(told) - MOST_NUMBERS} more"]
+    return f"{word}s {', '.join(told[:-1])} and {told[-1]}"
+
+
+def _utterance(row: Row, root: Path, corpus: str, own_labels: Collection[str]) -> Utterance:
+    """A line without faults."""
+    values = row.values
+    return Utterance(
+        Path(_path(values["file"], root)),
+        str(known_name(values["label"], own_labels)),
+        values.get("speaker", ""),
+        SEXES[values.get("sex", "").lower()],
+        values.get("language", ""),
+        corpus=corpus,
+        start_s=seconds(values.get("start_s", "")),
+        end_s=seconds(values.get("end_s", "")),
+        side=SIDES.get(values.get("split", "").lower(), ""),
+        root=root,
+    )

@@ -1,0 +1,143 @@
+"""A checkpoint's card: what it is for, what it was trained on, what to expect of it."""
+
+from models.checkpoint import CheckpointInfo
+from models.expectation import NATURAL_SHARES, NEUTRAL
+from train.data import ORDINARY, is_called
+
+NOT_FOR = """\
+{acted}It scores how an emotion is expressed, not whether it
+is felt. Its figures are means over many segments: do not decide anything about a single person by
+it. In the European Union, inferring the emotions of employees at work is prohibited (Regulation
+2024/1689, article 5)."""
+
+
+ACTED = "It was trained on acted speech in a studio. "
+
+SEEN = """\
+This file was trained on {which} below. The figures are those of the same
+recipe on {whom} that were not in its training: expect them of unseen {whom} recorded
+in the same way. Other recording conditions and languages do worse."""
+
+NOT_SEEN = "This file was trained without the test side of the fold below."
+
+CALM = """\
+"calm" is a class that few corpora have; that of RAVDESS is close to neutral. On other recordings
+read it together with neutral.
+
+"""
+
+NATURAL = """\
+By default an archive is expected to be mostly neutral (`--expect natural`): a share of {offset:g}
+for its offset, of {prior:g} for the prior of the probabilities. An archive of another mixture,
+such as one of a single emotion, needs its own `--expect`; the program cannot know.
+
+"""
+
+HELD_OUT = "{whom} held out of the training data"
+LEFT_OUT = """\
+corpora (of a single one: on speakers) that a fit left out,
+with estimated offsets"""
+
+ORDINARY_SPEECH = """
+Not labelled are {names}: ordinary speech, which sets the usual offset.
+"""
+
+ORIGINS = {"whisper": "The encoder is that of OpenAI's Whisper tiny.en (MIT). "}
+
+CARD = """\
+# {name}
+
+- labels: {labels}
+- architecture: {architecture}; {settings}
+- front end: {front_end} at {rate_hz} Hz, at most {max_input_s:g} s at once
+- recipe: {recipe}; made with {made_with}
+
+## What it is for, and what not
+
+{not_for}
+
+{calm}{natural}## What to expect
+
+{seen}
+
+{table}
+{report}
+UAR: unweighted average recall, the mean over the labels{among}. Confidence is calibrated by one
+temperature ({temperature:.3f}), fitted on {calibrated}.
+
+## Training data and licence
+
+{corpora}
+{ordinary}
+Licence of these weights: {licence}.
+{origin}For commercial use, train on your own
+recordings with the same recipe: `batch-ser train --recipe {recipe}`.
+"""
+
+
+def card(info: CheckpointInfo, all_seen: bool) -> str:
+    """The card as Markdown; `all_seen`: it was trained on the folds' test sides too."""
+    calm = "calm" in info.labels and any(
+        is_called(each["name"], "RAVDESS") for each in info.corpora
+    )
+    ordinary = [each["name"] for each in info.corpora if _is_ordinary(each["name"])]
+    labelled = [each for each in info.corpora if each["name"] not in ordinary]
+    acted = all(each["source"] != "the user" for each in labelled)
+    whom = "recordings" if info.note else "speakers"
+    if any(name.endswith("left out") for name in info.metrics):
+        whom = "corpora"
+    fit = info.recipe.get("fit", "linear")  # once the only kind
+    every = fit in ("linear", "lda") or info.recipe.get("refit", False)  # need no valid side
+    which = "all the recordings" if every else "the recordings, but some that only steered it,"
+    shares = NATURAL_SHARES | info.natural
+    return CARD.format(
+        name=info.name,
+        labels=", ".join(info.labels),
+        architecture=info.architecture,
+        settings=", ".join(f"{name} {value}" for name, value in info.settings.items()),
+        front_end=info.front_end,
+        rate_hz=info.rate_hz,
+        max_input_s=info.max_input_s,
+        recipe=info.recipe.get("name"),
+        made_with=", ".join(f"{name} {version}" for name, version in info.made_with.items()),
+        not_for=NOT_FOR.format(acted=ACTED if acted else ""),
+        whom=whom,
+        among=" that a corpus has" if len(labelled) > 1 else "",
+        calm=CALM if calm else "",
+        natural=NATURAL.format(**shares) if fit == "lda" and NEUTRAL in info.labels else "",
+        calibrated=LEFT_OUT if fit == "lda" else HELD_OUT.format(whom=whom),
+        ordinary=ORDINARY_SPEECH.format(names=", ".join(ordinary)) if ordinary else "",
+        seen=SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN,
+        table=_table(info) + (f"\n\nNote: {info.note}." if info.note else ""),
+        report=f"\n{info.report}\n" if info.report else "",
+        temperature=info.temperature,
+        corpora=_corpora(info),
+        licence=info.licence,
+        origin=ORIGINS.get(info.architecture, ""),
+    )
+
+
+def _corpora(info: CheckpointInfo) -> str:
+    return "\n".join(
+        f"- {each['name']}: {each['recordings']} recordings of {each['speakers'] or 'unknown'} "
+        f"speakers, {each['licence']} ({each['source']})"
+        for each in info.corpora
+    )
+
+
+def _is_ordinary(name: str) -> bool:
+    return name.startswith("ordinary ") or any(
+        is_called(name, each.title) for each in ORDINARY.values()
+    )
+
+
+def _table(info: CheckpointInfo) -> str:
+    if not info.metrics:
+        return "No figures: it was trained without folds."
+    names = list(next(iter(info.metrics.values())))
+    head = f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}"
+    rows = [
+        f"| {fold} | {' | '.join(f'{100 * figures[name]:.1f} %' for name in names)} |"
+        for fold, figures in info.in_short().items()
+    ]
+    return "\n".join([head, *rows])

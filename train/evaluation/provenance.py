@@ -1,0 +1,66 @@
+"""What a checkpoint says of the training that made it."""
+
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+
+from batch_ser import __version__
+from models.checkpoint import CheckpointInfo
+from models.network import Network
+from train.data import Data, about_corpora, licence_of
+from train.recipes import Recipe
+from train.splits import Fold
+
+
+def about(
+    data: Data,
+    recipe: Recipe,
+    fold: Fold,
+    network: Network,
+    labels: tuple[str, ...],
+    temperature: float,
+    name: str,
+    encoder_corpora: Sequence[dict[str, Any]] = (),
+) -> CheckpointInfo:
+    """A checkpoint's metadata, but for its figures.
+
+    `encoder_corpora` are those that its encoder was distilled on in another training.
+    """
+    heard = data.chosen(list(np.flatnonzero(fold.train | fold.valid)))
+    corpora = about_corpora(heard)
+    known = {each["name"] for each in corpora}
+    corpora += tuple(each for each in encoder_corpora if each["name"] not in known)
+    return CheckpointInfo(
+        name=name,
+        architecture=recipe.architecture,
+        settings=network.stored_settings(),
+        labels=labels,
+        front_end=network.front_end,
+        front_end_settings=dict(network.front_end_settings) | recipe.front_end,
+        rate_hz=network.rate_hz,
+        max_input_s=network.max_input_s,
+        licence=licence_of(corpora),
+        temperature=temperature,
+        segment={
+            "method": "speech",
+            "min_s": 0.5,
+            "max_s": max(1.0, min(8.0, network.max_input_s)),
+        },
+        corpora=corpora,
+        recipe=recipe.stored(),
+        made_with=versions(),
+    )
+
+
+def versions() -> dict[str, Any]:
+    """What a checkpoint was made with."""
+    return {
+        "batch-ser": __version__,
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+        "machine": platform.machine(),
+    }

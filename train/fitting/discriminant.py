@@ -1,0 +1,192 @@
+"""Fitting the offset head: regularised linear discriminant analysis on pooled statistics.
+
+statistics = mean of the label + offset of the corpus + noise. Means and offsets are fitted
+together by least squares, since corpora lack labels. The covariance of the noise is that of what
+is left, to which another is added: how far corpora disagree about a label, since what only one of
+them shows does not carry over to a corpus that training never had. It is shrunk towards a multiple
+of the identity. Nothing is learned by gradient; everything takes seconds.
+
+What each of these is worth on corpora left out: docs/results.md, `benchmarks/recipe.py`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+
+from train.recipes import LDASettings
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+ORDINARY = -1  # the label of ordinary speech, whatever label neutral is
+ROUNDS = 200  # of alternating least squares; they end earlier
+SETTLED = 1e-10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Statistics of recordings, and what is known of each: numbers of label, corpus, speaker."""
+
+    statistics: NDArray[np.float32]  # (n, width)
+    labels: Numbers  # (n,): ORDINARY for ordinary speech
+    corpora: Numbers  # (n,)
+    speakers: Numbers  # (n,): -1 where it is not known who speaks
+    recordings: Numbers  # (n,): several rows of one recording are views of it
+    durations_s: Floats  # (n,)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, chosen: NDArray[np.bool_]) -> "Sample":
+        """Some of the rows."""
+        return Sample(
+            self.statistics[chosen], self.labels[chosen], self.corpora[chosen],
+            self.speakers[chosen], self.recordings[chosen], self.durations_s[chosen],
+        )  # fmt: skip
+
+    @property
+    def is_ordinary(self) -> NDArray[np.bool_]:
+        return np.asarray(self.labels == ORDINARY)
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """A fitted model: z = projection (statistics - shift), with the identity as noise."""
+
+    shift: Floats  # (width,)
+    projection: Floats  # (numbers in all, width)
+    means: Floats  # (labels, labels - 1); zeros for a label that training never had
+    known: NDArray[np.bool_]  # (labels,): which it had
+    usual: Floats  # (labels - 1,): the offset of ordinary speech
+    of_training: Floats  # (labels - 1,): the mean offset of the labelled corpora
+
+    @property
+    def numbers(self) -> int:
+        """Of those in which the means of the labels differ."""
+        return int(self.means.shape[1])
+
+    def embed(self, statistics: NDArray[np.float32]) -> Floats:
+        """Embeddings (n, numbers) that scores depend on."""
+        return np.asarray((statistics - self.shift) @ self.projection[: self.numbers].T)
+
+
+def fit_discriminant(
+    sample: Sample, labels: int, width: int, neutral: int | None, settings: LDASettings
+) -> Discriminant:
+    """Fit on labelled recordings and ordinary speech; `neutral` is that label's number.
+
+    `width` is how many numbers an embedding has at the most.
+    """
+    labelled = sample.rows(~sample.is_ordinary)
+    ordinary = sample.rows(sample.is_ordinary)
+    shift = labelled.statistics.mean(0).astype(np.float64)
+    scale = 1 / _spread(labelled)
+    x = (labelled.statistics - shift) * scale
+    weights = _weights(labelled)
+    means, offsets = additive(x, labelled.labels, labelled.corpora, weights, labels)
+    residuals = x - means[labelled.labels] - offsets[labelled.corpora]
+    covariance = (residuals * weights[:, None]).T @ residuals / weights.sum()
+    covariance += settings.disagreement * _disagreement(labelled, residuals)
+    whitening = _whitening(covariance, settings.shrinkage)
+    further = _speaker_means(residuals, labelled)
+    axes = _axes(means @ whitening.T, further @ whitening.T, width, labels - 1)
+    projection = axes @ whitening
+    z_means = means @ projection[: labels - 1].T
+    of_training = offsets[np.unique(labelled.corpora)].mean(0) @ projection[: labels - 1].T
+    usual = of_training
+    known = np.isin(np.arange(labels), labelled.labels)
+    if len(ordinary) and neutral is not None and known[neutral]:
+        plain = (ordinary.statistics - shift) * scale
+        where = [plain[ordinary.corpora == each].mean(0) for each in np.unique(ordinary.corpora)]
+        usual = np.mean(where, axis=0) @ projection[: labels - 1].T - z_means[neutral]
+    return Discriminant(shift, projection * scale, z_means, known, usual, of_training)
+
+
+def additive(
+    x: Floats, labels: Numbers, groups: Numbers, weights: Floats, count: int
+) -> tuple[Floats, Floats]:
+    """Means of the labels (count, width) and offsets of the groups (groups, width) whose sums fit
+    the rows of `x` (n, width) best. The means are centred; a label without rows has zeros.
+    """
+    size = int(groups.max()) + 1
+    cells, cell = np.unique(groups * count + labels, return_inverse=True)
+    total = np.bincount(cell, weights)
+    table = np.zeros((len(cells), x.shape[1]))
+    np.add.at(table, cell, x * weights[:, None])
+    table /= total[:, None]
+    group, label = np.divmod(cells, count)
+    present = np.unique(label)
+    of_label, of_group = _averaging(label, total, count), _averaging(group, total, size)
+    means, offsets = np.zeros((count, x.shape[1])), np.zeros((size, x.shape[1]))
+    for _ in range(ROUNDS):
+        before = means
+        means = of_label @ (table - offsets[group])
+        means[present] -= means[present].mean(0)
+        offsets = of_group @ (table - means[label])
+        if np.abs(means - before).max() < SETTLED:
+            break
+    return means, offsets
+
+
+def _averaging(numbers: Numbers, weights: NDArray[np.generic], count: int) -> Floats:
+    """The matrix (count, rows) that takes rows to the weighted mean of each number."""
+    found = np.zeros((count, len(numbers)))
+    found[numbers, np.arange(len(numbers))] = weights
+    return np.asarray(found / np.maximum(found.sum(1, keepdims=True), 1e-300))
+
+
+def _weights(sample: Sample) -> Floats:
+    """Each corpus counts alike, and in it each label (n,)."""
+    cells, cell, count = np.unique(
+        np.stack([sample.corpora, sample.labels]), axis=1, return_inverse=True, return_counts=True
+    )
+    cell = cell.reshape(-1)
+    corpora = np.unique(cells[0], return_counts=True)
+    labels_of = dict(zip(*corpora, strict=True))
+    each = np.array([labels_of[corpus] for corpus in sample.corpora])
+    return np.asarray(1 / (count[cell] * each))
+
+
+def _spread(sample: Sample) -> Floats:
+    """The mean over corpora of each number's standard deviation (width,)."""
+    corpora = np.unique(sample.corpora)
+    every = [sample.statistics[sample.corpora == corpus].std(0) for corpus in corpora]
+    return np.asarray(np.mean(every, axis=0), np.float64) + 1e-3
+
+
+def _disagreement(sample: Sample, residuals: Floats) -> Floats:
+    """The covariance (width, width) of what corpora disagree about the labels."""
+    cells = np.unique(np.stack([sample.corpora, sample.labels]), axis=1).T
+    apart = np.stack(
+        [
+            residuals[(sample.corpora == corpus) & (sample.labels == label)].mean(0)
+            for corpus, label in cells
+        ]
+    )
+    return np.asarray(apart.T @ apart / len(cells))
+
+
+def _whitening(covariance: Floats, shrinkage: float) -> Floats:
+    """The matrix (width, width) that takes the shrunk covariance to the identity."""
+    size = len(covariance)
+    round_one = np.eye(size) * np.trace(covariance) / size
+    shrunk = (1 - shrinkage) * covariance + shrinkage * round_one + 1e-9 * np.eye(size)
+    return np.asarray(solve_triangular(cholesky(shrunk, lower=True), np.eye(size), lower=True))
+
+
+def _speaker_means(residuals: Floats, sample: Sample) -> Floats:
+    """What is left of each speaker's recordings on average (speakers, width)."""
+    who = np.where(sample.speakers < 0, sample.speakers.max(initial=0) + 1, sample.speakers)
+    numbers = np.unique(who, return_inverse=True)[1]
+    return _averaging(numbers, np.ones(len(numbers)), int(numbers.max()) + 1) @ residuals
+
+
+def _axes(means: Floats, further: Floats, width: int, first: int) -> Floats:
+    """Orthonormal axes (at most `width`, all numbers): the `first` ones span the means of the
+    labels, the others are those in which speakers differ most.
+    """
+    span = np.linalg.svd(means, full_matrices=False)[2][:first]
+    rest = further - further @ span.T @ span
+    others = np.linalg.svd(rest, full_matrices=False)[2][: max(width - len(span), 0)]
+    return np.linalg.qr(np.concatenate([span, others]).T)[0].T
