@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from batch_ser.audio.recording import load
 from models import load_checkpoint
 from models.loading import shipped_checkpoints
 
-STORED = Path(__file__).parent / "shipped"
+STORED = REPOSITORY / "tests" / "shipped"
 
 
 @pytest.mark.parametrize("name", shipped_checkpoints())
