@@ -116,7 +116,7 @@ mono.wav,1,1e9,,sad
 def test_every_bad_line_is_told_before_anything_is_written(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("batch_ser.inputs.walk.manifest.MOST_SHOWN", 50)
+    monkeypatch.setattr("batch_ser.inputs.manifest.MOST_SHOWN", 50)
     with pytest.raises(UsageError) as caught:
         score(calls_at(FAULTY), tmp_path / "out.parquet", checkpoint_path)
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [

@@ -31,21 +31,21 @@ def test_a_stopped_training_goes_on_to_the_same_checkpoint(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C after the first epoch; the second call finds its state."""
-    from train.fitting import fit
+    from train.fitting import gradient
 
     def config(name: str, **rest: Any) -> TrainConfig:
         cache = str(tmp_path / "cache")
         return training(tree, tmp_path / name, "gap-cnn", "epochs=2", cache=cache, **rest)
 
     train(config("calm"))
-    write = fit.save_state
+    write = gradient.save_state
 
     def interrupted(*arguments: Any) -> None:
         write(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "save_state", interrupted)
+        patch.setattr(gradient, "save_state", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(config("stopped"))
     assert (tmp_path / "stopped" / "state.safetensors").exists()
