@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+PAGES = *.md docs/*.md models/checkpoints/*.md examples/calls/*.md
+
 .DEFAULT_GOAL := demo
-.PHONY: demo test check bench evaluate study clean
+.PHONY: demo test check docs bench evaluate study clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -22,6 +24,18 @@ check: .venv/installed ## lint and types
 test: check ## lint, types, all tests
 	$(BIN)/pytest
 
+.venv/docs: .venv/installed
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+docs: .venv/docs ## the documents as a site, in .docs-site, which loads nothing from outside
+	rm -rf build/docs .docs-site
+	mkdir -p build/docs
+	tar cf - LICENSE $(PAGES) | tar xf - -C build/docs
+	$(BIN)/zensical build --clean --strict
+	! grep -rnoEi '<(script|link|img|iframe)[^>]+(src|href)="?(https?:)?//[^ >]*' .docs-site --include='*.html'
+	! grep -rnoEi '(@import|url\(["'"'"']?(https?:)?//).{40}' .docs-site --include='*.css'
+
 bench: .venv/installed ## the figures of docs/results.md that take long or depend on the machine
 	$(BIN)/python benchmarks/measure.py
 	$(BIN)/python benchmarks/detection.py
@@ -35,4 +49,4 @@ study: .venv/installed ## every architecture, trained and judged; hours, and goe
 	$(BIN)/python benchmarks/architectures.py
 
 clean:
-	rm -rf .venv .demo .study .evaluate
+	rm -rf .venv .demo .study .evaluate .docs-site build/docs

@@ -1,73 +1,119 @@
-"""The documents are true: the tree, the columns, the exit codes, the commands."""
+"""The documents are complete and true: commands, options, columns, reasons, exit codes, tree."""
 
 import re
 import signal
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from conftest import REPOSITORY, Runner
+import typer
+from conftest import REPOSITORY
+from documents import Block, blocks, pages, read, rows, section
 
 from batch_ser.errors import Reason, Stopped
-from batch_ser.results.tables import FILE_COLUMNS, SEGMENT_COLUMNS
+from batch_ser.results import TableSchemas
+from jobs.cli import app
 from jobs.commands import exits
 
-README = (REPOSITORY / "README.md").read_text()
 PACKAGES = ("batch_ser", "models", "train", "jobs")
+README_BYTES = 9_000
+FIRST_SCREEN = 25  # lines
+COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+BLOCKS = [block for page in pages() for block in blocks(page)]
 
 
-def test_the_annotated_tree_is_the_tree() -> None:
-    tree = README[README.index("batch_ser/  ") :]
-    tree = tree[: tree.index("```")]
-    named: set[str] = set()
-    folders: list[str] = []
-    for line in tree.splitlines():
-        name = line.split()[0]
-        assert len(line.split()) > 1, f"{name}: no phrase"
-        depth = (len(line) - len(line.lstrip())) // 2
-        folders = [*folders[:depth], name]
-        named.add("".join(folders))
-    there = {
-        str(path.relative_to(REPOSITORY))
-        for package in PACKAGES
-        for path in (REPOSITORY / package).rglob("*.py")
-        if path.name != "__init__.py"
+def options(command: str) -> Iterator[tuple[str, Any]]:
+    """The long names of a command's options, with their defaults."""
+    for parameter in COMMANDS[command].params:
+        for name in parameter.opts:
+            if name.startswith("--") and name != "--help":
+                yield name, parameter.default
+
+
+def test_readme_is_short_and_states_the_licence_of_the_weights_first() -> None:
+    text = read("README.md")
+    assert len(text.encode()) <= README_BYTES
+    assert "LICENSE-WEIGHTS.md" in "\n".join(text.splitlines()[:FIRST_SCREEN])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_command_is_in_its_section(command: str) -> None:
+    documented = {
+        name: cells[1]
+        for cells in rows(section(read("docs/commands.md"), f"## {command}"))
+        for name in re.findall(r"`(--[a-z-]+)`", cells[0])
     }
-    assert {name for name in named if name.endswith(".py")} == there
-    assert all((REPOSITORY / name).exists() for name in named)
+    assert set(documented) == {name for name, _ in options(command)}
+    for name, default in options(command):
+        if isinstance(default, str | int | float) and not isinstance(default, bool) and default:
+            text = f"{default:g}" if isinstance(default, float) else str(default)
+            assert documented[name].strip("`") == text, name
+        if default is False:
+            assert documented[name] == "off", name
 
 
-def test_every_column_and_reason_is_in_the_readme() -> None:
-    for name, _ in (*SEGMENT_COLUMNS, *FILE_COLUMNS):
-        assert f"`{name}`" in README, name
-    words = README.split()
-    for reason in Reason:
-        assert any(reason.value in word for word in words), reason
+def test_every_command_is_shown_in_a_block() -> None:
+    shown = {arguments[0] for block in BLOCKS for arguments in block.commands()}
+    assert set(COMMANDS) <= shown
 
 
-def test_exit_codes_are_in_the_readme() -> None:
-    table = README[README.index("## Exit status") :]
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.page)
+def test_every_command_line_is_accepted(block: Block) -> None:
+    for name, *arguments in block.commands():
+        assert name in COMMANDS, name
+        COMMANDS[name].make_context(name, arguments)  # parses; raises on what is not known
+
+
+def columns_of(heading: str) -> set[str]:
+    text = section(read("docs/tables.md"), heading)
+    return {name for cells in rows(text) for name in re.findall(r"`(\w+)`", cells[0])}
+
+
+def test_every_column_is_in_its_table() -> None:
+    schemas = TableSchemas(("neutral",), embedding_width=1, given=True)
+    assert columns_of("## Segments") == set(schemas.segments.names)
+    assert set(schemas.files.names) <= columns_of("## Files")
+
+
+def test_every_reason_is_in_its_table() -> None:
+    assert columns_of("### Reasons") == {reason.value for reason in Reason}
+
+
+def test_exit_codes_are_in_their_table() -> None:
+    table = section(read("docs/resume.md"), "## Exit status")
     for status in (0, exits.NOT_COMPLETE, exits.USAGE, exits.FAILED_FILES):
         assert f"\n| {status} |" in table
     signals = [Stopped(number).exit_code for number in (signal.SIGINT, signal.SIGTERM)]
     assert f"| {signals[0]}, {signals[1]} |" in table
 
 
-@pytest.mark.parametrize("command", ["run", "predict", "verify", "models", "train", "evaluate"])
-def test_the_commands_and_options_of_the_readme_exist(command: str, batch_ser: Runner) -> None:
-    usage = re.sub(r"\s+", " ", batch_ser(command, "--help").stdout)
-    code = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)).replace("\\\n", " ")
-    lines = [line.split("#")[0] for line in code.splitlines() if f"batch-ser {command}" in line]
-    assert lines
-    for line in lines:
-        for option in re.findall(r"--[a-z-]+", line):
-            assert option in usage, f"{option} in: {line}"
-
-
-def test_the_issue_s_commands_are_there(batch_ser: Runner) -> None:
-    assert batch_ser("--version").stdout.startswith("batch-ser ")
-    assert batch_ser().returncode in (0, 2)
+def test_the_annotated_tree_is_the_tree() -> None:
+    tree = section(read("docs/design.md"), "## The tree").split("```")[1]
+    named: set[str] = set()
+    folders: list[str] = []
+    for line in tree.strip().splitlines():
+        name = line.split()[0]
+        assert len(line.split()) > 1, f"{name}: no phrase"
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders = [*folders[:depth], name]
+        named.add("".join(folders))
+    present = {
+        str(path.relative_to(REPOSITORY))
+        for package in PACKAGES
+        for path in (REPOSITORY / package).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert {name for name in named if name.endswith(".py")} == present
+    assert all((REPOSITORY / name).exists() for name in named)
 
 
 def test_contributing_names_files_that_exist() -> None:
-    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
-    for name in re.findall(r"`((?:batch_ser|models|train|jobs|tests)/[\w/]+\.py)`", text):
-        assert (REPOSITORY / name).exists(), name
+    named = re.findall(r"`([\w.-]+/[\w/.-]+\.(?:py|md))`(, new)?", read("CONTRIBUTING.md"))
+    assert named
+    for name, new in named:
+        assert (REPOSITORY / name).exists() != bool(new), name
+
+
+def test_the_glossary_is_in_order() -> None:
+    terms = [cells[0].casefold() for cells in rows(section(read("CONTRIBUTING.md"), "## Glossary"))]
+    assert terms[1:] == sorted(terms[1:])
