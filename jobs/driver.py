@@ -97,7 +97,7 @@ def _new(job: Job, done: dict[str, Winner]) -> Iterator[InputFile]:
     for file in islice(job.walk, job.config.limit):
         win = done.get(file.file)
         same = win is not None and win.version == file.version
-        asked = win is not None and win.version[2] == file.digest  # the same segments of it
+        asked = win is not None and win.version[2] == file.given_digest  # the same segments of it
         kept = win is not None and asked and file.error is not None and not win.failed
         if (not same and not kept) or (same and _may_be_longer(job, win)):
             yield file

@@ -112,7 +112,7 @@ def prepare(config: RunConfig) -> Job:
     device = usable_device(config.device)
     checkpoint = load_checkpoint(config.model, device)
     defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
-    chosen = dict(config.segment) | ({"method": GIVEN} if walk.gives else {})
+    chosen = dict(config.segment) | ({"method": GIVEN} if walk.has_given_segments else {})
     segment = SegmentSettings.resolve(chosen, defaults)
     fingerprint = {
         "input": [os.path.abspath(each) for each in config.inputs],
@@ -137,7 +137,7 @@ def prepare(config: RunConfig) -> Job:
     schemas = TableSchemas(
         checkpoint.info.labels, walk.manifest_columns,
         _metadata(checkpoint, fingerprint, adaptation), width, apart, config.embeddings,
-        given=walk.gives,
+        given=walk.has_given_segments,
     )  # fmt: skip
     check_grouping(by, schemas)
     settings = ShardSettings(
@@ -182,7 +182,7 @@ def _listed(config: RunConfig, output: Output) -> Walk:
     """The inputs, none of them the job's own output, and the segments that they give."""
     selection = Selection(**(asdict(config.selection) | {"never": output.own_paths}))
     method = config.segment.get("method")
-    walk = Walk(config.inputs, selection, may_give=method in (None, GIVEN))
+    walk = Walk(config.inputs, selection, allow_given_segments=method in (None, GIVEN))
     check_given(walk, method, config.channels)
     return walk
 
@@ -193,7 +193,7 @@ def check_given(walk: Walk, method: object, channels: str) -> None:
     Raises:
         UsageError: no manifest with segments, or `--channels` leaves a channel out that one names.
     """
-    if method == GIVEN and not walk.gives:
+    if method == GIVEN and not walk.has_given_segments:
         raise UsageError(
             "--segment given: the inputs give no segments; expected a manifest with the columns "
             "file, start_s and end_s"

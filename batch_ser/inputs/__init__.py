@@ -1,18 +1,25 @@
 """What a job is given: folders, globs and manifests, to a stream of input files."""
 
-from batch_ser.inputs.given_lines import TIMES, Asked, seconds, time_faults, unpack
-from batch_ser.inputs.manifest import printable
-from batch_ser.inputs.walk import AUDIO_SUFFIXES, InputFile, Selection, Walk
+from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile
+from batch_ser.inputs.folders import Selection
+from batch_ser.inputs.given_segments import TIMES, GivenSegment, parse_seconds, time_faults, unpack
+from batch_ser.inputs.names import printable
+from batch_ser.inputs.rows import Columns, Row, read_rows, row_word
+from batch_ser.inputs.walk import Walk
 
 __all__ = [
     "AUDIO_SUFFIXES",
     "TIMES",
-    "Asked",
+    "Columns",
+    "GivenSegment",
     "InputFile",
+    "Row",
     "Selection",
     "Walk",
+    "parse_seconds",
     "printable",
-    "seconds",
+    "read_rows",
+    "row_word",
     "time_faults",
     "unpack",
 ]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from batch_ser.audio import MIXED, Recording, Resampler, Samples
 from batch_ser.errors import FileError, Reason
-from batch_ser.inputs import Asked, InputFile, unpack
+from batch_ser.inputs import GivenSegment, InputFile, unpack
 from batch_ser.results import EMPTY, FAILED, GIVEN_DIGEST, OK, TableSchemas, file_row
 from batch_ser.segments import SEGMENTERS, Kind, SegmentSettings, Source, Span
 from jobs.worker.score import SegmentScore, mean, union
@@ -26,7 +26,11 @@ class ChannelBooks:
     """One channel: its resampler and segmenter, its segments, and what became of each frame."""
 
     def __init__(
-        self, number: int, source: Source, settings: SegmentSettings, asked: Sequence[Asked] = ()
+        self,
+        number: int,
+        source: Source,
+        settings: SegmentSettings,
+        asked: Sequence[GivenSegment] = (),
     ) -> None:
         source = replace(source, given=tuple((each.start_s, each.end_s) for each in asked))
         self.number, self.asked = number, asked
@@ -82,9 +86,9 @@ class FileBooks:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.asked = unpack(self.file.given)  # if segments are given
+        self.asked = unpack(self.file.given_segments)  # if segments are given
 
-    def asked_of(self, number: int) -> list[Asked]:
+    def asked_of(self, number: int) -> list[GivenSegment]:
         """The segments that are given of a channel."""
         return [each for each in self.asked if each.channel in (None, number)]
 
@@ -124,7 +128,7 @@ class FileBooks:
     def row(self, labels: tuple[str, ...]) -> dict[str, Any]:
         """The file's row in the files table."""
         file, recording = self.file, self.recording
-        about: dict[str, Any] = {GIVEN_DIGEST: file.digest}
+        about: dict[str, Any] = {GIVEN_DIGEST: file.given_digest}
         if recording:
             about |= {
                 "codec": recording.codec,

@@ -215,7 +215,7 @@ def failed(file: InputFile, schemas: TableSchemas, error: FileError) -> ShardRes
         FAILED,
         reason=error.reason.value,
         message=str(error),
-        given=file.digest,
+        given=file.given_digest,
     )
     files = to_table([row], schemas.files)
     return ShardResult(schemas.segments.empty_table(), files, Counter(), 0)

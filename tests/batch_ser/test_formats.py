@@ -12,7 +12,7 @@ from encoded import ENCODINGS, EXACT, Encoding, ffmpeg, sndfile
 from batch_ser.audio.recording import Reading, Recording
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import FileError
-from batch_ser.inputs.walk import AUDIO_SUFFIXES
+from batch_ser.inputs import AUDIO_SUFFIXES
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_ser.errors import Reason, UsageError
-from batch_ser.inputs.given_lines import unpack
-from batch_ser.inputs.walk import InputFile, Selection, Walk
+from batch_ser.inputs import InputFile, Selection, Walk
+from batch_ser.inputs.given_segments import unpack
 from jobs.sharding import FIRST_SHARD_S, SHARD_S, plan, work_s
 
 
@@ -141,7 +141,7 @@ def test_manifests_that_disagree_about_a_file(tmp_path: Path) -> None:
     outer = manifest(tmp_path, "file,agent\nd1/a.wav,Anna\n")
     assert len(list(Walk((inner, str(outer))))) == 1
     outer.write_text("file,agent\nd1/a.wav,Ben\n")
-    with pytest.raises(UsageError, match=r"d1/a.wav stands in .*d1/list.csv too, with other val"):
+    with pytest.raises(UsageError, match=r"d1/a.wav is in .*d1/list.csv too, with other val"):
         Walk((inner, str(outer)))
 
 
@@ -214,16 +214,16 @@ def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
     [
         ("path,agent\na.wav,Anna\n", "found the columns path, agent"),
         ("", "found nothing"),
-        ("file,a,a\nx,1,2\n", "stands twice"),
+        ("file,a,a\nx,1,2\n", "appears twice"),
         ("file,a\nx.wav\n,1\nx.wav,1\nx.wav,2\n", "line 2: found 1 values"),
         ("file,a\n,1\n", "line 2: the file column is empty"),
-        ("file,a\nx.wav,1\nx.wav,2\n", "line 3: x.wav stands in line 2"),
-        ("file,a\nx.wav,1\n./x.wav,2\n", "line 3: ./x.wav stands in line 2"),
+        ("file,a\nx.wav,1\nx.wav,2\n", "line 3: x.wav is in line 2"),
+        ("file,a\nx.wav,1\n./x.wav,2\n", "line 3: ./x.wav is in line 2"),
         ("file,start_s\nx.wav,1\n", "the column start_s without end_s; segments need both"),
         ("end_s,file\n1,x.wav\n", "the column end_s without start_s; segments need both"),
         ("file,Start_s,end_s\nx.wav,1,2\n", "found the column Start_s, expected start_s"),
         ("file,start_s,end_s,Channel\nx.wav,1,2,0\n", "the column Channel, expected channel"),
-        ("file, a,a \nx.wav,1,2\n", "the column a stands twice"),
+        ("file, a,a \nx.wav,1,2\n", "the column a appears twice"),
     ],
 )
 def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, says: str) -> None:
@@ -233,9 +233,9 @@ def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, says: str) -> 
 
 def test_spaces_around_a_header_s_names(tmp_path: Path) -> None:
     walk = Walk((str(manifest(tmp_path, "agent , file, start_s,end_s \nAnna,a.wav, 1, 2.5\n")),))
-    assert walk.gives
+    assert walk.has_given_segments
     assert walk.manifest_columns == ("agent",)
-    assert [each[:3] for each in unpack(next(iter(walk)).given)] == [(1.0, 2.5, None)]
+    assert [each[:3] for each in unpack(next(iter(walk)).given_segments)] == [(1.0, 2.5, None)]
     walk = Walk((str(manifest(tmp_path, " agent, file\nAnna,a.wav\n")),))
     assert [(each.file, each.columns) for each in walk] == [("a.wav", ("Anna",))]
 
@@ -243,7 +243,7 @@ def test_spaces_around_a_header_s_names(tmp_path: Path) -> None:
 def test_times_that_are_not_asked_for_are_values(tmp_path: Path) -> None:
     """With --segment speech one of them alone is fine; and Channel, where nothing is given."""
     listed = str(manifest(tmp_path, "file,start_s,END_S\na.wav,1,2\n"))
-    assert Walk((listed,), may_give=False).manifest_columns == ("start_s", "END_S")
+    assert Walk((listed,), allow_given_segments=False).manifest_columns == ("start_s", "END_S")
     listed = str(manifest(tmp_path, "file,Channel\na.wav,web\n"))
     assert Walk((listed,)).manifest_columns == ("Channel",)
 

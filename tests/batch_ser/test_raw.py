@@ -13,7 +13,7 @@ from batch_ser.audio.raw import NAMED_ENDINGS, RAW_ENDINGS, RawSettings
 from batch_ser.audio.recording import Reading, Recording
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import FileError, MismatchError, UsageError
-from batch_ser.inputs.walk import Walk
+from batch_ser.inputs import Walk
 from jobs import RunConfig, run
 
 SUBTYPES = {"ulaw": "ULAW", "alaw": "ALAW", "pcm16": "PCM_16", "gsm": "GSM610"}

@@ -18,7 +18,7 @@ from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import AlreadyRunning, CheckpointError, MismatchError, UsageError
-from batch_ser.inputs.walk import Selection
+from batch_ser.inputs import Selection
 from batch_ser.results.layout import Output
 from batch_ser.results.verification import verify
 from jobs.adapt import adapt_again

@@ -116,7 +116,7 @@ mono.wav,1,1e9,,sad
 def test_every_bad_line_is_told_before_anything_is_written(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("batch_ser.inputs.manifest.MOST_SHOWN", 50)
+    monkeypatch.setattr("batch_ser.inputs.manifest.MAX_SHOWN", 50)
     with pytest.raises(UsageError) as caught:
         score(calls_at(FAULTY), tmp_path / "out.parquet", checkpoint_path)
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
@@ -129,9 +129,9 @@ def test_every_bad_line_is_told_before_anything_is_written(
         "line 9: starts at 1 s, which is not before its end at 1 s",
         "line 10: the channel is left, expected a number from 0, or nothing for all",
         "line 11: the channel is 1.5, expected a number from 0, or nothing for all",
-        "line 12: mono.wav stands in line 2 with the same segment",
+        "line 12: mono.wav is in line 2 too, with the same segment",
         "line 13: found 3 values, expected 5",
-        "line 14: mono.wav stands in line 2 with the same segment",
+        "line 14: mono.wav is in line 2 too, with the same segment",
         "line 15: the file column is empty",
         "line 17: end_s is 1e306, expected less than 1e+09 seconds",
         "line 17: start_s is 1e305, expected less than 1e+09 seconds",
@@ -235,12 +235,12 @@ def test_what_does_not_go_together_is_refused(
             score(calls_at(one), out, checkpoint_path, channels=channels)
     with pytest.raises(UsageError, match=r"-1, the mixture, .* out; --channels mix takes it"):
         score(calls_at(one.replace(",1\n", ",-1\n")), out, checkpoint_path)
-    with pytest.raises(UsageError, match="stands in line 3 with other values"):
+    with pytest.raises(UsageError, match="is in line 3 too, with other values"):
         score(calls_at(LINES), out, checkpoint_path, segment={"method": "speech"})
     other = tmp_path / "other.csv"
     other.write_text(LINES)
     two = RunConfig((str(calls_at(LINES)), str(other)), str(out), str(checkpoint_path))
-    with pytest.raises(UsageError, match=r"wav stand in .*; put all lines of a file into one"):
+    with pytest.raises(UsageError, match=r"wav are in .* too; put all lines of a file into one"):
         run(two)
     assert not list(tmp_path.glob("out*"))
 

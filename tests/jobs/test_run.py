@@ -15,7 +15,7 @@ from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import UsageError
-from batch_ser.inputs.walk import Selection
+from batch_ser.inputs import Selection
 from jobs import RunConfig, run
 
 

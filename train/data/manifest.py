@@ -1,6 +1,6 @@
-"""Data of the user's own: a folder a label, or a manifest with a line a recording.
+"""Data of the user's own: a folder for each label, or a manifest with a line for each recording.
 
-A manifest is checked as a whole: every fault is found in one reading and told with its line.
+A manifest is checked as a whole: every fault is found in one reading and reported with its line.
 """
 
 import math
@@ -11,19 +11,32 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from batch_ser.errors import FileError, UsageError
-from batch_ser.inputs import TIMES, printable, seconds, time_faults
+from batch_ser.inputs import (
+    TIMES,
+    Columns,
+    Row,
+    parse_seconds,
+    printable,
+    read_rows,
+    row_word,
+    time_faults,
+)
 from train.data.labels import SHARED, in_order, known_name
-from train.data.rows import Row, read_rows
 from train.data.utterances import Utterance, length_s, listed, recordings
 
-SIDES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
-         "test": "test"}  # fmt: skip
+COLUMNS = Columns(
+    needed=("file", "label"),
+    known=("file", "label", "speaker", "sex", "language", "start_s", "end_s", "split"),
+)
+SIDES = {"train": "train", "test": "test"} | dict.fromkeys(
+    ("valid", "validation", "val", "dev"), "valid"
+)
 SEXES = {"": "", "female": "female", "f": "female", "male": "male", "m": "male"}
-MOST_NUMBERS = 10  # line numbers in one fault
+MAX_NUMBERS = 10  # line numbers in one fault
 ROUNDING_S = 0.01  # ends are often rounded to hundredths
 OWN = f"known labels are {', '.join(SHARED)}; labels of your own are named with --labels"
 UNKNOWN_FOLDERS = "these sub-folders are no known labels; rename them or take them out"
-Fault = tuple[int, str]  # the first line that it concerns, what is told
+Fault = tuple[int, str]  # the first line that it concerns, what is wrong
 Lengths = dict[str, float | FileError]
 
 
@@ -64,21 +77,21 @@ def read_manifest(path: Path, own_labels: Collection[str] = ()) -> list[Utteranc
     Raises:
         UsageError: no such file, a column is missing, or faulty lines, all listed.
     """
-    word, rows = read_rows(path)
+    word, rows = row_word(path), list(read_rows(path, COLUMNS))
     root = Path(os.path.abspath(path.parent))
     lengths: Lengths = {}
     split = any(row.values.get("split") for row in rows)
     faults = [(row.number, f"{word} {row.number}: {row.fault}") for row in rows if row.fault]
     rows = [row for row in rows if not row.fault]
     for row in rows:
-        told = [*_faults(row, root, own_labels, lengths), *(_split_faults(row) if split else ())]
-        faults += [(row.number, f"{word} {row.number}: {fault}") for fault in told]
+        found = [*_faults(row, root, own_labels, lengths), *(_split_faults(row) if split else ())]
+        faults += [(row.number, f"{word} {row.number}: {fault}") for fault in found]
     faults += _repeated(rows, root, word)
     faults += _one_sided(rows, own_labels, word)
     if faults:
-        hint = OWN if any("is not known" in told for _, told in faults) else ""
-        told = [told for _, told in sorted(faults, key=lambda fault: fault[0])]
-        raise listed(f"{path}: mend these {word}s and run again", told, hint)
+        hint = OWN if any(_unknown_label(row, own_labels) for row in rows) else ""
+        messages = [message for _, message in sorted(faults, key=lambda fault: fault[0])]
+        raise listed(f"{path}: fix these {word}s and run again", messages, hint)
     if not rows:
         raise UsageError(f"{path}: found no {word}s; expected one for each recording")
     corpus = f"manifest:{path.stem}"
@@ -93,30 +106,35 @@ def _faults(row: Row, root: Path, own_labels: Collection[str], lengths: Lengths)
         yield fault
     if not values["label"]:
         yield "the label is empty"
-    elif not known_name(values["label"], own_labels):
+    elif _unknown_label(row, own_labels):
         yield f"the label {printable(values['label'])} is not known"
     if values.get("sex", "").lower() not in SEXES:
         yield f"the sex is {printable(values['sex'])}, expected female, male or nothing"
     yield from _segment_faults(values.get("start_s", ""), values.get("end_s", ""), length)
 
 
+def _unknown_label(row: Row, own_labels: Collection[str]) -> bool:
+    label = row.values["label"]
+    return bool(label) and not known_name(label, own_labels)
+
+
 def _length(name: str, root: Path, lengths: Lengths) -> tuple[float, str]:
     """Seconds of the recording that a line names (infinite if unknown), and what is wrong."""
     if not name:
         return math.inf, "the file is empty"
-    told = printable(name)
+    shown = printable(name)
     if "://" in name:
-        return math.inf, f"{told}: an address, expected a path"
+        return math.inf, f"{shown}: an address, expected a path"
     path = _path(name, root)
     if os.path.commonpath([path, root]) != str(root):
-        return math.inf, f"{told} lies outside of the manifest's folder; move it or the manifest"
+        return math.inf, f"{shown} is outside the manifest's folder; move it or the manifest"
     if path not in lengths:
         try:
             lengths[path] = length_s(Path(path))
         except FileError as error:
             lengths[path] = error
     found = lengths[path]
-    return (math.inf, f"{told}: {found}") if isinstance(found, FileError) else (found, "")
+    return (math.inf, f"{shown}: {found}") if isinstance(found, FileError) else (found, "")
 
 
 def _path(name: str, root: Path) -> str:
@@ -125,7 +143,7 @@ def _path(name: str, root: Path) -> str:
 
 def _segment_faults(start: str, end: str, length: float) -> Iterator[str]:
     yield from time_faults(printable(start), printable(end))
-    start_s, end_s = seconds(start), seconds(end)
+    start_s, end_s = parse_seconds(start), parse_seconds(end)
     if start_s is not None and end_s is not None and max(start_s, end_s) > length + ROUNDING_S:
         yield f"reaches {max(start_s, end_s):g} s, the recording ends at {length:.2f} s"
 
@@ -146,13 +164,13 @@ def _repeated(rows: Sequence[Row], root: Path, word: str) -> Iterator[Fault]:
         start, end = (_moment(values.get(time, "")) for time in TIMES)
         before = first.setdefault((_path(name, root), start, end), number)
         if before != number:
-            told = f"{printable(name)} stands in {word} {before} too, with the same segment"
-            yield number, f"{word} {number}: {told}"
+            message = f"{printable(name)} is in {word} {before} too, with the same segment"
+            yield number, f"{word} {number}: {message}"
 
 
 def _moment(text: str) -> float | str:
     """Seconds, or the text if it is none: two faulty lines are not the same segment."""
-    found = seconds(text)
+    found = parse_seconds(text)
     return text if found is None else found
 
 
@@ -172,18 +190,18 @@ def _one_sided(rows: Sequence[Row], own_labels: Collection[str], word: str) -> I
         for side, other in (("train", held), ("valid", "train"), ("test", "train")):
             found = numbers.get((label, side), [])
             if found and (label, other) not in numbers:
-                told = f"the label {label} is in {side} and not in {other}; expected in both"
-                yield found[0], f"{_numbers(found, word)}: {told}"
+                message = f"the label {label} is in {side} and not in {other}; expected in both"
+                yield found[0], f"{_numbers(found, word)}: {message}"
 
 
 def _numbers(found: Sequence[int], word: str) -> str:
     """`line 4`, `lines 4 and 9`, or the first of many: `lines 4, 9 and 13 more`."""
-    told = [str(number) for number in found]
-    if len(told) == 1:
-        return f"{word} {told[0]}"
-    if len(told) > MOST_NUMBERS:
-        told = [*told[:MOST_NUMBERS], f"{len(told) - MOST_NUMBERS} more"]
-    return f"{word}s {', '.join(told[:-1])} and {told[-1]}"
+    numbers = [str(number) for number in found]
+    if len(numbers) == 1:
+        return f"{word} {numbers[0]}"
+    if len(numbers) > MAX_NUMBERS:
+        numbers = [*numbers[:MAX_NUMBERS], f"{len(numbers) - MAX_NUMBERS} more"]
+    return f"{word}s {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
 def _utterance(row: Row, root: Path, corpus: str, own_labels: Collection[str]) -> Utterance:
@@ -196,8 +214,8 @@ def _utterance(row: Row, root: Path, corpus: str, own_labels: Collection[str]) -
         SEXES[values.get("sex", "").lower()],
         values.get("language", ""),
         corpus=corpus,
-        start_s=seconds(values.get("start_s", "")),
-        end_s=seconds(values.get("end_s", "")),
+        start_s=parse_seconds(values.get("start_s", "")),
+        end_s=parse_seconds(values.get("end_s", "")),
         side=SIDES.get(values.get("split", "").lower(), ""),
         root=root,
     )

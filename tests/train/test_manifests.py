@@ -90,7 +90,7 @@ def test_every_bad_line_is_told_with_its_number_in_one_error(folder: Path) -> No
     with pytest.raises(UsageError) as caught:
         read_manifest(folder / "bad.csv")
     head, *told, hint = str(caught.value).splitlines()
-    assert "bad.csv: mend these lines" in head
+    assert "bad.csv: fix these lines" in head
     assert [line.strip() for line in told] == [
         "line 3: gone.wav: there is no such file",
         "line 4: the label grumpy is not known",
@@ -101,8 +101,8 @@ def test_every_bad_line_is_told_with_its_number_in_one_error(folder: Path) -> No
         "line 10: start_s is -1, expected seconds from the recording's start on",
         "line 11: start_s is soon, expected seconds from the recording's start on",
         "line 12: reaches 9 s, the recording ends at 0.50 s",
-        "line 13: ../out.wav lies outside of the manifest's folder; move it or the manifest",
-        "line 14: a.wav stands in line 2 too, with the same segment",
+        "line 13: ../out.wav is outside the manifest's folder; move it or the manifest",
+        "line 14: a.wav is in line 2 too, with the same segment",
         "line 15: the file is empty",
         "line 15: the label is empty",
         "line 17: found 2 values, expected 5",
@@ -176,7 +176,7 @@ def test_own_labels_and_further_columns(folder: Path, capsys: pytest.CaptureFixt
     [
         ("m.csv", "", "found nothing; expected a column named file"),
         ("m.csv", "file,emotion\n", "found the columns file, emotion; expected a column named lab"),
-        ("m.csv", "file,label,file\n", "the column file stands twice"),
+        ("m.csv", "file,label,file\n", "the column file appears twice"),
         ("m.csv", "file,label\n", "found no lines"),
         ("m.csv", 'file,label\n"a.wav"x,sad\n', "line 2: not a CSV file"),
         ("m.jsonl", "", "found no lines"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from segments import NONE, GivenTimes, assert_covers, assert_same, cuts, spans, split
 
 from batch_ser.errors import FileError
-from batch_ser.inputs.given_lines import Asked, pack, unpack
+from batch_ser.inputs.given_segments import GivenSegment, pack, unpack
 from batch_ser.segments.segmenter import Kind, SegmentSettings, Source, in_pieces
 from batch_ser.segments.segmenters import SEGMENTERS
 
@@ -105,7 +105,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 )  # fmt: skip
 def test_segments_travel_whole(rows: list[Any], chance: Any) -> None:
     """And the same ones are the same bytes, in whatever order."""
-    segments = [Asked(*row) for row in rows]
+    segments = [GivenSegment(*row) for row in rows]
     packed = pack(segments)
     assert sorted(map(repr, unpack(packed))) == sorted(map(repr, segments))
     chance.shuffle(segments)

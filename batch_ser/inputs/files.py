@@ -1,0 +1,76 @@
+"""One input of a job, with what the file system reports of it."""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+
+from batch_ser.audio import RAW_ENDINGS
+from batch_ser.errors import FileError, Reason
+from batch_ser.inputs.names import printable
+
+AUDIO_SUFFIXES = RAW_ENDINGS.union(
+    (".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".snd"),
+    (".caf", ".voc", ".sph", ".flac", ".ape", ".tta", ".wv"),
+    (".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".mpga", ".ac3", ".eac3"),
+    (".m4a", ".m4b", ".aac", ".amr", ".awb", ".wma", ".asf", ".mka"),
+    (".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".webm", ".mkv", ".avi", ".flv"),  # films
+)
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One input: its name in the tables, its path, its size and when it was modified."""
+
+    file: str
+    path: str
+    size_bytes: int = 0
+    modified_us: int = 0  # since 1970, UTC
+    columns: tuple[str, ...] = ()  # values of the manifest's further columns
+    error: FileError | None = None
+    given_segments: bytes = b""  # those of a manifest, packed
+
+    @property
+    def given_digest(self) -> str:
+        """Identifies the given segments: with other ones it is another file to a job."""
+        return hashlib.sha256(self.given_segments).hexdigest()[:16] if self.given_segments else ""
+
+    @property
+    def version(self) -> tuple[int, int, str]:
+        """What a row must hold to be of this file as it is now."""
+        return self.size_bytes, self.modified_us, self.given_digest
+
+
+def input_file(
+    name: str,
+    path: str,
+    columns: tuple[str, ...] = (),
+    error: FileError | None = None,
+    given_segments: bytes = b"",
+) -> InputFile:
+    """An input, looked up in the file system; what keeps it from being read becomes its error."""
+    if error:
+        return InputFile(name, path, columns=columns, error=error, given_segments=given_segments)
+    size_bytes = modified_us = 0
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError) as problem:  # ValueError: a name with a NUL in it
+        error = _unreachable(path, problem)
+    else:
+        size_bytes, modified_us = found.st_size, found.st_mtime_ns // 1000
+        if not stat.S_ISREG(found.st_mode):
+            error = _not_a_file(found)
+    return InputFile(name, path, size_bytes, modified_us, columns, error, given_segments)
+
+
+def _unreachable(path: str, problem: OSError | ValueError) -> FileError:
+    if isinstance(problem, FileNotFoundError | NotADirectoryError):
+        return FileError(Reason.NOT_FOUND, f"there is no such file: {printable(path)}")
+    if isinstance(problem, PermissionError):
+        return FileError(Reason.FORBIDDEN, "the file may not be reached: permission denied")
+    return FileError(Reason.FETCH_FAILED, printable(f"the file cannot be reached: {problem}"))
+
+
+def _not_a_file(found: os.stat_result) -> FileError:
+    kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
+    return FileError(Reason.NOT_A_FILE, f"this is {kind}, expected a file")
