@@ -130,7 +130,7 @@ def prepare(config: RunConfig) -> Job:
     adaptation = _adaptation(config, checkpoint)
     by = adaptation.by if adaptation else NONE
     config = replace(config, adapt=by, expect=adaptation.expect if adaptation else None)
-    fingerprint |= config.reading.raw.given() | (adaptation.settings() if adaptation else {})
+    fingerprint |= config.reading.raw.fingerprint() | (adaptation.settings() if adaptation else {})
     kept = output.as_scored == EMBEDDINGS and not config.restart  # and stay, for `adapt`
     apart = by != NONE or kept
     width = checkpoint.embedding_width if config.embeddings or apart else 0

@@ -1,4 +1,4 @@
-"""Which channels of a recording are scored, and what each of them hears."""
+"""Which channels of a recording are scored, and the samples of each."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,33 +8,33 @@ from numpy.typing import NDArray
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import FileError, Reason, UsageError
 
-SPLIT, MIX = "split", "mix"  # what --channels takes besides numbers
+SPLIT, MIX = "split", "mix"  # values of --channels besides numbers
 MIXED = -1  # the channel number of a mixture in the tables
-SAME = 0.999  # correlation above which two channels are one signal: codecs leave at least this
-LOOK_S = 600.0  # of sound, on which that is decided
-FRAMES_A_SECOND = 32  # each has sound, or has not
-SOUND = 1e-3  # root mean square of a frame with sound: -60 dB of full scale
+MIN_CORRELATION = 0.999  # of two channels with one signal: codecs leave at least this
+COMPARED_S = 600.0  # of sound, on which that is decided
+FRAMES_PER_S = 32  # of sound or silence
+SILENCE_RMS = 1e-3  # of a frame without sound, at most: -60 dB of full scale
 
 
 def choose_channels(choice: str, channels: int) -> list[int]:
     """Channel numbers that are scored, for `split`, `mix` (only -1), or a list such as `0,1`.
 
     Raises:
-        FileError: `bad_channels` if the recording lacks one that is asked for.
+        FileError: `bad_channels` if the recording lacks one of the list.
     """
     if choice == SPLIT:
         return list(range(channels))
     if choice == MIX:
         return [MIXED]
-    wanted = parse_channels(choice)
-    missing = [number for number in wanted if number >= channels]
+    chosen = parse_channels(choice)
+    missing = [number for number in chosen if number >= channels]
     if missing:
         raise FileError(
             Reason.BAD_CHANNELS,
-            f"channel {missing[0]} was asked for, the recording has {channels} (0 to "
+            f"--channels names channel {missing[0]}, the recording has {channels} (0 to "
             f"{channels - 1})",
         )
-    return wanted
+    return chosen
 
 
 def parse_channels(choice: str) -> list[int]:
@@ -52,7 +52,7 @@ def parse_channels(choice: str) -> list[int]:
 
 
 def normal_choice(choice: str) -> str:
-    """What `--channels` says, written in one way: `1, 0` is `0,1`.
+    """The value of `--channels`, written in one way: `1, 0` is `0,1`.
 
     Raises:
         UsageError: not split, mix, or a list of different numbers from 0.
@@ -74,22 +74,22 @@ def same_signal(blocks: Iterable[Samples], rate_hz: int) -> bool:
     """Whether all channels of a recording carry one signal, at whatever level (dual mono).
 
     Decided on its first 10 minutes with sound, however long the silence before, and whatever the
-    blocks: sound is judged, and sums are added up, frame by frame. `blocks` (frames, channels) are
-    taken until that is known. Silence in all channels is no signal, and so not the same one.
+    blocks: sums are added up frame by frame. `blocks` (frames, channels) are read until that is
+    known. Silence in all channels is no signal, and so not the same one.
     """
     sums: NDArray[np.float64] | None = None
-    left = round(LOOK_S * FRAMES_A_SECOND)
-    for frames in _frames(blocks, rate_hz // FRAMES_A_SECOND):
-        for each in _sums(frames)[:left]:
+    remaining = round(COMPARED_S * FRAMES_PER_S)
+    for frames in _frames(blocks, rate_hz // FRAMES_PER_S):
+        for each in _sums(frames)[:remaining]:
             sums = each.copy() if sums is None else sums + each
-            left -= 1
-        if not left:
+            remaining -= 1
+        if not remaining:
             break
-    return sums is not None and bool((_correlations(*sums) > SAME).all())
+    return sums is not None and bool((_correlations(*sums) > MIN_CORRELATION).all())
 
 
 def _frames(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
-    """Blocks as whole frames (n, length, channels); what is left over at the end is too short."""
+    """Blocks as whole frames (n, length, channels), without the rest at the end."""
     pending: Samples | None = None
     for block in blocks:
         waiting = block if pending is None else np.concatenate([pending, block])
@@ -101,11 +101,11 @@ def _frames(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
 def _sums(frames: Samples) -> NDArray[np.float64]:
     """Of each frame with sound (n, 4, channels): count, sum, squares, product with channel 0."""
     level = np.sqrt(np.square(frames).mean(axis=1)).max(axis=1)
-    heard = frames[level > SOUND].astype(np.float64)
-    counts = np.full((len(heard), heard.shape[2]), float(heard.shape[1]))
-    products = np.einsum("nlc,nl->nc", heard, heard[:, :, 0])
-    squares = np.einsum("nlc,nlc->nc", heard, heard)
-    return np.stack([counts, heard.sum(axis=1), squares, products], axis=1)
+    loud = frames[level > SILENCE_RMS].astype(np.float64)
+    counts = np.full((len(loud), loud.shape[2]), float(loud.shape[1]))
+    products = np.einsum("nlc,nl->nc", loud, loud[:, :, 0])
+    squares = np.einsum("nlc,nlc->nc", loud, loud)
+    return np.stack([counts, loud.sum(axis=1), squares, products], axis=1)
 
 
 def _correlations(
@@ -114,11 +114,11 @@ def _correlations(
     squares: NDArray[np.float64],
     products: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Of each channel with channel 0; 0 where one of them does not change."""
+    """Correlation of each channel with channel 0; 0 where one of them is constant."""
     together = products - sums * sums[0] / counts
     spread = squares - sums * sums / counts
     scale = np.sqrt(np.maximum(spread * spread[0], 0.0))
-    still = spread <= 1e-12 * squares  # what rounding leaves of a constant
-    scale[still | still[0]] = np.inf
+    constant = spread <= 1e-12 * squares  # what rounding leaves of a constant
+    scale[constant | constant[0]] = np.inf
     correlations: NDArray[np.float64] = together / scale
     return correlations

@@ -1,13 +1,20 @@
-"""What a file holds, told by its first bytes; its name counts only where bytes cannot tell."""
+"""What a file holds, by its first bytes; its name counts only where these do not decide."""
 
 import codecs
 import re
 from dataclasses import dataclass
 
-from batch_ser.audio.frames import Length, ac3_length, adts_length, latm_length, mpeg_length, row_of
+from batch_ser.audio.frame_sync import (
+    FrameSize,
+    ac3_frame_size,
+    adts_frame_size,
+    begins_with_frames,
+    latm_frame_size,
+    mpeg_frame_size,
+)
 
 HEAD_BYTES = 8192  # three frames of any kind
-FEWEST_LETTERS = 5  # silence in mu-law or A-law repeats a letter, or two
+MIN_LETTERS = 5  # different ones in a text; silence in mu-law or A-law is one or two
 SNDFILE, FFMPEG = "libsndfile", "FFmpeg"
 
 
@@ -60,34 +67,36 @@ SIGNATURES: tuple[tuple[bytes, Content], ...] = (
     (rb"\xff\xfe([\t-~]\x00){8}|\xfe\xff(\x00[\t-~]){8}", TEXT),
 )
 AAC = Content("AAC", (FFMPEG,))
-SYNCS: tuple[tuple[bytes, Length, Content], ...] = (  # which also occur in headerless audio
-    (rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", mpeg_length, MP3),
-    (rb"\xff[\xf0\xf1\xf8\xf9]", adts_length, AAC),
-    (rb"\x56[\xe0-\xff]", latm_length, AAC),
-    (rb"\x0b\x77", ac3_length, Content("AC-3", (FFMPEG,))),
+SYNCS: tuple[tuple[bytes, FrameSize, Content], ...] = (  # which also occur in headerless audio
+    (rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]", mpeg_frame_size, MP3),
+    (rb"\xff[\xf0\xf1\xf8\xf9]", adts_frame_size, AAC),
+    (rb"\x56[\xe0-\xff]", latm_frame_size, AAC),
+    (rb"\x0b\x77", ac3_frame_size, Content("AC-3", (FFMPEG,))),
 )
 
 
-def content_of(head: bytes, frames: int = 1, text: bool = True) -> Content:
-    """What a file holds whose first bytes, up to `HEAD_BYTES`, are these.
+def content_of(head: bytes, *, frames: int = 1, may_be_text: bool = True) -> Content:
+    """What a file holds that begins with these bytes, up to `HEAD_BYTES` of them.
 
-    Formats without a header are known by the first bytes of a frame, or by as many frames in a
-    row; by none of them if `frames` is 0. Without `text`, nothing is taken for text by its letters.
+    Formats without a header are recognised by their first `frames` frames, and not at all if that
+    is 0. Without `may_be_text`, letters alone do not make it text.
     """
     for signature, content in SIGNATURES:
         if re.match(signature, head, re.DOTALL):
             return content
-    if text and _is_text(head):
+    if may_be_text and _is_text(head):
         return TEXT
-    for sync, length, content in SYNCS if frames else ():
-        if re.match(sync, head, re.DOTALL) and (frames == 1 or row_of(head, sync, length, frames)):
+    for sync, frame_size, content in SYNCS if frames else ():
+        if re.match(sync, head, re.DOTALL) and (
+            frames == 1 or begins_with_frames(head, sync, frame_size, frames)
+        ):
             return content
     return UNKNOWN
 
 
 def _is_text(head: bytes) -> bool:
     """UTF-8 without control characters; the last character may be cut."""
-    if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]", head) or len(set(head)) < FEWEST_LETTERS:
+    if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]", head) or len(set(head)) < MIN_LETTERS:
         return False
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)

@@ -1,4 +1,4 @@
-"""What decodes a file, told by its content: libsndfile first, FFmpeg for what that cannot open."""
+"""Which decoder opens a file, by its content: libsndfile first, FFmpeg for what it cannot open."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,12 +17,12 @@ from batch_ser.audio.content import (
     content_of,
 )
 from batch_ser.audio.flac import FlacFile
-from batch_ser.audio.mp3 import states_its_length
 from batch_ser.audio.ogg import OggFile
-from batch_ser.audio.ogg_pages import Survey, survey
+from batch_ser.audio.ogg_pages import PageSummary, summarise_pages
 from batch_ser.audio.raw import RawSettings
 from batch_ser.audio.samples import Samples
 from batch_ser.audio.sndfile import SndFile
+from batch_ser.audio.xing_header import xing_header_covers_file
 from batch_ser.errors import FileError, Reason
 
 
@@ -35,7 +35,7 @@ class Decoder(Protocol):
     stopped_by: str | None  # what ended the pass before the file's end
     damaged: bool  # something inside could not be decoded
     first_track: bool  # there are others, which are not read
-    is_empty: bool  # finds no sample, where another decoder may
+    is_empty: bool  # no sample is found, where another decoder may find some
 
     @property
     def truncated(self) -> bool: ...
@@ -50,8 +50,9 @@ def open_decoder(path: str, raw: RawSettings) -> Decoder:
         FileError: missing, forbidden, empty, or none can.
     """
     head = _head(path)
-    content = content_of(head, raw.frames_asked(path), not raw.names_encoding(path))
-    headerless = raw.of(path, content is not UNKNOWN)
+    frames, may_be_text = raw.frames_needed(path), not raw.names_encoding(path)
+    content = content_of(head, frames=frames, may_be_text=may_be_text)
+    headerless = raw.for_file(path, has_header=content is not UNKNOWN)
     if headerless:
         return SndFile(path, headerless)
     refusals: list[tuple[str, FileError]] = []
@@ -66,7 +67,7 @@ def open_decoder(path: str, raw: RawSettings) -> Decoder:
             continue
         if not decoder.is_empty:
             return decoder
-        decoder.close()  # the rest of what it says still holds
+        decoder.close()  # its rate, channels and codec can still be read
         empty = decoder
     if empty:
         return empty
@@ -74,11 +75,11 @@ def open_decoder(path: str, raw: RawSettings) -> Decoder:
 
 
 def _openers(content: Content, path: str) -> Iterator[tuple[str, Callable[[str], Decoder]]]:
-    pages = survey(path) if content is OGG else Survey()
+    pages = summarise_pages(path) if content is OGG else PageSummary()
     if pages.damaged:
         yield from _ogg_openers(pages)
         return
-    if SNDFILE in content.decoders and (content is not MP3 or states_its_length(path)):
+    if SNDFILE in content.decoders and (content is not MP3 or xing_header_covers_file(path)):
         yield SNDFILE, {OGG: OggFile, FLAC: FlacFile}.get(content, SndFile)
     if FFMPEG in content.decoders:
         from batch_ser.audio.ffmpeg import FFmpegFile
@@ -86,13 +87,13 @@ def _openers(content: Content, path: str) -> Iterator[tuple[str, Callable[[str],
         yield FFMPEG, FFmpegFile
 
 
-def _ogg_openers(pages: Survey) -> Iterator[tuple[str, Callable[[str], Decoder]]]:
-    """FFmpeg tells when each page is due, but of a single stream alone."""
+def _ogg_openers(pages: PageSummary) -> Iterator[tuple[str, Callable[[str], Decoder]]]:
+    """FFmpeg has the time of each page, but of a single stream alone."""
     if pages.streams == 1:
         from batch_ser.audio.ffmpeg import FFmpegFile
 
         yield FFMPEG, partial(FFmpegFile, pages=pages)
-    yield SNDFILE, partial(OggFile, broken=True)
+    yield SNDFILE, partial(OggFile, has_damaged_pages=True)
 
 
 def _head(path: str) -> bytes:
@@ -115,17 +116,17 @@ def _head(path: str) -> bytes:
 
 
 def _not_opened(path: str, content: Content, refusals: list[tuple[str, FileError]]) -> FileError:
-    """Tell a damaged recording from something that is none."""
+    """The error of a damaged recording, or of something that is none."""
     name = Path(path).name
-    said = "; ".join(f"{decoder}: {error}" for decoder, error in refusals)
+    found = "; ".join(f"{decoder}: {error}" for decoder, error in refusals)
     if content is UNKNOWN:
         return FileError(
             Reason.UNSUPPORTED,
-            f"{name} holds {content.name} ({said}); if it has no header, name it after its "
+            f"{name} holds {content.name} ({found}); if it has no header, name it after its "
             "encoding (.ulaw, .alaw, .gsm, .sln) or give --raw-encoding",
         )
     if not refusals:
         return FileError(Reason.UNSUPPORTED, f"{name} holds {content.name}, expected audio")
     if refusals[-1][1].reason is Reason.UNSUPPORTED:
-        return FileError(Reason.UNSUPPORTED, f"{content.name} of an unknown encoding ({said})")
-    return FileError(Reason.CORRUPT, f"the {content.name} file is damaged ({said})")
+        return FileError(Reason.UNSUPPORTED, f"{content.name} of an unknown encoding ({found})")
+    return FileError(Reason.CORRUPT, f"the {content.name} file is damaged ({found})")

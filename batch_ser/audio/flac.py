@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from batch_ser.audio.ogg_pages import Survey
+from batch_ser.audio.ogg_pages import PageSummary
 from batch_ser.audio.samples import Samples
 from batch_ser.audio.sndfile import SndFile
 from batch_ser.errors import FileError
@@ -26,15 +26,16 @@ class FlacFile(SndFile):
                 self.decoded_frames += len(rest)
                 self.damaged = True
                 yield self.rate_hz, rest
-        if self.damaged and self.decoded_frames >= self._claimed_frames > 0:
+        if self.damaged and self.decoded_frames >= self._stated_frames > 0:
             self.stopped_by = None  # all of it is there
 
     def _by_ffmpeg(self) -> Iterator[Samples]:
-        """All of it again, in the same rate and channels."""
+        """All of the file again, as long as rate and channels are the same."""
         from batch_ser.audio.ffmpeg import FFmpegFile
 
         try:
-            file = FFmpegFile(self._path, Survey(), checked=True)  # its frames are numbered
+            # with a summary of pages, time stamps count: FLAC numbers its frames
+            file = FFmpegFile(self._path, PageSummary(), check_checksums=True)
         except FileError:
             return
         try:

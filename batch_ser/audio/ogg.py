@@ -1,27 +1,27 @@
-"""Ogg files: streams chained one behind the other, of which libsndfile reads the first alone.
+"""Ogg files: chains of links, of which libsndfile reads the first alone.
 
-A file that was recorded in several goes, or joined with `cat`, is such a chain. Pages are walked
-by their headers, and each link is decoded on its own, with its own rate.
+A file that was recorded in several goes, or joined with `cat`, is such a chain. Each link is found
+by its page headers and decoded on its own, at its own rate.
 """
 
 import io
 import os
 from collections.abc import Iterator
 
-from batch_ser.audio.ogg_pages import link_end
+from batch_ser.audio.ogg_pages import read_link
 from batch_ser.audio.samples import Samples
 from batch_ser.audio.sndfile import SndFile
 from batch_ser.errors import FileError
 
 
 class OggFile:
-    """A chain of streams through libsndfile, each in its turn."""
+    """A chain of links through libsndfile, one after the other."""
 
     damaged = False
     first_track = False
 
-    def __init__(self, path: str, broken: bool = False) -> None:
-        """Open the first stream; `broken` if pages are damaged, which libsndfile leaves out.
+    def __init__(self, path: str, *, has_damaged_pages: bool = False) -> None:
+        """Open the first link; damaged pages are left out by libsndfile.
 
         Raises:
             FileError: as `SndFile`.
@@ -32,7 +32,7 @@ class OggFile:
         self.codec = self._link.codec
         self.is_empty = self._link.is_empty
         self.stopped_by: str | None = None
-        self.truncated = broken
+        self.truncated = has_damaged_pages
 
     def close(self) -> None:
         self._link.close()
@@ -42,15 +42,16 @@ class OggFile:
         start = 0
         while True:
             yield from self._link.blocks()
-            end, whole = link_end(self._path, start)
+            link = read_link(self._path, start)
             self.stopped_by = self._link.stopped_by
-            self.truncated |= self._link.truncated or not whole
-            if end is None:
+            self.truncated |= self._link.truncated or not link.has_last_page
+            if link.next_start is None:
                 return
             self._link.close()
-            start = end
+            start = link.next_start
             try:
-                self._link = SndFile(_Part(self._path, start, link_end(self._path, start)[0]))
+                end = read_link(self._path, start).next_start
+                self._link = SndFile(_Part(self._path, start, end))
             except FileError as error:
                 self.stopped_by, self.truncated = str(error), True
                 return

@@ -1,6 +1,6 @@
-"""The pages of an Ogg file: where its links begin, and whether one of them is damaged.
+"""The pages of an Ogg file: where its links begin, and whether a page is damaged.
 
-Decoders leave a damaged page out, and are mute. Its checksum tells (RFC 3533).
+Decoders leave a damaged page out without a message. Its checksum shows it (RFC 3533).
 """
 
 import os
@@ -12,9 +12,9 @@ from typing import BinaryIO, NamedTuple
 PAGE = b"OggS"
 PAGE_HEADER = 27  # bytes, before the table of its segments
 FIRST, LAST = 2, 4  # flags of a stream's first and last page
-AT_ONCE = 1 << 16
-MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-MOST_A_PAGE = 60 * 48_000  # granules: a page that claims more is not believed
+READ_BYTES = 1 << 16  # at a time, in search of a page
+REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+MAX_PAGE_GRANULES = 60 * 48_000  # a damaged page that claims more is not counted
 
 
 class Page(NamedTuple):
@@ -27,8 +27,8 @@ class Page(NamedTuple):
 
 
 @dataclass
-class Survey:
-    """What the pages of a file say together."""
+class PageSummary:
+    """All pages of a file."""
 
     streams: int = 0  # beside or behind one another
     damaged: bool = False
@@ -36,15 +36,15 @@ class Survey:
     last: int = 0  # granule of the last page
 
 
-def survey(path: str) -> Survey:
+def summarise_pages(path: str) -> PageSummary:
     """Read all pages and their checksums."""
-    found = Survey()
+    found = PageSummary()
     following: dict[bytes, int] = {}  # numbers of pages, of streams whose sound has begun
     for page in pages(path, 0, checked=True):
         if not page.intact:
             found.damaged = True
             found.start_lost |= not following
-            if found.last < page.granule <= found.last + MOST_A_PAGE:
+            if found.last < page.granule <= found.last + MAX_PAGE_GRANULES:
                 found.last = page.granule
             continue
         if page.flags & FIRST:
@@ -57,25 +57,31 @@ def survey(path: str) -> Survey:
     return found
 
 
-def link_end(path: str, start: int) -> tuple[int | None, bool]:
-    """Where the next link begins, and whether this one's last page is there.
+class Link(NamedTuple):
+    """One link of a chain: the streams that begin together."""
 
-    No next link: None. Streams of one link begin together, so a first page behind others that
-    are none begins a link.
+    next_start: int | None  # position of the link behind it, if there is one
+    has_last_page: bool
+
+
+def read_link(path: str, start: int) -> Link:
+    """The link that begins at a position.
+
+    Streams of one link begin together, so a first page behind others that are none begins a link.
     """
     begun, flags = False, 0
     for page in pages(path, start):
         if page.flags & FIRST and begun:
-            return page.position, bool(flags & LAST)
+            return Link(page.position, bool(flags & LAST))
         begun |= not page.flags & FIRST
         flags = page.flags
-    return None, bool(flags & LAST)
+    return Link(None, bool(flags & LAST))
 
 
-def pages(path: str, start: int, checked: bool = False) -> Iterator[Page]:
-    """Each page that is whole; what lies between pages is passed over.
+def pages(path: str, start: int, *, checked: bool = False) -> Iterator[Page]:
+    """Each page that is whole; what is between pages is passed over.
 
-    They are intact unless `checked`.
+    `intact` is only computed if `checked`, and True otherwise.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -102,20 +108,20 @@ def pages(path: str, start: int, checked: bool = False) -> Iterator[Page]:
 
 
 def _intact(page: bytes) -> bool:
-    """Ogg's checksum is zlib's, of mirrored bits and without its two inversions."""
+    """Ogg's checksum is zlib's, of reversed bits and without its two inversions."""
     without = page[:22] + bytes(4) + page[26:]
-    checksum = zlib.crc32(without.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return checksum.to_bytes(4, "big").translate(MIRRORED) == page[22:26]
+    checksum = zlib.crc32(without.translate(REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return checksum.to_bytes(4, "big").translate(REVERSED_BITS) == page[22:26]
 
 
 def _next_page(file: BinaryIO, position: int) -> int:
-    """The next place that may be a page, or the end of the file."""
+    """The next position that may be a page, or the end of the file."""
     while True:
         file.seek(position)
-        chunk = file.read(AT_ONCE)
+        chunk = file.read(READ_BYTES)
         at = chunk.find(PAGE)
         if at >= 0:
             return position + at
-        if len(chunk) < AT_ONCE:
+        if len(chunk) < READ_BYTES:
             return position + len(chunk)
         position += len(chunk) - len(PAGE)

@@ -1,4 +1,4 @@
-"""Headerless telephone recordings: what their names and the options say of them."""
+"""Headerless telephone recordings: how they are read, by their names and the options."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -8,7 +8,7 @@ from batch_ser.audio.samples import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ
 from batch_ser.errors import UsageError
 
 ENCODINGS = {"ulaw": "ULAW", "alaw": "ALAW", "pcm16": "PCM_16", "gsm": "GSM610"}
-NAMED_ENDINGS = {  # endings that say how their samples are written
+NAMED_ENDINGS = {  # endings that name an encoding
     ".ulaw": "ulaw",
     ".ul": "ulaw",
     ".alaw": "alaw",
@@ -18,7 +18,7 @@ NAMED_ENDINGS = {  # endings that say how their samples are written
 }
 SLN_RATES_HZ = {f".sln{khz}": khz * 1000 for khz in (12, 16, 24, 32, 44, 48, 96, 192)}
 SLN_RATES_HZ[".sln44"] = 44_100
-OPEN_ENDINGS = (".raw", ".pcm")  # and these do not
+OPEN_ENDINGS = (".raw", ".pcm")  # these do not
 RAW_ENDINGS = frozenset([*NAMED_ENDINGS, *SLN_RATES_HZ, *OPEN_ENDINGS])
 SYNC_ENDINGS = frozenset([".mp3", ".mp2", ".mpga", ".aac", ".ac3", ".eac3", ".ts"])
 
@@ -55,25 +55,25 @@ class RawSettings:
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise UsageError(f"--raw-channels {self.channels}: expected 1 to {MAX_CHANNELS}")
 
-    def given(self) -> dict[str, Any]:
-        """What of it a job's fingerprint holds: nothing where all is as by default."""
+    def fingerprint(self) -> dict[str, Any]:
+        """What a job's fingerprint holds of it: nothing where all is as by default."""
         return {} if self == RawSettings() else {"raw": asdict(self)}
 
-    def of(self, path: str, known: bool) -> "RawSettings | None":
-        """How this file is read if it is headerless, `known` telling whether it has a header."""
+    def for_file(self, path: str, *, has_header: bool) -> "RawSettings | None":
+        """How this file is read; None if it has a header, or no encoding is known."""
         ending = os.path.splitext(path)[1].lower()
         named = NAMED_ENDINGS.get(ending) or ("pcm16" if ending in SLN_RATES_HZ else None)
         encoding = named or self.encoding or ("pcm16" if ending in OPEN_ENDINGS else None)
-        if known or encoding is None:
+        if has_header or encoding is None:
             return None
         channels = 1 if encoding == "gsm" else self.channels
         rate_hz = SLN_RATES_HZ.get(ending, self.rate_hz)
         return replace(self, encoding=encoding, rate_hz=rate_hz, channels=channels)
 
-    def frames_asked(self, path: str) -> int:
+    def frames_needed(self, path: str) -> int:
         """How many frames in a row prove that a file of this name is MP3, AAC or AC-3; 0: none do.
 
-        Quiet telephone audio begins like a frame at times, and never like three.
+        Quiet telephone audio begins like one frame at times, and never like three.
         """
         ending = os.path.splitext(path)[1].lower()
         if ending in RAW_ENDINGS:
@@ -82,6 +82,6 @@ class RawSettings:
 
     @staticmethod
     def names_encoding(path: str) -> bool:
-        """Whether a file's ending says how its samples are written: letters prove nothing then."""
+        """Whether a file's ending names an encoding: letters do not make it text then."""
         ending = os.path.splitext(path)[1].lower()
         return ending in NAMED_ENDINGS or ending in SLN_RATES_HZ

@@ -22,7 +22,7 @@ MAX_VALUE = 32_768.0  # float files scaled like 16-bit integers pass; 1e30 would
 
 @dataclass(frozen=True)
 class Reading:
-    """How recordings are read, as the command line says it."""
+    """How recordings are read: the options of the command line."""
 
     raw: RawSettings = field(default_factory=RawSettings)
     max_hours: float = 48.0
@@ -36,8 +36,8 @@ class Recording:
     """One audio file, open for a single pass over its samples.
 
     After the pass, `decoded_frames` counts what was read, in frames of `rate_hz`, and `notes` may
-    hold `truncated`, if there should have been more, and `damaged`, if silence stands for what
-    could not be decoded, or is no number, and `first_track`, if there are others.
+    hold `truncated`, if there should have been more, and `damaged`, if silence replaces what could
+    not be decoded or is not finite, and `first_track`, if there are others.
     """
 
     def __init__(self, path: str, reading: Reading | None = None) -> None:
@@ -55,7 +55,7 @@ class Recording:
         self.codec = self._decoder.codec
         self.decoded_frames = 0
         self._left_out = False
-        self._wild = False
+        self._not_finite = False
         try:
             self._check()
         except FileError:
@@ -70,13 +70,13 @@ class Recording:
         if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
             raise FileError(
                 Reason.BAD_RATE,
-                f"the header says {self.rate_hz} samples a second, expected "
+                f"the header states {self.rate_hz} samples a second, expected "
                 f"{MIN_RATE_HZ} to {MAX_RATE_HZ}",
             )
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise FileError(
                 Reason.BAD_CHANNELS,
-                f"the header says {self.channels} channels, expected 1 to {MAX_CHANNELS}",
+                f"the header states {self.channels} channels, expected 1 to {MAX_CHANNELS}",
             )
 
     def blocks(self) -> Iterator[Samples]:
@@ -86,19 +86,19 @@ class Recording:
             FileError: `no_audio` or `corrupt` if not one sample could be decoded; `too_long`.
         """
         with closing(self._decoder) as decoder:
-            for block in at_one_rate(self._alike(decoder.blocks()), self.rate_hz):
+            for block in at_one_rate(self._consistent(decoder.blocks()), self.rate_hz):
                 if len(block):
                     self.decoded_frames += len(block)
                     self._check_length()
-                    self._wild |= not np.isfinite(block).all()
+                    self._not_finite |= not np.isfinite(block).all()
                     yield _finite(block)
         if not self.decoded_frames:
             reason = Reason.CORRUPT if decoder.damaged else Reason.NO_AUDIO
             cause = f": {decoder.stopped_by}" if decoder.stopped_by else ""
             raise FileError(reason, f"no sample could be decoded ({self.codec}{cause})")
 
-    def _alike(self, blocks: Iterator[tuple[int, Samples]]) -> Iterator[tuple[int, Samples]]:
-        """Blocks as long as they have as many channels as the first, and a rate that we take."""
+    def _consistent(self, blocks: Iterator[tuple[int, Samples]]) -> Iterator[tuple[int, Samples]]:
+        """Blocks up to the first with another number of channels, or a rate out of bounds."""
         for rate_hz, block in blocks:
             if block.shape[1] != self.channels or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
                 self._left_out = True
@@ -115,16 +115,18 @@ class Recording:
 
     @property
     def truncated(self) -> bool:
-        """Whether the pass ended before what the file promised, or left a part of it out."""
+        """Whether the pass ended before the file's stated end, or left a part of it out."""
         return self._left_out or self._decoder.truncated
 
     @property
     def notes(self) -> list[str]:
-        """The words that the files table says of it."""
-        damaged = self._decoder.damaged or self._wild
-        first = self._decoder.first_track
-        said = {"truncated": self.truncated, "damaged": damaged, "first_track": first}
-        return [word for word, holds in said.items() if holds]
+        """The words of the `note` column."""
+        notes = {
+            "truncated": self.truncated,
+            "damaged": self._decoder.damaged or self._not_finite,
+            "first_track": self._decoder.first_track,
+        }
+        return [note for note, holds in notes.items() if holds]
 
 
 def _finite(block: Samples) -> Samples:

@@ -9,7 +9,7 @@ from batch_ser.audio.samples import Samples
 
 
 class Resampler:
-    """Streaming soxr (HQ) for one channel; hands samples through when the rates are equal."""
+    """Streaming soxr (HQ) for one channel; samples pass unchanged when the rates are equal."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         self._stream = (
@@ -17,7 +17,7 @@ class Resampler:
         )
 
     def __call__(self, samples: Samples, last: bool = False) -> Samples:
-        """Samples (n,) at the old rate to (m,) at the new; `last` flushes what is held back."""
+        """Samples (n,) at the old rate to (m,) at the new; `last` flushes the filter."""
         if self._stream is None:
             return samples
         out: Samples = self._stream.resample_chunk(samples, last=last)
@@ -25,9 +25,9 @@ class Resampler:
 
 
 def at_one_rate(blocks: Iterable[tuple[int, Samples]], rate_hz: int) -> Iterator[Samples]:
-    """Blocks (frames, channels), each with its rate, all at one: streams may change in the middle.
+    """Blocks (frames, channels), each with its rate, to blocks of one rate.
 
-    What has that rate passes unchanged.
+    The rate of a stream may change in its middle. What has the wanted rate passes unchanged.
     """
     stream: list[Resampler] = []  # one for each channel, between two changes of the rate
     before = rate_hz

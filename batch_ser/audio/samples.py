@@ -1,4 +1,4 @@
-"""Samples as every stage hands them on: float32, from -1 to 1, at most a little more."""
+"""Samples as all stages exchange them: float32, from -1 to 1, or a little beyond."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -12,19 +12,19 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 
-from batch_ser.audio.lengths import length_fits
+from batch_ser.audio.completeness import is_complete
 from batch_ser.audio.raw import ENCODINGS, RawSettings
 from batch_ser.audio.samples import BLOCK_VALUES, Samples
 from batch_ser.errors import FileError, Reason
 
-GUESSED_SHARE = 0.9  # of a guessed length, less than which is a cut file
+MIN_GUESSED_SHARE = 0.9  # of a guessed length; a file with less is cut
 UNKNOWN_LENGTHS = (0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF, 0x80000000)  # written by streaming encoders
-BAD_RATE = 24  # libsndfile's error numbers: a header that is complete, but for a rate of 0
+BAD_RATE = 24  # libsndfile's error number of a header with a rate of 0
 BAD_CHANNELS = (32, 33, 34)
 UNSUPPORTED = (1, 4, 18)  # formats and encodings that it does not know
 CORRECTED = r"^ *(?:data|SSND|riff|Data Size) *: (\d+) \(should be (\d+)\)"  # in its log
 CORRECTED_RF64 = r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)"
-FRAMES_PER_BYTE = {  # at most: block codecs go on behind a file's end, as long as a header claims
+MAX_FRAMES_PER_BYTE = {  # block codecs go on behind a file's end, to the length in the header
     "GSM610": 320 / 65,
     "IMA_ADPCM": 2,
     "MS_ADPCM": 2,
@@ -32,13 +32,13 @@ FRAMES_PER_BYTE = {  # at most: block codecs go on behind a file's end, as long 
     "G723_24": 8 / 3,
     "G723_40": 8 / 5,
 }
-MUTE = ("VOC", "NIST")  # formats of which libsndfile does not say that they are cut
-LONGEST_BLOCK = 2_048  # frames: a last block that is cut counts as whole
+CUTS_NOT_REPORTED = ("VOC", "NIST")  # formats that libsndfile reads to a cut without a message
+MAX_CODEC_BLOCK = 2_048  # frames: a last block that is cut counts as whole
 UNREAD = r"Length : (\d+).*Unknown chunk marker \(\w+\) at position (\d+)"
 
 
 class _ForwardOnly(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is never asked to seek (soundfile seeks after each read otherwise)."""
+    """A sound file that never seeks (soundfile seeks after each read otherwise)."""
 
     def seekable(self) -> bool:
         return False
@@ -56,8 +56,8 @@ class SndFile:
         Raises:
             FileError: `bad_rate`, `bad_channels`, `unsupported`, or else `corrupt`.
         """
-        # a descriptor has no name: soundfile and libsndfile guess by endings otherwise. libsndfile
-        # closes it, also when it refuses the file
+        # a descriptor, which has no name: soundfile and libsndfile guess by suffixes otherwise.
+        # libsndfile closes it, also when it refuses the file
         handle = os.open(source, os.O_RDONLY) if isinstance(source, str) else source
         try:
             self._file = _ForwardOnly(handle, **(_headerless(raw) if raw else {}))
@@ -66,18 +66,18 @@ class SndFile:
         self.rate_hz: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.codec = f"{self._file.format}/{self._file.subtype}".lower()
-        self.is_empty = int(self._file.frames) == 0  # it says so, and is wrong at times
+        self.is_empty = int(self._file.frames) == 0  # by the header, which is wrong at times
         self.decoded_frames = 0
         self.stopped_by: str | None = None
-        per_byte = FRAMES_PER_BYTE.get(self._file.subtype)
+        per_byte = MAX_FRAMES_PER_BYTE.get(self._file.subtype)
         bytes_ = os.path.getsize(source) if isinstance(source, str) else 0
-        self._most_frames = 1 << 62
+        self._max_frames = 1 << 62
         if per_byte and bytes_:
-            self._most_frames = round(bytes_ * per_byte / self.channels) + LONGEST_BLOCK
-        self._claimed_frames = 0
+            self._max_frames = round(bytes_ * per_byte / self.channels) + MAX_CODEC_BLOCK
+        self._stated_frames = 0
         self._path = source if isinstance(source, str) else ""
-        mute = self._file.format in MUTE and isinstance(source, str)
-        self._fits = not mute or length_fits(str(source))
+        check = self._file.format in CUTS_NOT_REPORTED and isinstance(source, str)
+        self._is_complete = not check or is_complete(str(source))
 
     def close(self) -> None:
         self._file.close()
@@ -87,17 +87,17 @@ class SndFile:
         size = max(1, BLOCK_VALUES // self.channels)
         while self.stopped_by is None and not self.is_empty:
             block = self._read(size)
-            if self.decoded_frames + len(block) > self._most_frames:
-                self.stopped_by = "the header claims more than the file can hold"
-                block = block[: self._most_frames - self.decoded_frames]
+            if self.decoded_frames + len(block) > self._max_frames:
+                self.stopped_by = "the header states more than the file can hold"
+                block = block[: self._max_frames - self.decoded_frames]
             if not len(block):
                 break
             self.decoded_frames += len(block)
             yield self.rate_hz, block
-        self._claimed_frames = 0 if self.is_empty else _claimed_frames(self._file)
+        self._stated_frames = 0 if self.is_empty else _stated_frames(self._file)
 
     def _read(self, size: int) -> Samples:
-        """The next frames; at damage those before it, which soundfile does not count for us."""
+        """The next frames; at damage those before it, which soundfile does not count."""
         block = np.full((size, self.channels), np.nan, np.float32)
         try:
             read: Samples = self._file.read(out=block)
@@ -109,9 +109,9 @@ class SndFile:
 
     @property
     def truncated(self) -> bool:
-        """Whether the pass ended before what the header promised."""
-        short = self.decoded_frames < self._claimed_frames
-        return self.stopped_by is not None or short or not self._fits
+        """Whether the pass ended before the length in the header."""
+        short = self.decoded_frames < self._stated_frames
+        return self.stopped_by is not None or short or not self._is_complete
 
 
 def _headerless(raw: RawSettings) -> dict[str, object]:
@@ -126,27 +126,27 @@ def _headerless(raw: RawSettings) -> dict[str, object]:
 
 
 def _translated(error: soundfile.LibsndfileError) -> FileError:
-    says = error.error_string.strip().rstrip(".")
+    message = error.error_string.strip().rstrip(".")
     if error.code == BAD_RATE:
-        return FileError(Reason.BAD_RATE, "the header says 0 or less samples a second")
+        return FileError(Reason.BAD_RATE, "the header states 0 or less samples a second")
     if error.code in BAD_CHANNELS:
-        return FileError(Reason.BAD_CHANNELS, f"the header is wrong: {says}")
-    if says.startswith("File does not exist"):  # what libsndfile says of a few bytes of MP3
+        return FileError(Reason.BAD_CHANNELS, f"the header is wrong: {message}")
+    if message.startswith("File does not exist"):  # libsndfile's message for a few bytes of MP3
         return FileError(Reason.CORRUPT, "it is too short or damaged")
-    return FileError(Reason.UNSUPPORTED if error.code in UNSUPPORTED else Reason.CORRUPT, says)
+    return FileError(Reason.UNSUPPORTED if error.code in UNSUPPORTED else Reason.CORRUPT, message)
 
 
-def _claimed_frames(file: soundfile.SoundFile) -> int:
-    """Frames that the header promises; 0 when it does not know.
+def _stated_frames(file: soundfile.SoundFile) -> int:
+    """The length in the header, in frames; 0 when there is none.
 
-    libsndfile corrects the length of a PCM file to what is there and only says so in its log.
+    libsndfile corrects the length of a PCM file to what is there, which only its log shows.
     """
     corrected = re.search(CORRECTED, file.extra_info, re.MULTILINE)
     if corrected:
-        promised, present = int(corrected[1]), int(corrected[2])
-        if promised in UNKNOWN_LENGTHS or not present:
+        stated, present = int(corrected[1]), int(corrected[2])
+        if stated in UNKNOWN_LENGTHS or not present:
             return 0
-        return int(file.frames * promised / present)
+        return int(file.frames * stated / present)
     corrected = re.search(CORRECTED_RF64, file.extra_info)
     if corrected:
         return int(corrected[2])
@@ -156,5 +156,5 @@ def _claimed_frames(file: soundfile.SoundFile) -> int:
         unread = (size - read) * file.frames // read
         return int(file.frames + unread * (unread > file.samplerate))  # less than 1 s: old tags
     if file.subtype.startswith("MPEG") and file.format != "MP3":  # guessed from the bit rate
-        return int(file.frames * GUESSED_SHARE)
+        return int(file.frames * MIN_GUESSED_SHARE)
     return int(file.frames) if file.frames < 2**62 else 0

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import soxr
 
-from batch_ser.audio.ogg_pages import pages, survey
+from batch_ser.audio.ogg_pages import pages, summarise_pages
 from batch_ser.audio.recording import Recording
 from batch_ser.audio.samples import Samples
 
@@ -60,7 +60,7 @@ def agrees(heard: Samples, source: Samples, begin_s: float, end_s: float) -> boo
 
 
 def test_whole_ones_are_not_noted(whole: Path, minute: Samples) -> None:
-    found = survey(str(whole))
+    found = summarise_pages(str(whole))
     assert (found.streams, found.damaged, found.start_lost) == (1, False, False)
     heard, notes = read(whole)
     assert (len(heard), notes) == (len(minute), [])

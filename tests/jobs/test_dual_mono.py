@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from results import assert_holds, score, tables
 from segments import split
 
-from batch_ser.audio.channels import FRAMES_A_SECOND, LOOK_S, same_signal
+from batch_ser.audio.channels import COMPARED_S, FRAMES_PER_S, same_signal
 from batch_ser.audio.recording import Reading, Recording
 from batch_ser.audio.samples import Samples
 
@@ -66,8 +66,8 @@ def test_a_silent_head_decides_nothing(word: Samples) -> None:
 def test_ten_minutes_with_sound_decide() -> None:
     """A change after them is not looked for; one within them is found, though it lasts 2 s."""
     rate_hz = 1_000
-    frame = rate_hz // FRAMES_A_SECOND
-    look = round(LOOK_S * FRAMES_A_SECOND) * frame
+    frame = rate_hz // FRAMES_PER_S
+    look = round(COMPARED_S * FRAMES_PER_S) * frame
     one, two = (0.5 * noise(look + 10 * rate_hz, seed) for seed in (1, 2))
     two[:look] = one[:look]
     blocks = iter(np.array_split(stereo(one, two), 700))

@@ -1,7 +1,7 @@
-"""Rows of frames without a container: each frame's header says where the next one begins.
+"""Frames of MP3, AAC and AC-3 without a container, recognised by several headers in a row.
 
-Two bytes at the start of a file prove nothing, since telephone audio holds them by chance; several
-headers in a row, each where the one before it says, do.
+Two bytes at the start of a file prove nothing, since telephone audio holds them by chance. Each
+header gives the size of its frame, and so where the next header must be.
 """
 
 import re
@@ -19,11 +19,11 @@ RATES_HZ = (44_100, 48_000, 32_000)  # of version 1; half and a quarter of it fo
 AC3_KBIT_S = (*KBIT_S[1, 3], 384, 448, 512, 576, 640)
 AC3_RATES_HZ = (48_000, 44_100, 32_000)
 
-Length = Callable[[bytes], int]  # of the frame that begins so, in bytes; 0 for what is no frame
+FrameSize = Callable[[bytes], int]  # frame header to bytes of the frame; 0 if it is no header
 
 
-def mpeg_length(head: bytes) -> int:
-    """Layers I to III (ISO 11172-3, 13818-3; and 2.5)."""
+def mpeg_frame_size(head: bytes) -> int:
+    """MPEG audio, layers I to III (ISO 11172-3, 13818-3; and version 2.5)."""
     version, layer, index, rate = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3), head[2] >> 4, head[2]
     if version == 1 or layer == 4 or index in (0, 15) or rate >> 2 & 3 == 3:
         return 0
@@ -35,17 +35,17 @@ def mpeg_length(head: bytes) -> int:
     return (72 if layer == 3 and version != 3 else 144) * bit_s // rate_hz + padding
 
 
-def adts_length(head: bytes) -> int:
+def adts_frame_size(head: bytes) -> int:
     """AAC with a header for each frame (ISO 13818-7)."""
     return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5 if head[2] >> 2 & 15 < 13 else 0
 
 
-def latm_length(head: bytes) -> int:
+def latm_frame_size(head: bytes) -> int:
     """AAC in LOAS (ISO 14496-3)."""
     return 3 + ((head[1] & 31) << 8 | head[2])
 
 
-def ac3_length(head: bytes) -> int:
+def ac3_frame_size(head: bytes) -> int:
     """AC-3 and E-AC-3 (ETSI TS 102 366)."""
     if head[5] >> 3 > 10:
         return 2 * (((head[2] & 7) << 8 | head[3]) + 1)
@@ -56,12 +56,12 @@ def ac3_length(head: bytes) -> int:
     return 2 * (words + (index & 1 if rate == 1 else 0))
 
 
-def row_of(data: bytes, sync: bytes, length: Length, count: int) -> bool:
-    """Whether data begin with as many frames in a row; the end of a short file ends it, too."""
-    at = 0
+def begins_with_frames(data: bytes, sync: bytes, frame_size: FrameSize, count: int) -> bool:
+    """Whether data begin with `count` whole frames, one behind the other; `sync` is a pattern."""
+    position = 0
     for _ in range(count):
-        head = data[at : at + 6]
-        if not re.match(sync, head, re.DOTALL) or len(head) < 6 or not length(head):
+        head = data[position : position + 6]
+        if not re.match(sync, head, re.DOTALL) or len(head) < 6 or not frame_size(head):
             return False
-        at += length(head)
+        position += frame_size(head)
     return True
