@@ -1,4 +1,4 @@
-"""The segmenters by name. To add one: its file, its name in `segment.METHODS`, a line here."""
+"""The segmenters by name. To add one: its module, its name in `segmenter.METHODS`, a line here."""
 
 from collections.abc import Callable
 

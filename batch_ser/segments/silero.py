@@ -1,8 +1,8 @@
 """Silero's voice activity detector, over a stream.
 
 Silero's sequence graph takes many frames in one call and gives the same answers as its model
-called frame by frame, three times as fast. Its own helper forgets the state between calls, so
-the state is carried here, and with it its state machine over the frames' probabilities.
+called frame by frame, three times as fast. Its own helper drops the state between calls, so
+the state is carried here, together with its state machine over the frames' probabilities.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from batch_ser.audio import Samples
 
 RATE_HZ = 16_000
 FRAME = 512  # samples: 32 ms
-CONTEXT = 64  # samples of the frame before that the graph wants to see
+CONTEXT = 64  # samples of the frame before, another input of the graph
 FRAMES_PER_CALL = 512
 
 # get_speech_timestamps' defaults
@@ -71,7 +71,7 @@ class Frames:
     """Blocks of any size to whole frames; at the end the last one is filled with zeros."""
 
     def __init__(self) -> None:
-        self.end = 0  # samples seen
+        self.end = 0  # samples so far
         self._pending = np.zeros(0, np.float32)
 
     def __call__(self, samples: Samples, last: bool = False) -> Samples:
@@ -92,13 +92,13 @@ class Regions:
     Without a longest region, as `get_speech_timestamps(speech_pad_ms=0)` is by default.
     """
 
-    now: int = 0  # samples seen
+    now: int = 0  # samples so far
     start: int | None = None  # of the open region
     _silent_from: int | None = None
     closed: list[tuple[int, int]] = field(default_factory=list)  # for the caller to take
 
     def update(self, probabilities: Samples) -> None:
-        """Take the probabilities of the next frames."""
+        """Add the probabilities of the next frames."""
         for probability in probabilities.tolist():
             self._frame(probability)
             self.now += FRAME
@@ -124,7 +124,7 @@ class Regions:
         self._close(total)
 
     @property
-    def reaches(self) -> int | None:
+    def earliest_end(self) -> int | None:
         """Where the open region ends at the earliest; None while it may yet be dropped."""
         if self.start is None:
             return None

@@ -62,7 +62,7 @@ def test_a_long_given_segment_is_not_held() -> None:
             assert span.samples is not None
             assert len(span.samples) <= 80_000
             ends += [span.end] if span.closes else []
-        held = segmenter._track.end - segmenter._track.start  # type: ignore[attr-defined]
+        held = segmenter._buffer.end - segmenter._buffer.start  # type: ignore[attr-defined]
         assert held <= 3 * 80_000
     assert not list(segmenter(NONE, 720 * 80_000))
     assert ends == [9 * 8_000, 3_600 * 8_000, 7_200 * 8_000]

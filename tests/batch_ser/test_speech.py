@@ -12,15 +12,15 @@ from segments import NONE, assert_covers, assert_same, cuts, spans, split
 
 from batch_ser.audio.samples import Samples
 from batch_ser.segments.edges import (
-    ABOVE_DB,
+    ABOVE_NOISE_DB,
     FADE,
+    FADE_THRESHOLD,
     FRAMES_KEPT,
-    HINT,
+    MAX_ADVANCE,
+    MAX_TRIM,
+    MIN_NOISE_DB,
     NOISE_PERCENTILE,
-    REACH,
-    SILENCE_DB,
-    SURE,
-    TRIM,
+    ONSET_THRESHOLD,
     Edges,
 )
 from batch_ser.segments.segmenter import Kind, SegmentSettings, Source
@@ -136,14 +136,14 @@ def edges(energies: list[float], speech: Samples, region: Stretch) -> Stretch:
 
     def noise(now: int) -> float:
         heard = levels[max(0, now + 1 - FRAMES_KEPT) : now + 1]
-        return float(max(np.percentile(heard, NOISE_PERCENTILE), SILENCE_DB)) + ABOVE_DB
+        return float(max(np.percentile(heard, NOISE_PERCENTILE), MIN_NOISE_DB)) + ABOVE_NOISE_DB
 
     begins = opened = region[0] // FRAME
-    for n in range(max(0, opened - REACH), opened):
-        if speech[n] >= HINT:
+    for n in range(max(0, opened - MAX_ADVANCE), opened):
+        if speech[n] >= ONSET_THRESHOLD:
             begins = n
             break
-    for n in range(begins - 1, max(-1, opened - REACH - 1), -1):
+    for n in range(begins - 1, max(-1, opened - MAX_ADVANCE - 1), -1):
         if levels[n] < noise(opened):
             break
         begins = n
@@ -151,9 +151,9 @@ def edges(energies: list[float], speech: Samples, region: Stretch) -> Stretch:
     closing = [n for n in range(last, len(levels))
                if (n - last) * FRAME >= MIN_SILENCE and speech[n] < NEGATIVE_THRESHOLD]  # fmt: skip
     closed = closing[0] if closing else len(levels) - 1
-    while last - ends < FADE and speech[ends - 1] < SURE:
+    while last - ends < FADE and speech[ends - 1] < FADE_THRESHOLD:
         ends -= 1
-    while last - ends < TRIM and levels[ends - 1] < noise(closed):
+    while last - ends < MAX_TRIM and levels[ends - 1] < noise(closed):
         ends -= 1
     return begins * FRAME, min(ends * FRAME, region[1])
 
@@ -292,14 +292,14 @@ def test_a_start_is_where_the_detector_first_hears_something() -> None:
     soft = [*[-50.0] * 46, *[-30.0] * 4, -20.0]  # and where the room is left, before that
     assert heard(soft, [0.0] * 50 + [0.9]).start(50 * FRAME) == 46 * FRAME
     loud = [*[-50.0] * 20, *[-20.0] * 31]
-    assert heard(loud, [0.0] * 50 + [0.9]).start(50 * FRAME) == (50 - REACH) * FRAME
+    assert heard(loud, [0.0] * 50 + [0.9]).start(50 * FRAME) == (50 - MAX_ADVANCE) * FRAME
 
 
 def test_an_end_gives_up_what_is_no_louder_than_the_room() -> None:
     levels = [-50.0] * 40 + [-20.0] * 20 + [-50.0] * 10
     speech = [0.0] * 40 + [0.9] * 23 + [0.1] * 7
     assert heard(levels, speech).end(63 * FRAME) == 60 * FRAME
-    assert heard(levels, speech).end(66 * FRAME) == 61 * FRAME  # by TRIM at most
+    assert heard(levels, speech).end(66 * FRAME) == 61 * FRAME  # by MAX_TRIM at most
     loud = [*[-50.0] * 40, *[-20.0] * 30]
     assert heard(loud, speech).end(63 * FRAME) == 63 * FRAME
     assert heard(loud, speech).end(66 * FRAME) == (66 - FADE) * FRAME
