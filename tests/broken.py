@@ -13,9 +13,13 @@ from batch_ser.audio.samples import Samples
 
 
 def wav(
-    rate_hz: int = 8_000, channels: int = 1, bits: int = 16, tag: int = 1,
-    data: bytes = b"\x01\x02" * 1_000, claims: int | None = None,
-) -> bytes:  # fmt: skip
+    rate_hz: int = 8_000,
+    channels: int = 1,
+    bits: int = 16,
+    tag: int = 1,
+    data: bytes = b"\x01\x02" * 1_000,
+    claims: int | None = None,
+) -> bytes:
     """A WAV file, field by field."""
     width = channels * bits // 8
     fmt = struct.pack(

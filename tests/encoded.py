@@ -22,9 +22,14 @@ Encoder = Callable[[Path, Samples, int], None]  # samples (frames, channels) and
 def sndfile(container: str, subtype: str, level: float | None = None) -> Encoder:
     def encode(path: Path, samples: Samples, rate_hz: int) -> None:
         soundfile.write(
-            path, samples, rate_hz, format=container, subtype=subtype, compression_level=level,
+            path,
+            samples,
+            rate_hz,
+            format=container,
+            subtype=subtype,
+            compression_level=level,
             bitrate_mode="CONSTANT" if level and container == "MP3" else None,
-        )  # fmt: skip
+        )
 
     return encode
 
@@ -118,8 +123,9 @@ ENCODINGS = [
     Encoding("opus16.opus", sndfile("OGG", "OPUS"), "ogg/opus", GOOD),
     Encoding("opus8.opus", sndfile("OGG", "OPUS", 0.98), "ogg/opus", LOW, 8_000),
     Encoding("xing.mp3", sndfile("MP3", "MPEG_LAYER_III"), "mp3/mpeg_layer_iii", GOOD),
-    Encoding("low.mp3", sndfile("MP3", "MPEG_LAYER_III", 0.9), "mp3/mpeg_layer_iii", LOW, 8_000,
-             1_105),
+    Encoding(
+        "low.mp3", sndfile("MP3", "MPEG_LAYER_III", 0.9), "mp3/mpeg_layer_iii", LOW, 8_000, 1_105
+    ),
     # FFmpeg
     Encoding("lame.mp3", ffmpeg("libmp3lame", "mp3", 32), "mp3/mpeg_layer_iii", GOOD, 44_100),
     Encoding("layer2.mp3", ffmpeg("mp2", "mp2", 64), "mp3/mpeg_layer_ii", GOOD, lag=481),
@@ -153,4 +159,4 @@ ENCODINGS = [
     Encoding("mp2.wav", ffmpeg("mp2", "wav", 64), "wav/mpeg_layer_ii", GOOD, lag=481),
     Encoding("wavpack.wv", ffmpeg("wavpack", "wv"), "wv/wavpack", GOOD),
     Encoding("tta.tta", ffmpeg("tta", "tta"), "tta/tta", GOOD),
-]  # fmt: skip
+]

@@ -27,7 +27,7 @@ class Resampler:
 def at_one_rate(blocks: Iterable[tuple[int, Samples]], rate_hz: int) -> Iterator[Samples]:
     """Blocks (frames, channels), each with its rate, to blocks of one rate.
 
-    The rate of a stream may change in its middle. What has the wanted rate passes unchanged.
+    The rate of a stream may change in its middle. What has that rate already passes unchanged.
     """
     stream: list[Resampler] = []  # one for each channel, between two changes of the rate
     before = rate_hz

@@ -1,4 +1,4 @@
-"""What a job is given: folders, globs and manifests, to a stream of input files."""
+"""The inputs of a job: folders, globs and manifests, to a stream of files."""
 
 from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile
 from batch_ser.inputs.folders import Selection

@@ -1,4 +1,4 @@
-"""CSV manifests: a `file` column, and further columns that travel into the tables.
+"""CSV manifests: a `file` column, and further columns that are copied to the tables.
 
 One with the columns `start_s` and `end_s` gives segments: a line each, several of a file, each with
 values of its own (`given_segments.py`).
@@ -44,7 +44,7 @@ class Manifest:
     path: Path
     root: Path  # relative names start here, and no name may leave it
     further_columns: tuple[str, ...]
-    given: GivenLines | None  # its segments
+    given_lines: GivenLines | None  # where it has given segments
 
     @classmethod
     def check(cls, path: Path, root: str | None, *, allow_segments: bool = True) -> "Manifest":
@@ -69,7 +69,7 @@ class Manifest:
 
     def _segment_faults(self) -> Iterator[Fault]:
         """Read the segment of every line; yield what is wrong."""
-        assert self.given
+        assert self.given_lines
         names: dict[str, str] = {}  # looking up a path costs more than all the rest
         for row in read_rows(self.path, COLUMNS):
             if fault := _row_fault(row):
@@ -78,8 +78,8 @@ class Manifest:
             file = row.values["file"]
             if file not in names:
                 names[file] = self._location(file).name
-            yield from ((row.number, fault) for fault in self.given.add(names[file], row))
-        yield from self.given.repeated()
+            yield from ((row.number, fault) for fault in self.given_lines.add(names[file], row))
+        yield from self.given_lines.repeated()
 
     def _value_faults(self) -> Iterator[Fault]:
         """Read every line; yield what is wrong, such as files listed with different values."""
@@ -97,9 +97,9 @@ class Manifest:
 
     def entries(self) -> Iterator[Entry]:
         """Each line's file and further values; where segments are given, each file once."""
-        if self.given:
-            for name in self.given:
-                yield Entry(self._location(name), given_segments=self.given.packed(name))
+        if self.given_lines:
+            for name in self.given_lines:
+                yield Entry(self._location(name), given_segments=self.given_lines.packed(name))
             return
         for row in read_rows(self.path, COLUMNS):
             further = tuple(printable(row.values[name]) for name in self.further_columns)

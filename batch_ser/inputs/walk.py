@@ -53,7 +53,7 @@ class Walk:
 
     def _check_same_columns(self) -> None:
         manifests = self._manifests.values()
-        columns = {(each.given is not None, each.further_columns) for each in manifests}
+        columns = {(each.given_lines is not None, each.further_columns) for each in manifests}
         if len(columns) > 1 or (columns and len(self._manifests) < len(self.inputs)):
             raise UsageError(
                 "--input: all inputs of a job must be manifests with the same columns, or none; "
@@ -62,7 +62,7 @@ class Walk:
         if columns:
             self.has_given_segments, self.manifest_columns = columns.pop()
         self.given_channels = {
-            number for each in manifests if each.given for number in each.given.channels
+            number for each in manifests if each.given_lines for number in each.given_lines.channels
         }
 
     @property

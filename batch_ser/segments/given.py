@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from batch_ser.audio import Samples
 from batch_ser.errors import FileError, Reason
-from batch_ser.segments.segmenter import Kind, SampleBuffer, SegmentSettings, Source, Span
+from batch_ser.segments.segmenter import Kind, SampleBuffer, SegmentSettings, Source, Span, Times
 
 END_TOLERANCE_S = 0.1  # of a segment after its recording: other programs' rounding
-WHOLE: tuple[float, float | None] = (0.0, None)
+WHOLE: Times = (0.0, None)
 
 
 @dataclass
@@ -29,7 +29,7 @@ class _Progress:
 
 
 class Given:
-    """The segments of `source.given`, which are in order of their starts.
+    """The segments of `source.given_times`, which are in order of their starts.
 
     Raises, when the end is known:
         FileError: `bad_segment`, one begins after the recording's end, or ends 0.1 s after it.
@@ -44,7 +44,7 @@ class Given:
         self._short: list[tuple[int, int]] = []
         self._waiting: deque[_Progress] = deque()  # by start
         self._open: list[tuple[int, int, _Progress]] = []  # by the sample that the next piece needs
-        for number, (start_s, end_s) in enumerate(source.given):
+        for number, (start_s, end_s) in enumerate(source.given_times):
             start = round(start_s * source.source_hz)
             end = None if end_s is None else round(end_s * source.source_hz)
             if end is not None and end - start < self._min_frames:
@@ -70,7 +70,7 @@ class Given:
     def _check(self, total: int) -> None:
         """Refuse segments that are not in the recording: they would be lost without a message."""
         hz = self._source.source_hz
-        for start_s, end_s in self._source.given:
+        for start_s, end_s in self._source.given_times:
             beyond = end_s is not None and end_s * hz > total + END_TOLERANCE_S * hz
             if beyond or round(start_s * hz) >= total:
                 end = "its end" if end_s is None else f"{end_s:.10g} s"
@@ -144,4 +144,4 @@ class Whole(Given):
     """The whole channel is one segment; longer ones stream in pieces."""
 
     def __init__(self, source: Source, settings: SegmentSettings) -> None:
-        super().__init__(replace(source, given=(WHOLE,)), settings)
+        super().__init__(replace(source, given_times=(WHOLE,)), settings)

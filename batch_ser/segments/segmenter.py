@@ -24,6 +24,7 @@ GIVEN = "given"
 METHODS = ("speech", "window", GIVEN, "whole")  # the names in `segmenters.py`
 MAX_S = 600.0  # of a segment that is held in memory: 38 MB
 MIN_S = 0.01  # of a window, its hop, and a given segment: some samples at any rate
+Times = tuple[float, float | None]  # start_s, end_s; None: at the end of the recording
 
 
 class Kind(StrEnum):
@@ -62,7 +63,9 @@ class Source:
 
     source_hz: int  # of the recording's clock, on which spans are counted
     rate_hz: int  # of the samples that come: the network's
-    given: tuple[tuple[float, float | None], ...] = ()  # start_s, end_s (None: the recording's)
+    given_times: tuple[
+        tuple[float, float | None], ...
+    ] = ()  # start_s, end_s (None: the recording's)
 
     def sample(self, frame: int) -> int:
         """The sample at a frame of the source."""
@@ -157,17 +160,19 @@ class SampleBuffer:
         self.start += gone
 
 
-def in_pieces(start: int, samples: Samples, most: int, end: int | None = None) -> Iterator[Span]:
-    """A segment as pieces of at most `most` samples, with spans in samples.
+def in_pieces(
+    start: int, samples: Samples, max_length: int, end: int | None = None
+) -> Iterator[Span]:
+    """A segment as pieces of at most `max_length` samples, with spans in samples.
 
     With `end`, spans are in frames of the source [start, end). The last piece covers the segment's
-    final `most` samples; its span is only what is new.
+    final `max_length` samples; its span is only what is new.
     """
     length = len(samples)
     frames = length if end is None else end - start
-    for begin in range(0, length, most):
-        stop = min(begin + most, length)
-        piece = samples[max(0, stop - most) : stop]
+    for begin in range(0, length, max_length):
+        stop = min(begin + max_length, length)
+        piece = samples[max(0, stop - max_length) : stop]
         first, last = (start + at_rate(at, length, frames) for at in (begin, stop))
         yield Span(Kind.SCORED, first, last, piece, closes=stop == length)
 

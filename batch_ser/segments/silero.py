@@ -89,7 +89,7 @@ class Frames:
 class Regions:
     """Silero's state machine: frame probabilities to regions of speech, in samples.
 
-    Without a longest region, as `get_speech_timestamps(speech_pad_ms=0)` is by default.
+    Without a maximum length of a region, as `get_speech_timestamps(speech_pad_ms=0)` is by default.
     """
 
     now: int = 0  # samples so far

@@ -198,7 +198,7 @@ class Loudness:
         self._energies.append(energy)
 
     def quietest(self, earliest: int, latest: int) -> int:
-        """The middle of the quietest frame that lies in [earliest, latest] samples."""
+        """The middle of the quietest frame in [earliest, latest] samples."""
         first, last = -(-earliest // FRAME), latest // FRAME
         energies = self._energies[first - self._first : last - self._first]
         if not energies:

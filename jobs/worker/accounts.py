@@ -32,7 +32,7 @@ class ChannelBooks:
         settings: SegmentSettings,
         asked: Sequence[GivenSegment] = (),
     ) -> None:
-        source = replace(source, given=tuple((each.start_s, each.end_s) for each in asked))
+        source = replace(source, given_times=tuple((each.start_s, each.end_s) for each in asked))
         self.number, self.asked = number, asked
         self.frames: Counter[Kind] = Counter()
         self.scores: list[SegmentScore] = []

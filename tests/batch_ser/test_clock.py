@@ -93,8 +93,12 @@ def test_windows_of_an_odd_rate_in_the_table(
     """4 s at 11,025 Hz, heard at 16 kHz: multiples of four seconds, to the sample."""
     odd = soxr.resample(speech, 16_000, 11_025)
     soundfile.write(tmp_path / "odd.wav", odd, 11_025)
-    score(tmp_path / "odd.wav", tmp_path / "o.parquet", checkpoint_path,
-          segment={"method": "window", "window_s": 4.0})  # fmt: skip
+    score(
+        tmp_path / "odd.wav",
+        tmp_path / "o.parquet",
+        checkpoint_path,
+        segment={"method": "window", "window_s": 4.0},
+    )
     assert_holds(tmp_path / "o.parquet")
     segments, files = tables(tmp_path / "o.parquet")
     whole = len(segments) - 1

@@ -18,18 +18,26 @@ VGG: dict[str, Any] = {"length_s": 3.0, "bands": 128}
 ACNT: dict[str, Any] = {"length_s": 4.02, "bands": 40}
 TRIMMED = VGG | {"trim_db": 30.0}
 WAV2VEC = {
-    "feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16_000,
-    "do_normalize": True, "return_attention_mask": False,
-}  # fmt: skip
+    "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+    "sampling_rate": 16_000,
+    "do_normalize": True,
+    "return_attention_mask": False,
+}
 BANKS = {"feature_extractor_type": "ASTFeatureExtractor", "sampling_rate": 16_000}
 WHISPER = {"feature_extractor_type": "WhisperFeatureExtractor", "sampling_rate": 16_000}
 ALL = [
-    ("whisper_log_mel", {}), ("whisper_log_mel", {"level": -4.0}),
-    ("log_mel", VGG), ("log_mel", ACNT), ("log_mel", TRIMMED),
-    ("mfcc", {}), ("kaldi_fbank", {}), ("kaldi_fbank", {"frames": 304}),
+    ("whisper_log_mel", {}),
+    ("whisper_log_mel", {"level": -4.0}),
+    ("log_mel", VGG),
+    ("log_mel", ACNT),
+    ("log_mel", TRIMMED),
+    ("mfcc", {}),
+    ("kaldi_fbank", {}),
+    ("kaldi_fbank", {"frames": 304}),
     ("hugging_face", {"extractor": WAV2VEC}),
-    ("hugging_face", {"extractor": BANKS}), ("hugging_face", {"extractor": WHISPER}),
-]  # fmt: skip
+    ("hugging_face", {"extractor": BANKS}),
+    ("hugging_face", {"extractor": WHISPER}),
+]
 
 
 def heard(name: str, settings: dict[str, Any], samples: Samples) -> np.ndarray[Any, Any]:

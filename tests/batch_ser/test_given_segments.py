@@ -28,12 +28,17 @@ stretches = st.lists(st.tuples(st.integers(0, 2_999), st.integers(1, 3_000)), ma
     cuts=cuts,
 )
 def test_each_given_segment_is_heard(
-    total: int, stretches: list[tuple[int, int]], to_end: bool, least: int, piece: int,
+    total: int,
+    stretches: list[tuple[int, int]],
+    to_end: bool,
+    least: int,
+    piece: int,
     cuts: list[int],
-) -> None:  # fmt: skip
+) -> None:
     """Overlapping, nested, equal or apart: piece by piece as if it stood alone."""
-    places = sorted((start, min(start + length, total)) for start, length in stretches
-                    if start < total)  # fmt: skip
+    places = sorted(
+        (start, min(start + length, total)) for start, length in stretches if start < total
+    )
     times: GivenTimes = tuple((start / HZ, end / HZ) for start, end in places)
     if to_end:
         times, places = ((0.0, None), *times), [(0, total), *places]
@@ -48,8 +53,10 @@ def test_each_given_segment_is_heard(
         assert_same([span._replace(segment=0) for span in mine], alone)
     for span in whole:
         if span.kind is Kind.TOO_SHORT:
-            assert any(start <= span.start and span.end <= end and end - start < least
-                       for start, end in places)  # fmt: skip
+            assert any(
+                start <= span.start and span.end <= end and end - start < least
+                for start, end in places
+            )
 
 
 def test_a_long_given_segment_is_not_held() -> None:
@@ -97,12 +104,14 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 @given(
     st.lists(
         st.tuples(
-            st.floats(0, 1e6), st.none() | st.floats(0, 1e6), st.none() | st.integers(-1, 127),
+            st.floats(0, 1e6),
+            st.none() | st.floats(0, 1e6),
+            st.none() | st.integers(-1, 127),
             st.tuples(texts, texts),
         )
     ),
     st.randoms(),
-)  # fmt: skip
+)
 def test_segments_travel_whole(rows: list[Any], chance: Any) -> None:
     """And the same ones are the same bytes, in whatever order."""
     segments = [GivenSegment(*row) for row in rows]

@@ -122,9 +122,13 @@ def test_manifests_in_several_folders_name_their_own_files(
     walk = Walk(tuple(os.path.relpath(each) for each in inputs))
     found = list(walk)
     assert [each.file for each in found] == [
-        "d1/a.wav", "d1/../outside.wav", "d2/a.wav", "d2/../outside.wav", "b.wav",
+        "d1/a.wav",
+        "d1/../outside.wav",
+        "d2/a.wav",
+        "d2/../outside.wav",
+        "b.wav",
         "https://x/a.wav",
-    ]  # fmt: skip
+    ]
     assert found[0].path != found[2].path
     assert walk.repeated == 1  # d1/a.wav, which both list
     below = str(tmp_path)

@@ -120,10 +120,14 @@ def test_silence_in_mu_law_is_not_taken_for_mp3(begins: bytes, tmp_path: Path) -
 @pytest.mark.parametrize(
     "encoder",
     [
-        ffmpeg("libmp3lame", "mp3", 32), ffmpeg("mp2", "mp2", 384), ffmpeg("aac", "adts", 48),
-        ffmpeg("ac3", "ac3", 640), ffmpeg("eac3", "eac3", 96), ffmpeg("aac", "latm", 48),
+        ffmpeg("libmp3lame", "mp3", 32),
+        ffmpeg("mp2", "mp2", 384),
+        ffmpeg("aac", "adts", 48),
+        ffmpeg("ac3", "ac3", 640),
+        ffmpeg("eac3", "eac3", 96),
+        ffmpeg("aac", "latm", 48),
     ],
-)  # fmt: skip
+)
 def test_frames_in_a_row_are_believed_before_the_option(
     encoder: Encoder, name: str, raw: RawSettings, tmp_path: Path, speech: Samples
 ) -> None:

@@ -148,8 +148,11 @@ def edges(energies: list[float], speech: Samples, region: Stretch) -> Stretch:
             break
         begins = n
     last = ends = -(-region[1] // FRAME)
-    closing = [n for n in range(last, len(levels))
-               if (n - last) * FRAME >= MIN_SILENCE and speech[n] < NEGATIVE_THRESHOLD]  # fmt: skip
+    closing = [
+        n
+        for n in range(last, len(levels))
+        if (n - last) * FRAME >= MIN_SILENCE and speech[n] < NEGATIVE_THRESHOLD
+    ]
     closed = closing[0] if closing else len(levels) - 1
     while last - ends < FADE and speech[ends - 1] < FADE_THRESHOLD:
         ends -= 1
@@ -182,8 +185,11 @@ def utterances(
         stop = min(max(ends + TAIL, start + least), len(signal))
         while stop - cursor > longest:
             earliest, latest = cursor + longest // 2, min(cursor + longest, stop - least)
-            inside = [n for n in range(len(energies))
-                      if n * FRAME >= earliest and (n + 1) * FRAME <= latest]  # fmt: skip
+            inside = [
+                n
+                for n in range(len(energies))
+                if n * FRAME >= earliest and (n + 1) * FRAME <= latest
+            ]
             cut = latest  # where the halves leave no choice, because max_s is twice min_s
             if inside:
                 cut = min(inside, key=lambda n: energies[n]) * FRAME + FRAME // 2

@@ -26,9 +26,13 @@ def tones() -> Samples:
 
 
 def stamped(
-    path: Path, tones: Samples, codec: str, late_s: Callable[[float], float], tracks: int = 1,
+    path: Path,
+    tones: Samples,
+    codec: str,
+    late_s: Callable[[float], float],
+    tracks: int = 1,
     **options: str,
-) -> Path:  # fmt: skip
+) -> Path:
     """Encode, and write each packet later by what is asked for its time."""
     plain = path.with_name(f"plain{path.suffix}")
     kind = NAMES.get(path.suffix[1:], path.suffix[1:])
@@ -110,9 +114,12 @@ def test_a_pause_of_years_is_not_made(
         path.write_bytes(data)
     else:
         path = stamped(
-            tmp_path / f"a.{ending}", tones, "libopus",
-            lambda at: pause_s if at >= 1.9 else 0.0, **options,
-        )  # fmt: skip
+            tmp_path / f"a.{ending}",
+            tones,
+            "libopus",
+            lambda at: pause_s if at >= 1.9 else 0.0,
+            **options,
+        )
     heard, recording = read(path)
     assert len(heard) / RATE_HZ == pytest.approx(4, abs=0.06)
     assert "damaged" in recording.notes

@@ -50,8 +50,10 @@ def test_manifests_of_every_format_are_the_same(folder: Path) -> None:
     (folder / "calls.jsonl").write_text("\n\n".join(lines) + "\n")
     table = pd.DataFrame(ENTRIES).assign(speaker=[7, 7, None, 9, 9])  # floats, beside a gap
     table.to_parquet(folder / "calls.parquet")
-    by_format = [read_data([f"manifest:{folder / f'calls.{suffix}'}"])
-                 for suffix in ("csv", "jsonl", "parquet")]  # fmt: skip
+    by_format = [
+        read_data([f"manifest:{folder / f'calls.{suffix}'}"])
+        for suffix in ("csv", "jsonl", "parquet")
+    ]
     assert by_format[0] == by_format[1] == by_format[2]
     first, whole, unknown, *_ = by_format[0]
     assert (first.label, first.speaker, first.sex, first.side) == ("angry", "7", "female", "train")
@@ -114,9 +116,17 @@ def test_every_bad_line_is_told_with_its_number_in_one_error(folder: Path) -> No
 
 
 def test_rows_of_the_other_formats_are_told_by_their_numbers(folder: Path) -> None:
-    lines = ['{"file": "a.wav", "label": "sad"}', "", "{oops", "[1]", '{"file": "c.wav"}',
-             '{"file": ["a.wav"], "label": "sad"}', '{"file": "\\ud800", "label": "sad"}',
-             '{"file": "a\\u0000.wav", "label": "sad"}', "[" * 100_000]  # fmt: skip
+    lines = [
+        '{"file": "a.wav", "label": "sad"}',
+        "",
+        "{oops",
+        "[1]",
+        '{"file": "c.wav"}',
+        '{"file": ["a.wav"], "label": "sad"}',
+        '{"file": "\\ud800", "label": "sad"}',
+        '{"file": "a\\u0000.wav", "label": "sad"}',
+        "[" * 100_000,
+    ]
     (folder / "bad.jsonl").write_text("\n".join(lines))
     with pytest.raises(UsageError) as caught:
         read_manifest(folder / "bad.jsonl")
@@ -136,9 +146,16 @@ def test_many_faults_are_cut_short(folder: Path) -> None:
     assert str(caught.value).count("there is no such file") == 50
     assert str(caught.value).endswith("and 10 more")
     sides = ["train"] * 23 + ["test"]
-    rows = [{"file": "a.wav", "label": "sad" if side == "train" else "happy",
-             "start_s": 0, "end_s": 0.1 + n / 100, "split": side}
-            for n, side in enumerate(sides)]  # fmt: skip
+    rows = [
+        {
+            "file": "a.wav",
+            "label": "sad" if side == "train" else "happy",
+            "start_s": 0,
+            "end_s": 0.1 + n / 100,
+            "split": side,
+        }
+        for n, side in enumerate(sides)
+    ]
     with pytest.raises(UsageError) as caught:
         read_manifest(write_csv(folder / "m.csv", rows))
     assert "lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 13 more: the label sad" in str(caught.value)
