@@ -1,4 +1,4 @@
-"""Files as no recorder should write them, and what becomes of each."""
+"""Damaged and wrong files, and the row of each."""
 
 import struct
 from collections.abc import Callable
@@ -18,14 +18,14 @@ def wav(
     bits: int = 16,
     tag: int = 1,
     data: bytes = b"\x01\x02" * 1_000,
-    claims: int | None = None,
+    stated_size: int | None = None,
 ) -> bytes:
     """A WAV file, field by field."""
     width = channels * bits // 8
     fmt = struct.pack(
         "<HHIIHH", tag, channels, rate_hz, rate_hz * width & 0xFFFFFFFF, width & 0xFFFF, bits
     )
-    size = len(data) if claims is None else claims
+    size = len(data) if stated_size is None else stated_size
     riff = struct.pack("<I", 36 + size & 0xFFFFFFFF)
     return b"RIFF" + riff + b"WAVEfmt \x10\0\0\0" + fmt + b"data" + struct.pack("<I", size) + data
 
@@ -52,7 +52,7 @@ def silence(path: Path, minutes: int) -> None:
             file.write(np.zeros(16_000, np.float32))
 
 
-def claiming(path: Path, samples: Samples) -> bytes:
+def with_negative_length(path: Path, samples: Samples) -> bytes:
     """A W64 in GSM with a negative length: libsndfile decodes 1,500 hours out of nothing."""
     soundfile.write(path, samples, 8_000, subtype="GSM610")
     data = bytearray(path.read_bytes())
@@ -78,7 +78,7 @@ class Broken:
     name: str
     content: bytes | Callable[[Path], None]
     outcome: str
-    says: str = ""  # in the message, or the note
+    expected: str = ""  # in the message, or the note
 
     def write(self, folder: Path) -> None:
         path = folder / self.name
@@ -140,12 +140,14 @@ def broken(clip: Samples, scratch: Path) -> list[Broken]:
         Broken("half.w64", w64[: len(w64) // 2], "ok", "truncated"),
         Broken("half.webm", webm[: len(webm) // 2], "ok", "truncated"),
         Broken("half.aac", aac[: len(aac) // 2], "ok", "truncated"),
-        Broken("half.m4a", m4a[: len(m4a) // 2], "corrupt", "MP4"),  # its index stood at the end
-        Broken("4gib.wav", wav(claims=0xFFFFFFF0), "empty", "truncated"),
-        Broken("2gib.wav", wav(claims=0x7FFFFFFE), "empty", "truncated"),
+        Broken("half.m4a", m4a[: len(m4a) // 2], "corrupt", "MP4"),  # its index is at the end
+        Broken("4gib.wav", wav(stated_size=0xFFFFFFF0), "empty", "truncated"),
+        Broken("2gib.wav", wav(stated_size=0x7FFFFFFE), "empty", "truncated"),
         Broken("2gframes.flac", streaminfo(flac, total=2**31 - 1)[:20_000], "ok", "truncated"),
         Broken("64gframes.flac", streaminfo(flac, total=2**36 - 1), "ok", "truncated"),
-        Broken("petabytes.w64", claiming(scratch / "gsm.w64", clip[::2]), "ok", "truncated"),
+        Broken(
+            "petabytes.w64", with_negative_length(scratch / "gsm.w64", clip[::2]), "ok", "truncated"
+        ),
         Broken("rate0.wav", wav(0), "bad_rate", "0"),
         Broken("rate0.flac", streaminfo(flac, 0), "bad_rate", "0"),
         Broken("rate1.wav", wav(1), "bad_rate", "states 1 samples a second"),

@@ -53,9 +53,9 @@ def ffmpeg(
                     out.mux(packet)
             frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1).copy(), "flt", layout)
             frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
-            wanted = stream.codec_context.format.name
+            sample_format = stream.codec_context.format.name
             fit = av.AudioResampler(
-                wanted, layout, rate_hz, stream.codec_context.frame_size or 1024
+                sample_format, layout, rate_hz, stream.codec_context.frame_size or 1024
             )
             for each in [*fit.resample(frame), *fit.resample(None)]:
                 out.mux(stream.encode(each))
@@ -66,11 +66,11 @@ def ffmpeg(
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a clip becomes; `share` of it is heard again, `EXACT` if every sample is."""
+    """How a clip is encoded; `share` is the correlation after decoding, or `EXACT`."""
 
     file: str
     encode: Encoder
-    codec: str  # as the files table says it
+    codec: str  # in the files table
     share: float
     rate_hz: int = CLIP_RATE_HZ
     lag: int = 0  # samples of delay that the file does not record

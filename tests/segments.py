@@ -1,14 +1,14 @@
-"""What tests do with segmenters: run them over blocks, compare and check what they tell."""
+"""Segmenters in tests: run over blocks, and their spans compared and checked."""
 
 import numpy as np
 from hypothesis import strategies as st
 
 from batch_ser.audio.samples import Samples
-from batch_ser.segments.segmenter import Kind, SegmentSettings, Source, Span
+from batch_ser.segments.segmenter import Kind, SegmentSettings, Source, Span, Times
 from batch_ser.segments.segmenters import SEGMENTERS
 
 NONE = np.zeros(0, np.float32)
-GivenTimes = tuple[tuple[float, float | None], ...]
+GivenTimes = tuple[Times, ...]
 cuts = st.lists(st.integers(0, 1_000_000), max_size=8)
 
 
@@ -20,7 +20,7 @@ def split(signal: Samples, where: list[int]) -> list[Samples]:
 def spans(
     settings: SegmentSettings, blocks: list[Samples], rate_hz: int, given: GivenTimes = ()
 ) -> list[Span]:
-    """What a segmenter tells of blocks at the network's own rate."""
+    """The spans of blocks at the network's own rate."""
     segmenter = SEGMENTERS[settings.method](Source(rate_hz, rate_hz, given), settings)
     found = [span for block in blocks for span in segmenter(block)]
     return found + list(segmenter(NONE, sum(map(len, blocks))))
@@ -36,14 +36,14 @@ def assert_same(left: list[Span], right: list[Span]) -> None:
 
 def assert_covers(found: list[Span], total: int) -> None:
     """What is scored, and once and in order what is not, to the last frame."""
-    told = np.zeros(total, int)
+    covered = np.zeros(total, int)
     for span in found:
         assert 0 <= span.start < span.end <= total or span.kind is Kind.SCORED
         if span.kind is Kind.SCORED:
-            told[span.start : span.end] = 1
+            covered[span.start : span.end] = 1
     rest = [span for span in found if span.kind is not Kind.SCORED]
     assert [span.start for span in rest] == sorted(span.start for span in rest)
     for span in rest:
-        assert not told[span.start : span.end].any()
-        told[span.start : span.end] = 1
-    assert told.all()
+        assert not covered[span.start : span.end].any()
+        covered[span.start : span.end] = 1
+    assert covered.all()

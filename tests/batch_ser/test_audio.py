@@ -1,4 +1,4 @@
-"""Recordings as streams: what is read, what is said of what cannot be."""
+"""Recordings as streams: what is read, and the errors of what cannot be."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_the_example_calls_are_read(calls: Path, name: str, codec: str, channels
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "reason", "says"),
+    ("name", "content", "reason", "message"),
     [
         ("a.mp3", b"Dear Sir, this is a letter and not a recording.\n" * 9, "unsupported", "text"),
         ("a.wav", b"", "no_audio", "0 bytes"),
@@ -58,10 +58,10 @@ def test_the_example_calls_are_read(calls: Path, name: str, codec: str, channels
 )
 @pytest.mark.timeout(60)
 def test_what_is_no_audio(
-    tmp_path: Path, name: str, content: bytes, reason: str, says: str
+    tmp_path: Path, name: str, content: bytes, reason: str, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(FileError, match=says) as caught:
+    with pytest.raises(FileError, match=message) as caught:
         read(tmp_path / name)
     assert caught.value.reason == reason
 
@@ -118,7 +118,7 @@ def test_samples_are_finite(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", wild, 16_000, subtype="FLOAT")
     samples, recording = read(tmp_path / "a.wav")
     assert samples[:, 0].tolist() == [0.5, 0, 0, 0, 32_768, -0.5]
-    assert recording.notes == ["damaged"]  # silence stands for three of them
+    assert recording.notes == ["damaged"]  # silence replaces three of them
     soundfile.write(tmp_path / "a.wav", wild[4:], 16_000, subtype="FLOAT")
     assert read(tmp_path / "a.wav")[1].notes == []
 

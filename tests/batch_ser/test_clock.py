@@ -28,16 +28,16 @@ def test_a_position_on_another_clock(position: int, from_hz: int, to_hz: int) ->
     assert at_rate(position, from_hz, from_hz) == position
 
 
-def heard(
+def segmented(
     signal: Samples, blocks: list[int], source: Source, chosen: SegmentSettings
 ) -> tuple[ChannelBooks, list[tuple[int, int, float]]]:
-    """A channel through resampler, segmenter and books: its segments, and how long each sounds."""
-    books, sounds = ChannelBooks(0, source, chosen), dict[int, float]()
+    """A channel, resampled and cut: its segments, and how many seconds of samples each has."""
+    stream, lengths_s = ChannelBooks(0, source, chosen), dict[int, float]()
     parts = np.split(signal, sorted(cut % (len(signal) + 1) for cut in blocks))
     for part in [*parts, NONE]:
-        for samples, _, segment in books.spans(books.resample(part, part is NONE), part is NONE):
-            sounds[id(segment)] = sounds.get(id(segment), 0.0) + len(samples) / source.rate_hz
-    return books, [(each.start, each.end, sounds[id(each)]) for each in books.scores]
+        for samples, _, segment in stream.spans(stream.resample(part, part is NONE), part is NONE):
+            lengths_s[id(segment)] = lengths_s.get(id(segment), 0.0) + len(samples) / source.rate_hz
+    return stream, [(each.start, each.end, lengths_s[id(each)]) for each in stream.scores]
 
 
 @settings(max_examples=60, deadline=None)
@@ -52,18 +52,18 @@ def heard(
 def test_windows_of_any_rate(
     source_hz: int, network_hz: int, total: int, window_ms: int, hop_ms: int, blocks: list[int]
 ) -> None:
-    """The n-th window begins at n hops, and sounds for as long as its times say."""
+    """The n-th window begins at n hops, and has as many samples as its times state."""
     chosen = SegmentSettings("window", window_ms / 1000, hop_ms / 1000, min_s=0.05)
     signal = np.zeros(total, np.float32)
-    books, found = heard(signal, blocks, Source(source_hz, network_hz), chosen)
-    assert books.frames.total() == total
+    stream, found = segmented(signal, blocks, Source(source_hz, network_hz), chosen)
+    assert stream.frames.total() == total
     hop, window = (Fraction(ms * source_hz, 1000) for ms in (hop_ms, window_ms))
     full = [n for n in range(len(found)) if round(n * hop + window) <= total]
     assert len(found) - len(full) in (0, 1)  # a shorter last one
-    for number, (start, end, sounds_s) in enumerate(found):
+    for number, (start, end, length_s) in enumerate(found):
         assert start == round(number * hop)
         assert end == (round(number * hop + window) if number in full else total)
-        assert sounds_s == pytest.approx((end - start) / source_hz, abs=1.001 / network_hz)
+        assert length_s == pytest.approx((end - start) / source_hz, abs=1.001 / network_hz)
 
 
 def test_windows_do_not_drift() -> None:
@@ -79,18 +79,18 @@ def test_windows_do_not_drift() -> None:
 
 @pytest.mark.parametrize("method", ["window", "whole", "speech"])
 def test_less_than_a_sample_of_the_network_is_accounted_for(method: str) -> None:
-    books, found = heard(
+    stream, found = segmented(
         np.zeros(2, np.float32), [], Source(48_000, 8_000), SegmentSettings(method)
     )
     assert not found
-    assert books.frames.total() == 2
-    assert books.frames[Kind.SCORED] == 0
+    assert stream.frames.total() == 2
+    assert stream.frames[Kind.SCORED] == 0
 
 
 def test_windows_of_an_odd_rate_in_the_table(
     speech: Samples, checkpoint_path: Path, tmp_path: Path
 ) -> None:
-    """4 s at 11,025 Hz, heard at 16 kHz: multiples of four seconds, to the sample."""
+    """4 s at 11,025 Hz, resampled to 16 kHz: multiples of four seconds, to the sample."""
     odd = soxr.resample(speech, 16_000, 11_025)
     soundfile.write(tmp_path / "odd.wav", odd, 11_025)
     score(

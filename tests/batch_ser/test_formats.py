@@ -26,29 +26,29 @@ def read(path: Path) -> tuple[Samples, Recording]:
     return np.concatenate(list(recording.blocks())), recording
 
 
-def lag_of(heard: Samples, source: Samples) -> int:
+def lag_of(decoded: Samples, source: Samples) -> int:
     """By how many samples a signal comes late, by cross-correlation."""
-    size = 1 << int(len(heard) + len(source)).bit_length()
-    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(source, size))
+    size = 1 << int(len(decoded) + len(source)).bit_length()
+    spectrum = np.fft.rfft(decoded, size) * np.conj(np.fft.rfft(source, size))
     best = int(np.argmax(np.fft.irfft(spectrum, size)))
     return best - size if best > size // 2 else best
 
 
-def correlation(heard: Samples, source: Samples) -> float:
-    count = min(len(heard), len(source))
-    return float(np.corrcoef(heard[:count], source[:count])[0, 1])
+def correlation(decoded: Samples, source: Samples) -> float:
+    count = min(len(decoded), len(source))
+    return float(np.corrcoef(decoded[:count], source[:count])[0, 1])
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS, ids=lambda encoding: encoding.file)
 def test_a_clip_comes_out_as_it_went_in(encoding: Encoding, tmp_path: Path, clip: Samples) -> None:
     path = encoding.write(tmp_path, clip)
-    heard, recording = read(path)
+    decoded, recording = read(path)
     source = encoding.source(clip)
     assert recording.codec == encoding.codec
     assert (recording.rate_hz, recording.channels) == (encoding.rate_hz, encoding.channels)
     assert recording.notes == []
     assert path.suffix in AUDIO_SUFFIXES | {".ts"}
-    for mine, true in zip(heard.T, source.T, strict=True):
+    for mine, true in zip(decoded.T, source.T, strict=True):
         assert lag_of(mine, true) == encoding.lag
         if encoding.share == EXACT:
             assert len(mine) == len(true)
@@ -65,8 +65,8 @@ def test_amr_wide_band(tmp_path: Path) -> None:
     header = np.full((50, 1), 7 << 3 | 4, np.uint8)
     path = tmp_path / "a.awb"
     path.write_bytes(b"#!AMR-WB\n" + np.hstack([header, frames]).tobytes())
-    heard, recording = read(path)
-    assert (recording.codec, recording.rate_hz, len(heard)) == ("amr/amr_wb", 16_000, 50 * 320)
+    decoded, recording = read(path)
+    assert (recording.codec, recording.rate_hz, len(decoded)) == ("amr/amr_wb", 16_000, 50 * 320)
 
 
 def test_content_decides_and_not_the_name(tmp_path: Path, clip: Samples) -> None:
@@ -82,31 +82,31 @@ def test_flac_with_no_total_in_its_header(tmp_path: Path, clip: Samples) -> None
     data[21] &= 0xF0
     data[22:26] = bytes(4)
     path.write_bytes(data)
-    heard, recording = read(path)
-    assert np.abs(heard[:, 0] - clip).max() < 1e-4
+    decoded, recording = read(path)
+    assert np.abs(decoded[:, 0] - clip).max() < 1e-4
     assert recording.notes == []
 
 
 @pytest.mark.parametrize(
-    ("container", "claimed"),
+    ("container", "stated"),
     [("wav", 0), ("wav", 0xFFFFFFFF), ("wav", 0x7FFFFFFF), ("au", 0xFFFFFFFF), ("au", 0x7FFFFFFF)],
 )
 def test_a_recorder_that_never_wrote_its_length(
-    container: str, claimed: int, tmp_path: Path, clip: Samples
+    container: str, stated: int, tmp_path: Path, clip: Samples
 ) -> None:
     path = tmp_path / f"a.{container}"
     soundfile.write(path, clip, 16_000, subtype="PCM_16")
     data = bytearray(path.read_bytes())
     at = data.index(b"data") + 4 if container == "wav" else 8
-    data[at : at + 4] = struct.pack("<I" if container == "wav" else ">I", claimed)
+    data[at : at + 4] = struct.pack("<I" if container == "wav" else ">I", stated)
     path.write_bytes(data)
-    heard, recording = read(path)
-    assert np.abs(heard[:, 0] - clip).max() < 1e-4
+    decoded, recording = read(path)
+    assert np.abs(decoded[:, 0] - clip).max() < 1e-4
     assert recording.codec == f"{container}/pcm_16"
 
 
 def without_xing(path: Path) -> bytes:
-    """An MP3 without its first frame, which says how long it is and how late it comes."""
+    """An MP3 without its first frame, which states its length and its delay."""
     data = path.read_bytes()
     sync = data[:2]
     return data[data.index(sync, max(data.find(b"Xing"), data.find(b"Info"))) :]
@@ -119,9 +119,9 @@ def test_mp3_of_a_variable_rate_is_read_to_its_end(tmp_path: Path, clip: Samples
     soundfile.write(path, loud_first, 16_000, bitrate_mode="VARIABLE")
     path.write_bytes(without_xing(path))
     assert soundfile.info(path).frames < 0.7 * len(loud_first)
-    heard, _ = read(path)
-    assert 0 <= len(heard) - len(loud_first) <= 2_304
-    assert correlation(heard[1_105:, 0], loud_first) > 0.95
+    decoded, _ = read(path)
+    assert 0 <= len(decoded) - len(loud_first) <= 2_304
+    assert correlation(decoded[1_105:, 0], loud_first) > 0.95
 
 
 @pytest.mark.parametrize("second_hz", [16_000, 44_100])
@@ -135,10 +135,10 @@ def test_mp3_files_joined_in_one(
     a, b = tmp_path / "a.mp3", tmp_path / "b.mp3"
     joined = [without_xing(each) if plain else each.read_bytes() for each in (a, b)]
     (tmp_path / "joined.mp3").write_bytes(b"".join(joined))
-    heard, recording = read(tmp_path / "joined.mp3")
+    decoded, recording = read(tmp_path / "joined.mp3")
     assert recording.rate_hz == 16_000
-    assert 0 <= len(heard) - 2 * len(clip) <= 6_000  # two encoders' delays and padding
-    second = heard[len(clip) :, 0]
+    assert 0 <= len(decoded) - 2 * len(clip) <= 6_000  # two encoders' delays and padding
+    second = decoded[len(clip) :, 0]
     late = lag_of(second, clip)
     assert 0 <= late <= 4_000
     assert correlation(second[late:], clip) > 0.95
@@ -156,10 +156,10 @@ def test_chained_ogg(subtype: str, second_hz: int, tmp_path: Path, clip: Samples
         parts.append(path.read_bytes())
     chain = tmp_path / "chain.ogg"
     chain.write_bytes(b"".join(parts))
-    heard, recording = read(chain)
+    decoded, recording = read(chain)
     assert recording.notes == []
-    assert (recording.rate_hz, len(heard)) == (16_000, 3 * len(clip))
-    for third in np.split(heard[:, 0], 3):
+    assert (recording.rate_hz, len(decoded)) == (16_000, 3 * len(clip))
+    for third in np.split(decoded[:, 0], 3):
         assert lag_of(third, clip) == 0
         assert correlation(third, clip) > 0.95
 
@@ -171,8 +171,8 @@ def test_a_chain_ends_where_the_channels_change(tmp_path: Path, clip: Samples) -
         soundfile.write(path, np.stack([clip] * channels, 1), 16_000)
         parts.append(path.read_bytes())
     (tmp_path / "chain.ogg").write_bytes(b"".join(parts))
-    heard, recording = read(tmp_path / "chain.ogg")
-    assert heard.shape == (len(clip), 1)
+    decoded, recording = read(tmp_path / "chain.ogg")
+    assert decoded.shape == (len(clip), 1)
     assert recording.notes == ["truncated"]
 
 
@@ -184,10 +184,10 @@ def test_a_rate_that_changes_in_aac(tmp_path: Path, clip: Samples) -> None:
         ffmpeg("aac", "adts", 48)(path, source, rate_hz)
         parts.append(path.read_bytes())
     (tmp_path / "both.aac").write_bytes(b"".join(parts))
-    heard, recording = read(tmp_path / "both.aac")
+    decoded, recording = read(tmp_path / "both.aac")
     assert recording.rate_hz == 16_000
-    assert 0 <= len(heard) - 2 * len(clip) <= 5_000
-    second = heard[len(clip) :, 0]
+    assert 0 <= len(decoded) - 2 * len(clip) <= 5_000
+    second = decoded[len(clip) :, 0]
     assert correlation(second[lag_of(second, clip) :], clip) > 0.9
 
 
@@ -195,27 +195,27 @@ def test_wav_files_joined_in_one_are_noted(tmp_path: Path, clip: Samples) -> Non
     path = tmp_path / "a.wav"
     soundfile.write(path, clip, 16_000)
     path.write_bytes(path.read_bytes() * 2)
-    heard, recording = read(path)
-    assert len(heard) == len(clip)
+    decoded, recording = read(path)
+    assert len(decoded) == len(clip)
     assert recording.notes == ["truncated"]
 
 
 def test_a_large_avi_goes_on_in_a_second_riff(tmp_path: Path, clip: Samples) -> None:
-    """OpenDML: behind the first gigabyte stands `RIFF....AVIX`."""
+    """OpenDML: after the first gigabyte comes `RIFF....AVIX`."""
     path = tmp_path / "a.avi"
     ffmpeg("pcm_s16le", "avi")(path, clip[:, None], 16_000)
     whole = path.read_bytes()
     path.write_bytes(whole + b"RIFF" + (16).to_bytes(4, "little") + b"AVIXLIST\4\0\0\0movi")
-    heard, recording = read(path)
-    assert len(heard) == len(clip)
+    decoded, recording = read(path)
+    assert len(decoded) == len(clip)
     assert recording.notes == []
 
 
 @pytest.mark.parametrize("rate_hz", [4_000, 5_512, 11_025, 96_000, 384_000])
 def test_rates(rate_hz: int, tmp_path: Path, clip: Samples) -> None:
     soundfile.write(tmp_path / "a.wav", clip, rate_hz)
-    heard, recording = read(tmp_path / "a.wav")
-    assert (recording.rate_hz, len(heard)) == (rate_hz, len(clip))
+    decoded, recording = read(tmp_path / "a.wav")
+    assert (recording.rate_hz, len(decoded)) == (rate_hz, len(clip))
 
 
 @pytest.mark.parametrize("container", ["WAV", "FLAC", "AU"])
@@ -223,17 +223,17 @@ def test_many_channels(container: str, tmp_path: Path) -> None:
     count = 8 if container == "FLAC" else 128
     source = np.linspace(-1, 1, 500 * count, dtype=np.float32).reshape(500, count)
     sndfile(container, "PCM_16")(tmp_path / "a", source, 8_000)
-    heard, _ = read(tmp_path / "a")
-    assert np.abs(heard - source).max() < 1e-4
+    decoded, _ = read(tmp_path / "a")
+    assert np.abs(decoded - source).max() < 1e-4
 
 
 def test_eight_channels_through_ffmpeg(tmp_path: Path, clip: Samples) -> None:
     """PyAV's own conversion of as many planes reads behind the last one, and ends the process."""
     source = np.stack([np.roll(clip, 4_000 * number) for number in range(8)], axis=1)
     ffmpeg("aac", "ipod", 512)(tmp_path / "a.m4a", source, 16_000)
-    heard, recording = read(tmp_path / "a.m4a")
+    decoded, recording = read(tmp_path / "a.m4a")
     assert recording.channels == 8
-    best = [max(correlation(mine, true) for true in source.T) for mine in heard.T]
+    best = [max(correlation(mine, true) for true in source.T) for mine in decoded.T]
     assert sum(each > 0.95 for each in best) >= 7  # one of them is the low-frequency channel
 
 

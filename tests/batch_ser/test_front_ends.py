@@ -1,4 +1,4 @@
-"""Front ends: the definitions of the libraries they follow, on segments of any length."""
+"""Front ends: the same as in the libraries that define them, on segments of any length."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ ALL = [
 ]
 
 
-def heard(name: str, settings: dict[str, Any], samples: Samples) -> np.ndarray[Any, Any]:
+def features(name: str, settings: dict[str, Any], samples: Samples) -> np.ndarray[Any, Any]:
     return front_end(name, settings)([samples], CPU).values[0].numpy()
 
 
@@ -48,14 +48,14 @@ def test_with_a_level_loudness_makes_no_difference(speech: Samples) -> None:
     levelled = {"level": -4.0}
     loud = speech[:48_000]
     quiet = loud * np.float32(0.1)
-    difference = heard("whisper_log_mel", {}, loud) - heard("whisper_log_mel", {}, quiet)
+    difference = features("whisper_log_mel", {}, loud) - features("whisper_log_mel", {}, quiet)
     assert np.abs(difference - 0.5).max() < 1e-3  # 20 dB, which Whisper's scale divides by 4
-    found = heard("whisper_log_mel", levelled, loud)
-    assert np.abs(found - heard("whisper_log_mel", levelled, quiet)).max() < 1e-3
-    moved = found - heard("whisper_log_mel", {}, loud)
+    found = features("whisper_log_mel", levelled, loud)
+    assert np.abs(found - features("whisper_log_mel", levelled, quiet)).max() < 1e-3
+    moved = found - features("whisper_log_mel", {}, loud)
     assert np.ptp(moved) < 1e-5  # one shift for all bands and frames
     silence = np.zeros(16_000, np.float32)
-    assert np.allclose(heard("whisper_log_mel", levelled, silence), 0.0)
+    assert np.allclose(features("whisper_log_mel", levelled, silence), 0.0)
 
 
 @pytest.mark.parametrize(("settings", "shape"), [(VGG, (128, 130)), (ACNT, (40, 174))])
@@ -69,7 +69,7 @@ def test_mel_bands_in_db_are_librosa_s(
             y=padded, sr=22_050, n_fft=2_048, hop_length=512, n_mels=settings["bands"]
         )
         expected = librosa.power_to_db(mel, ref=np.max, top_db=80)
-        found = heard("log_mel", settings, samples)
+        found = features("log_mel", settings, samples)
         assert found.shape == expected.shape == shape
         assert np.abs(found - expected).max() < 1e-3
 
@@ -78,9 +78,9 @@ def test_silence_is_trimmed_as_librosa_does(speech: Samples) -> None:
     quiet = np.concatenate([np.zeros(30_000, np.float32), speech[40_000:60_000]])
     kept, _ = librosa.effects.trim(quiet, top_db=30)
     assert 10_000 < len(kept) < 21_000
-    found = heard("log_mel", TRIMMED, quiet)
-    assert np.array_equal(found, heard("log_mel", VGG, kept))
-    assert not np.array_equal(found, heard("log_mel", VGG, quiet))
+    found = features("log_mel", TRIMMED, quiet)
+    assert np.array_equal(found, features("log_mel", VGG, kept))
+    assert not np.array_equal(found, features("log_mel", VGG, quiet))
 
 
 def test_mfcc_are_torchaudio_s(speech: Samples) -> None:
@@ -88,7 +88,7 @@ def test_mfcc_are_torchaudio_s(speech: Samples) -> None:
         16_000, n_mfcc=40, melkwargs={"n_fft": 1_024, "hop_length": 512, "n_mels": 64}
     )
     samples = speech[20_000:68_000]
-    found = heard("mfcc", {}, samples)
+    found = features("mfcc", {}, samples)
     assert found.shape == (40, 94)
     assert np.array_equal(found, transform(torch.from_numpy(samples)).numpy())
 
@@ -101,25 +101,27 @@ def test_kaldi_banks_are_those_of_the_transformers_extractor(
     samples = speech[: round(length_s * 16_000)]
     extract = transformers.ASTFeatureExtractor()
     expected = extract(samples, sampling_rate=16_000, return_tensors="np")["input_values"][0]
-    found = heard("kaldi_fbank", {}, samples)
+    found = features("kaldi_fbank", {}, samples)
     assert found.shape == (128, 1_024)
     assert np.abs(found.T - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize(("name", "settings"), ALL)
-def test_no_segment_is_too_strange(name: str, settings: dict[str, Any], speech: Samples) -> None:
+def test_unusual_segments_have_finite_features(
+    name: str, settings: dict[str, Any], speech: Samples
+) -> None:
     if name == "hugging_face":
         pytest.importorskip("transformers")
-    strange = {
+    unusual = {
         "one sample": speech[30_000:30_001],
         "10 ms": speech[30_000:30_160],
         "silence": np.zeros(16_000, np.float32),
         "only DC": np.full(16_000, 0.5, np.float32),
         "loud": np.clip(speech[30_000:60_000] * 1e4, -3e4, 3e4),
     }
-    hear = front_end(name, settings)
-    for what, samples in strange.items():
-        values, frames = hear([samples], CPU)
+    extract = front_end(name, settings)
+    for what, samples in unusual.items():
+        values, frames = extract([samples], CPU)
         assert torch.isfinite(values).all(), what
         assert 0 < frames[0] <= values.shape[2], what
 
@@ -130,10 +132,10 @@ def test_features_do_not_depend_on_neighbours(
 ) -> None:
     if name == "hugging_face":
         pytest.importorskip("transformers")
-    hear, segments = front_end(name, settings), cuts(speech)
-    together = hear(segments, CPU)
+    extract, segments = front_end(name, settings), cuts(speech)
+    together = extract(segments, CPU)
     for row, segment in enumerate(segments):
-        alone = hear([segment], CPU)
+        alone = extract([segment], CPU)
         frames = int(together.frames[row])
         assert frames == int(alone.frames[0]) == alone.values.shape[2]
         assert torch.equal(together.values[row, :, :frames], alone.values[0])

@@ -1,4 +1,4 @@
-"""Given segments as a segmenter hears them: each as if it stood alone, whatever the blocks."""
+"""Given segments: each is cut as if it were alone, whatever the blocks."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ stretches = st.lists(st.tuples(st.integers(0, 2_999), st.integers(1, 3_000)), ma
     piece=st.integers(5, 300),
     cuts=cuts,
 )
-def test_each_given_segment_is_heard(
+def test_each_given_segment_is_cut_as_if_alone(
     total: int,
     stretches: list[tuple[int, int]],
     to_end: bool,
@@ -35,7 +35,7 @@ def test_each_given_segment_is_heard(
     piece: int,
     cuts: list[int],
 ) -> None:
-    """Overlapping, nested, equal or apart: piece by piece as if it stood alone."""
+    """Overlapping, nested, equal or apart: piece by piece as if it were alone."""
     places = sorted(
         (start, min(start + length, total)) for start, length in stretches if start < total
     )
@@ -76,16 +76,16 @@ def test_a_long_given_segment_is_not_held() -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "says"),
+    ("times", "message"),
     [
         ((1.0, 10.2), "from 1 s to 10.2 s; the recording ends at 10.000 s"),
         ((10.0, 10.05), "from 10 s to 10.05 s"),
         ((11.0, None), "from 11 s to its end"),
     ],
 )
-def test_segments_beyond_the_end(times: tuple[float, float | None], says: str) -> None:
+def test_segments_beyond_the_end(times: tuple[float, float | None], message: str) -> None:
     chosen = SegmentSettings("given", min_s=0.01)
-    with pytest.raises(FileError, match=says):
+    with pytest.raises(FileError, match=message):
         spans(chosen, [np.zeros(1_000, np.float32)], HZ, (times,))
 
 
@@ -112,7 +112,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
     ),
     st.randoms(),
 )
-def test_segments_travel_whole(rows: list[Any], chance: Any) -> None:
+def test_packed_segments_are_unpacked_unchanged(rows: list[Any], chance: Any) -> None:
     """And the same ones are the same bytes, in whatever order."""
     segments = [GivenSegment(*row) for row in rows]
     packed = pack(segments)

@@ -1,4 +1,4 @@
-"""What a job takes for its inputs, and by which names."""
+"""The inputs of a job, and their names in the tables."""
 
 import os
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_files_globs_and_several_inputs(tmp_path: Path, monkeypatch: pytest.Monk
     assert names(tmp_path / "day1", root=str(tmp_path)) == ["day1/a.wav"]
 
 
-def test_what_stands_in_the_way_gets_a_row(tmp_path: Path) -> None:
+def test_what_cannot_be_read_gets_a_row(tmp_path: Path) -> None:
     touch(tmp_path, "folder.wav/inside.wav")
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere")
@@ -83,12 +83,12 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
 
 
 def test_inputs_that_do_not_exist(tmp_path: Path) -> None:
-    for wrong, says in (
+    for wrong, message in (
         (str(tmp_path / "no"), "no such file"),
         (str(tmp_path / "*.wav"), "nothing matches"),
         ("s3://bucket/calls", "local files only"),
     ):
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError, match=message):
             Walk((wrong,))
 
 
@@ -214,7 +214,7 @@ def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("path,agent\na.wav,Anna\n", "found the columns path, agent"),
         ("", "found nothing"),
@@ -230,8 +230,8 @@ def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
         ("file, a,a \nx.wav,1,2\n", "the column a appears twice"),
     ],
 )
-def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         Walk((str(manifest(tmp_path, text)),))
 
 
@@ -244,7 +244,7 @@ def test_spaces_around_a_header_s_names(tmp_path: Path) -> None:
     assert [(each.file, each.columns) for each in walk] == [("a.wav", ("Anna",))]
 
 
-def test_times_that_are_not_asked_for_are_values(tmp_path: Path) -> None:
+def test_times_are_values_where_no_segments_are_given(tmp_path: Path) -> None:
     """With --segment speech one of them alone is fine; and Channel, where nothing is given."""
     listed = str(manifest(tmp_path, "file,start_s,END_S\na.wav,1,2\n"))
     assert Walk((listed,), allow_given_segments=False).manifest_columns == ("start_s", "END_S")

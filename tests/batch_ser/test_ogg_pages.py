@@ -1,4 +1,4 @@
-"""Damaged pages of Ogg: what is lost is silence, and what follows stands at its time."""
+"""Damaged pages of Ogg: what is lost is silence, and what follows has its time."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ SUBTYPES = ["VORBIS", "OPUS"]
 
 @pytest.fixture(scope="module")
 def minute(speech: Samples) -> Samples:
-    """A minute in which nothing is said twice."""
+    """A minute in which nothing occurs twice."""
     return np.concatenate([speech, speech[::-1], speech[::-2]])[: 60 * RATE_HZ]
 
 
@@ -49,11 +49,11 @@ def read(path: Path) -> tuple[Samples, list[str]]:
     return soxr.resample(samples, recording.rate_hz, RATE_HZ), recording.notes
 
 
-def agrees(heard: Samples, source: Samples, begin_s: float, end_s: float) -> bool:
+def agrees(decoded: Samples, source: Samples, begin_s: float, end_s: float) -> bool:
     """Whether a part is the source's, at its time or at most a short block beside it."""
     begin, end = round(begin_s * RATE_HZ), round(end_s * RATE_HZ)
     return any(
-        np.corrcoef(heard[begin + lag : end + lag], source[begin:end])[0, 1] > 0.9
+        np.corrcoef(decoded[begin + lag : end + lag], source[begin:end])[0, 1] > 0.9
         for lag in (0, *range(-BLOCK, BLOCK, 16))
         if begin + lag >= 0
     )
@@ -62,42 +62,42 @@ def agrees(heard: Samples, source: Samples, begin_s: float, end_s: float) -> boo
 def test_whole_ones_are_not_noted(whole: Path, minute: Samples) -> None:
     found = summarise_pages(str(whole))
     assert (found.streams, found.damaged, found.start_lost) == (1, False, False)
-    heard, notes = read(whole)
-    assert (len(heard), notes) == (len(minute), [])
+    decoded, notes = read(whole)
+    assert (len(decoded), notes) == (len(minute), [])
 
 
 @pytest.mark.parametrize("numbers", [[2], [6], [5, 7]])
 def test_a_damaged_page_is_silence(
     numbers: list[int], whole: Path, minute: Samples, tmp_path: Path
 ) -> None:
-    heard, notes = read(flipped(whole, tmp_path / "a.ogg", numbers))
+    decoded, notes = read(flipped(whole, tmp_path / "a.ogg", numbers))
     assert notes == ["damaged"]
-    assert abs(len(heard) - len(minute)) <= BLOCK
-    lost = np.convolve(np.abs(heard) < 1e-6, np.ones(800), "valid").max() == 800
+    assert abs(len(decoded) - len(minute)) <= BLOCK
+    lost = np.convolve(np.abs(decoded) < 1e-6, np.ones(800), "valid").max() == 800
     assert lost
-    assert agrees(heard, minute, 50, 59.9)
+    assert agrees(decoded, minute, 50, 59.9)
     if numbers[0] > 2:
-        assert agrees(heard, minute, 0, 2)
+        assert agrees(decoded, minute, 0, 2)
 
 
 def test_a_page_that_is_gone(whole: Path, minute: Samples, tmp_path: Path) -> None:
     data, places = whole.read_bytes(), [page.position for page in pages(str(whole), 0)]
     path = tmp_path / "a.ogg"
     path.write_bytes(data[: places[6]] + data[places[7] :])
-    heard, notes = read(path)
+    decoded, notes = read(path)
     assert notes == ["damaged"]
-    assert abs(len(heard) - len(minute)) <= BLOCK
-    assert agrees(heard, minute, 50, 59.9)
+    assert abs(len(decoded) - len(minute)) <= BLOCK
+    assert agrees(decoded, minute, 50, 59.9)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_damaged_pages_at_the_end(count: int, whole: Path, minute: Samples, tmp_path: Path) -> None:
-    heard, notes = read(flipped(whole, tmp_path / "a.ogg", [-1 - n for n in range(count)]))
-    lost_s = (len(minute) - len(heard)) / RATE_HZ
+    decoded, notes = read(flipped(whole, tmp_path / "a.ogg", [-1 - n for n in range(count)]))
+    lost_s = (len(minute) - len(decoded)) / RATE_HZ
     assert "damaged" in notes
     assert ("truncated" in notes) == (lost_s > 0.3)
     assert lost_s > 0.3 or count == 1
-    assert agrees(heard, minute, 0, 20)
+    assert agrees(decoded, minute, 0, 20)
 
 
 def test_a_stream_that_counts_from_anywhere(whole: Path, minute: Samples, tmp_path: Path) -> None:
@@ -106,31 +106,31 @@ def test_a_stream_that_counts_from_anywhere(whole: Path, minute: Samples, tmp_pa
     headers = places[2]
     path = tmp_path / "a.ogg"
     path.write_bytes(data[:headers] + data[places[5] :])
-    heard, notes = read(path)
+    decoded, notes = read(path)
     assert notes == []
-    begun_s = (len(minute) - len(heard)) / RATE_HZ
+    begun_s = (len(minute) - len(decoded)) / RATE_HZ
     assert begun_s > 2
     broken = flipped(path, tmp_path / "b.ogg", [6])
     again, notes = read(broken)
     assert notes == ["damaged"]
-    assert abs(len(again) - len(heard)) < 0.1 * RATE_HZ
+    assert abs(len(again) - len(decoded)) < 0.1 * RATE_HZ
 
 
 def test_a_damaged_link_of_a_chain_is_noted(whole: Path, minute: Samples, tmp_path: Path) -> None:
-    """Nothing says when the next link is due: it comes early."""
+    """The time of the next link is not known: it comes early."""
     flipped(whole, tmp_path / "a.ogg", [6])
     chain = tmp_path / "chain.ogg"
     chain.write_bytes((tmp_path / "a.ogg").read_bytes() + whole.read_bytes())
-    heard, notes = read(chain)
+    decoded, notes = read(chain)
     assert notes == ["truncated"]
-    assert 1.5 * len(minute) < len(heard) < 2 * len(minute)
+    assert 1.5 * len(minute) < len(decoded) < 2 * len(minute)
 
 
 @pytest.mark.parametrize("shares", [(0.5,), (0.02, 0.6, 0.61)])
 def test_damaged_frames_of_flac_are_silence(
     shares: tuple[float, ...], minute: Samples, tmp_path: Path
 ) -> None:
-    """libsndfile ends at the first of them; what else is heard is exact."""
+    """libsndfile ends at the first of them; what else is decoded is exact."""
     path = tmp_path / "a.flac"
     soundfile.write(path, minute, RATE_HZ)
     exact = read(path)[0]
@@ -138,13 +138,13 @@ def test_damaged_frames_of_flac_are_silence(
     for share in shares:
         data[round(share * len(data))] ^= 4
     path.write_bytes(data)
-    heard, notes = read(path)
+    decoded, notes = read(path)
     assert notes == ["damaged"]
-    assert len(heard) == len(exact)
-    wrong = np.flatnonzero(heard != exact)
+    assert len(decoded) == len(exact)
+    wrong = np.flatnonzero(decoded != exact)
     assert 0 < len(wrong) <= 2 * 4_096 * len(shares)  # a neighbour falls with it at times
-    assert not heard[wrong].any()
+    assert not decoded[wrong].any()
     path.write_bytes(data[: round(0.8 * len(data))])
-    heard, notes = read(path)
+    decoded, notes = read(path)
     assert notes == ["truncated", "damaged"]
-    assert 0.7 < len(heard) / len(exact) < 0.9
+    assert 0.7 < len(decoded) / len(exact) < 0.9

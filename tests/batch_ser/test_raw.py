@@ -1,4 +1,4 @@
-"""Headerless telephone recordings: known by their ending, or read as the options say."""
+"""Headerless telephone recordings: recognised by their ending, or read by the options."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def read(path: Path, raw: RawSettings | None = None) -> tuple[Samples, Recording
 
 
 def as_wav(path: Path, samples: Samples, encoding: str) -> Samples:
-    """The same codec in a WAV, which says everything itself."""
+    """The same codec in a WAV, whose header has all settings."""
     soundfile.write(path, samples, 8_000, format="WAV", subtype=SUBTYPES[encoding])
     return np.concatenate(list(Recording(str(path)).blocks()))
 
@@ -43,24 +43,24 @@ def as_wav(path: Path, samples: Samples, encoding: str) -> Samples:
 @pytest.mark.parametrize(
     ("ending", "encoding"), [*NAMED_ENDINGS.items(), (".raw", "pcm16"), (".pcm", "pcm16")]
 )
-def test_the_ending_says_how_it_is_read(
+def test_the_ending_names_the_encoding(
     ending: str, encoding: str, tmp_path: Path, stereo: Samples
 ) -> None:
     path = tmp_path / f"CALL{ending.upper()}"
     write(path, stereo[:, 0], encoding)
-    heard, recording = read(path)
+    decoded, recording = read(path)
     assert (recording.rate_hz, recording.channels, recording.notes) == (8_000, 1, [])
     assert recording.codec == f"raw/{SUBTYPES[encoding].lower()}"
     expected = as_wav(tmp_path / "a.wav", stereo[:, 0], encoding)
-    assert np.array_equal(heard[: len(expected)], expected)
+    assert np.array_equal(decoded[: len(expected)], expected)
 
 
 @pytest.mark.parametrize("encoding", ["ulaw", "alaw", "pcm16"])
 def test_stereo_is_exact(encoding: str, tmp_path: Path, stereo: Samples) -> None:
     path = tmp_path / "call.raw"
     write(path, stereo, encoding)
-    heard, recording = read(path, RawSettings(encoding, 16_000, 2))
-    assert np.array_equal(heard, as_wav(tmp_path / "a.wav", stereo, encoding))
+    decoded, recording = read(path, RawSettings(encoding, 16_000, 2))
+    assert np.array_equal(decoded, as_wav(tmp_path / "a.wav", stereo, encoding))
     assert recording.rate_hz == 16_000
 
 
@@ -96,23 +96,21 @@ def test_the_option_holds_for_what_no_decoder_knows(
 
 
 @pytest.mark.parametrize("ending", sorted(RAW_ENDINGS))
-def test_a_header_is_believed_before_the_ending(
-    ending: str, tmp_path: Path, stereo: Samples
-) -> None:
+def test_a_header_counts_before_the_ending(ending: str, tmp_path: Path, stereo: Samples) -> None:
     path = tmp_path / f"a{ending}"
     soundfile.write(path, stereo, 8_000, format="FLAC")
-    heard, recording = read(path, RawSettings("ulaw"))
+    decoded, recording = read(path, RawSettings("ulaw"))
     assert recording.codec == "flac/pcm_16"
-    assert np.abs(heard - stereo).max() < 1e-4
+    assert np.abs(decoded - stereo).max() < 1e-4
 
 
 @pytest.mark.parametrize("begins", [b"\xff\xfb\x90\x64", b"\xff\xf1\x50\x80", b"\x0b\x77"])
 def test_silence_in_mu_law_is_not_taken_for_mp3(begins: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.ul"
     path.write_bytes(begins + b"\xff\x7e" * 8_000)
-    heard, recording = read(path)
+    decoded, recording = read(path)
     assert recording.codec == "raw/ulaw"
-    assert len(heard) == len(begins) + 16_000
+    assert len(decoded) == len(begins) + 16_000
 
 
 @pytest.mark.parametrize("raw", [RawSettings(), RawSettings("alaw"), RawSettings("ulaw")])
@@ -128,7 +126,7 @@ def test_silence_in_mu_law_is_not_taken_for_mp3(begins: bytes, tmp_path: Path) -
         ffmpeg("aac", "latm", 48),
     ],
 )
-def test_frames_in_a_row_are_believed_before_the_option(
+def test_frames_in_a_row_count_before_the_option(
     encoder: Encoder, name: str, raw: RawSettings, tmp_path: Path, speech: Samples
 ) -> None:
     """An MP3 without any tag, read as A-law, is noise that would be scored."""
@@ -137,9 +135,9 @@ def test_frames_in_a_row_are_believed_before_the_option(
     if data.startswith(b"ID3"):
         data = data[10 + int.from_bytes(data[8:10], "big") :]
     (tmp_path / name).write_bytes(data)
-    heard, recording = read(tmp_path / name, raw)
+    decoded, recording = read(tmp_path / name, raw)
     assert recording.codec.split("/")[0] != "raw"
-    assert 48_000 <= len(heard) <= 54_000
+    assert 48_000 <= len(decoded) <= 54_000
 
 
 @pytest.mark.parametrize("begins", [b"\xff\xfb\x90\x64", b"\xff\xf1\x50\x80", b"\x0b\x77"])
@@ -160,11 +158,11 @@ def test_silence_is_not_taken_for_text(silence: bytes, ending: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(b"Dear Sir, " * 99, "text"), (b"PK\x03\x04" + bytes(99), "ZIP")]
+    ("content", "message"), [(b"Dear Sir, " * 99, "text"), (b"PK\x03\x04" + bytes(99), "ZIP")]
 )
-def test_what_is_certainly_no_audio(content: bytes, says: str, tmp_path: Path) -> None:
+def test_what_is_certainly_no_audio(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(content)
-    with pytest.raises(FileError, match=says) as caught:
+    with pytest.raises(FileError, match=message) as caught:
         read(tmp_path / "a.raw")
     assert caught.value.reason == "unsupported"
 

@@ -34,7 +34,7 @@ def test_windows_and_wholes(
     for span in whole:
         if span.samples is not None:
             assert 0 < len(span.samples) <= piece
-            assert span.samples[-1] == span.end - 1  # what is heard ends where the span ends
+            assert span.samples[-1] == span.end - 1  # the samples end where the span ends
         elif span.kind is Kind.TOO_SHORT:
             assert span.end - span.start < least
 
@@ -56,7 +56,7 @@ def test_windows_as_a_user_expects() -> None:
 
 @given(length=st.integers(1, 500), most=st.integers(1, 120))
 def test_pieces_of_a_long_segment(length: int, most: int) -> None:
-    """Consecutive; the last one hears the final `most` samples; only the last closes."""
+    """Consecutive; the last one has the final `most` samples; only the last closes."""
     pieces = list(in_pieces(7, np.arange(length, dtype=np.float32), most))
     assert [p.start for p in pieces] + [7 + length] == [7] + [p.end for p in pieces]
     assert [p.closes for p in pieces] == [False] * (len(pieces) - 1) + [True]
@@ -66,7 +66,7 @@ def test_pieces_of_a_long_segment(length: int, most: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         ({"method": "words"}, "speech, window, given, whole"),
         ({"window_s": 0.0}, "--window-s"),
@@ -78,8 +78,8 @@ def test_pieces_of_a_long_segment(length: int, most: int) -> None:
         ({"window_s": 9_999.0}, "--segment whole"),
     ],
 )
-def test_settings_that_cannot_work(wrong: dict[str, float | str], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_settings_that_cannot_work(wrong: dict[str, float | str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         SegmentSettings(**wrong)  # type: ignore[arg-type]
 
 

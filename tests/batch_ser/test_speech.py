@@ -1,4 +1,4 @@
-"""Speech: Silero's own answers over a stream, and utterances made of them, whatever the blocks."""
+"""Speech: Silero's own results over a stream, and utterances made of them, whatever the blocks."""
 
 from collections import Counter
 from typing import Any
@@ -78,31 +78,31 @@ def composed(speech: Samples, parts: list[Sound]) -> Samples:
 def streamed(blocks: list[Samples]) -> tuple[Samples, list[Stretch]]:
     """Frame probabilities and regions of blocks, before merging, cutting and padding."""
     frames, detector, regions = Frames(), Detector(), Regions()
-    heard = []
+    probabilities = []
     for number, block in enumerate(blocks):
-        heard.append(detector(frames(block, last=number == len(blocks) - 1)))
-        regions.update(heard[-1])
+        probabilities.append(detector(frames(block, last=number == len(blocks) - 1)))
+        regions.update(probabilities[-1])
     regions.finish(frames.end)
-    return np.concatenate(heard), regions.closed
+    return np.concatenate(probabilities), regions.closed
 
 
 def by_frame(signal: Samples, model: Any) -> tuple[Samples, list[Stretch]]:
     """The same by Silero's package, frame by frame over the whole signal."""
     from silero_vad import get_speech_timestamps
 
-    asked: list[float] = []
+    probabilities: list[float] = []
 
-    class Heard:
+    class Recorder:
         def reset_states(self) -> None:
             model.reset_states()
 
         def __call__(self, frame: torch.Tensor, rate_hz: int) -> torch.Tensor:
-            answer: torch.Tensor = model(frame, rate_hz)
-            asked.append(answer.item())
-            return answer
+            probability: torch.Tensor = model(frame, rate_hz)
+            probabilities.append(probability.item())
+            return probability
 
-    found = get_speech_timestamps(torch.from_numpy(signal), Heard(), speech_pad_ms=0)
-    return np.array(asked, np.float32), [(each["start"], each["end"]) for each in found]
+    found = get_speech_timestamps(torch.from_numpy(signal), Recorder(), speech_pad_ms=0)
+    return np.array(probabilities, np.float32), [(each["start"], each["end"]) for each in found]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -115,8 +115,8 @@ def test_regions_are_silero_s_own(
 ) -> None:
     signal = composed(speech, parts)
     expected, regions = by_frame(signal, frame_model)
-    heard, found = streamed(split(signal, cuts))
-    assert np.abs(heard - expected).max() < TOLERANCE
+    probabilities, found = streamed(split(signal, cuts))
+    assert np.abs(probabilities - expected).max() < TOLERANCE
     near = [np.abs(expected - line).min() for line in (THRESHOLD, NEGATIVE_THRESHOLD)]
     assume(min(near) > TOLERANCE)  # nearer, and the tolerance alone may decide
     assert found == regions
@@ -124,8 +124,8 @@ def test_regions_are_silero_s_own(
 
 def test_real_speech_has_many_regions(speech: Samples, frame_model: Any) -> None:
     expected, regions = by_frame(speech, frame_model)
-    heard, found = streamed(split(speech, [1, 2, 70_000, 300_001]))
-    assert np.abs(heard - expected).max() < TOLERANCE
+    probabilities, found = streamed(split(speech, [1, 2, 70_000, 300_001]))
+    assert np.abs(probabilities - expected).max() < TOLERANCE
     assert len(regions) > 5
     assert found == regions
 
@@ -135,8 +135,8 @@ def edges(energies: list[float], speech: Samples, region: Stretch) -> Stretch:
     levels = [10 * np.log10(energy / FRAME + 1e-10) for energy in energies]
 
     def noise(now: int) -> float:
-        heard = levels[max(0, now + 1 - FRAMES_KEPT) : now + 1]
-        return float(max(np.percentile(heard, NOISE_PERCENTILE), MIN_NOISE_DB)) + ABOVE_NOISE_DB
+        recent = levels[max(0, now + 1 - FRAMES_KEPT) : now + 1]
+        return float(max(np.percentile(recent, NOISE_PERCENTILE), MIN_NOISE_DB)) + ABOVE_NOISE_DB
 
     begins = opened = region[0] // FRAME
     for n in range(max(0, opened - MAX_ADVANCE), opened):
@@ -162,15 +162,15 @@ def edges(energies: list[float], speech: Samples, region: Stretch) -> Stretch:
 
 
 def utterances(
-    signal: Samples, heard: tuple[Samples, list[Stretch]], max_s: float, min_s: float
+    signal: Samples, detected: tuple[Samples, list[Stretch]], max_s: float, min_s: float
 ) -> list[tuple[Kind, int, int]]:
     """What is made of regions, over the whole signal at once: merged, padded, cut where quiet."""
     longest, least = round(max_s * RATE_HZ), round(min_s * RATE_HZ)
     frames = np.pad(signal, (0, -len(signal) % FRAME)).reshape(-1, FRAME)
     energies = [float(np.dot(frame, frame)) for frame in frames]
     merged: list[tuple[int, int, int, int]] = []
-    for start, end in heard[1]:
-        begins, ends = edges(energies, heard[0], (start, end))
+    for start, end in detected[1]:
+        begins, ends = edges(energies, detected[0], (start, end))
         if merged and start - merged[-1][3] <= MERGE:
             merged[-1] = (*merged[-1][:2], end, ends)
         else:
@@ -215,8 +215,8 @@ def test_utterances_are_merged_padded_and_cut(
     whole = spans(chosen, [signal], RATE_HZ)
     assert_same(whole, spans(chosen, split(signal, cuts), RATE_HZ))
     assert_covers(whole, len(signal))
-    told = [span[:3] for span in whole if span.kind is not Kind.NOT_SPEECH]
-    assert told == utterances(signal, streamed([signal]), max_s, min_s)
+    speech_spans = [span[:3] for span in whole if span.kind is not Kind.NOT_SPEECH]
+    assert speech_spans == utterances(signal, streamed([signal]), max_s, min_s)
     for span in whole:
         if span.samples is not None:
             assert np.array_equal(span.samples, signal[span.start : span.end])
@@ -232,8 +232,8 @@ def test_speech_of_other_clocks(speech: Samples, cuts: list[int], source_hz: int
     source, found = Source(source_hz, network_hz), []
     for blocks in ([signal], split(signal, cuts)):
         segmenter = SEGMENTERS["speech"](source, chosen)
-        told = [span for block in blocks for span in segmenter(block)]
-        found.append(told + list(segmenter(NONE, total)))
+        spans_found = [span for block in blocks for span in segmenter(block)]
+        found.append(spans_found + list(segmenter(NONE, total)))
     assert_same(*found)
     assert_covers(found[0], total)
     scored = [span for span in found[0] if span.samples is not None]
@@ -273,7 +273,7 @@ def test_a_short_word_is_too_short(speech: Samples) -> None:
     assert not any(span.kind is Kind.SCORED for span in found)
 
 
-def test_an_hour_of_silence_is_let_go() -> None:
+def test_long_silence_is_not_held() -> None:
     segmenter = SEGMENTERS["speech"](Source(RATE_HZ, RATE_HZ), SegmentSettings("speech"))
     silence = np.zeros(RATE_HZ * 20, np.float32)
     reached = 0
@@ -284,7 +284,7 @@ def test_an_hour_of_silence_is_let_go() -> None:
     assert reached > 165 * RATE_HZ
 
 
-def heard(levels_db: list[float], speech: list[float]) -> Edges:
+def edges_after(levels_db: list[float], speech: list[float]) -> Edges:
     """Edges after frames of these levels and probabilities."""
     found = Edges()
     for level_db, probability in zip(levels_db, speech, strict=True):
@@ -292,20 +292,20 @@ def heard(levels_db: list[float], speech: list[float]) -> Edges:
     return found
 
 
-def test_a_start_is_where_the_detector_first_hears_something() -> None:
+def test_a_start_is_the_first_frame_that_may_be_speech() -> None:
     speech = [0.0] * 40 + [0.2] + [0.0] * 9 + [0.9]
-    assert heard([-40.0] * 51, speech).start(50 * FRAME) == 40 * FRAME
-    soft = [*[-50.0] * 46, *[-30.0] * 4, -20.0]  # and where the room is left, before that
-    assert heard(soft, [0.0] * 50 + [0.9]).start(50 * FRAME) == 46 * FRAME
+    assert edges_after([-40.0] * 51, speech).start(50 * FRAME) == 40 * FRAME
+    soft = [*[-50.0] * 46, *[-30.0] * 4, -20.0]  # and where the level rises, before that
+    assert edges_after(soft, [0.0] * 50 + [0.9]).start(50 * FRAME) == 46 * FRAME
     loud = [*[-50.0] * 20, *[-20.0] * 31]
-    assert heard(loud, [0.0] * 50 + [0.9]).start(50 * FRAME) == (50 - MAX_ADVANCE) * FRAME
+    assert edges_after(loud, [0.0] * 50 + [0.9]).start(50 * FRAME) == (50 - MAX_ADVANCE) * FRAME
 
 
-def test_an_end_gives_up_what_is_no_louder_than_the_room() -> None:
+def test_an_end_leaves_out_what_is_no_louder_than_the_noise() -> None:
     levels = [-50.0] * 40 + [-20.0] * 20 + [-50.0] * 10
     speech = [0.0] * 40 + [0.9] * 23 + [0.1] * 7
-    assert heard(levels, speech).end(63 * FRAME) == 60 * FRAME
-    assert heard(levels, speech).end(66 * FRAME) == 61 * FRAME  # by MAX_TRIM at most
+    assert edges_after(levels, speech).end(63 * FRAME) == 60 * FRAME
+    assert edges_after(levels, speech).end(66 * FRAME) == 61 * FRAME  # by MAX_TRIM at most
     loud = [*[-50.0] * 40, *[-20.0] * 30]
-    assert heard(loud, speech).end(63 * FRAME) == 63 * FRAME
-    assert heard(loud, speech).end(66 * FRAME) == (66 - FADE) * FRAME
+    assert edges_after(loud, speech).end(63 * FRAME) == 63 * FRAME
+    assert edges_after(loud, speech).end(66 * FRAME) == (66 - FADE) * FRAME

@@ -1,4 +1,4 @@
-"""Containers with time stamps: what was not recorded is silence, and everything stands in time."""
+"""Containers with time stamps: what was not recorded is silence, and everything has its time."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def stamped(
     tracks: int = 1,
     **options: str,
 ) -> Path:
-    """Encode, and write each packet later by what is asked for its time."""
+    """Encode, and write each packet later by `late_s` of its time."""
     plain = path.with_name(f"plain{path.suffix}")
     kind = NAMES.get(path.suffix[1:], path.suffix[1:])
     ffmpeg(codec, kind, 96)(plain, tones[:, None], RATE_HZ)
@@ -55,10 +55,10 @@ def read(path: Path) -> tuple[Samples, Recording]:
     return np.concatenate(list(recording.blocks()))[:, 0], recording
 
 
-def begins_s(heard: Samples, hz: float) -> float:
+def begins_s(decoded: Samples, hz: float) -> float:
     """When a tone first is the loudest, to 20 ms."""
     size = RATE_HZ // 50
-    frames = heard[: len(heard) // size * size].reshape(-1, size)
+    frames = decoded[: len(decoded) // size * size].reshape(-1, size)
     spectra = np.abs(np.fft.rfft(frames, RATE_HZ // 50))
     is_it = (np.argmax(spectra, axis=1) * 50 == hz) & (np.abs(frames).max(axis=1) > 0.1)
     return float(np.argmax(is_it)) / 50
@@ -70,23 +70,23 @@ def test_a_pause_in_the_stamps_is_silence(
 ) -> None:
     """A recorder that writes nothing for three seconds."""
     path = stamped(tmp_path / f"a.{ending}", tones, codec, lambda at: 3.0 if at >= 1.9 else 0.0)
-    heard, recording = read(path)
+    decoded, recording = read(path)
     assert recording.notes == []
-    assert len(heard) / RATE_HZ == pytest.approx(7, abs=0.06)
+    assert len(decoded) / RATE_HZ == pytest.approx(7, abs=0.06)
     for hz, begin_s in ((300, 0), (500, 1), (700, 5), (900, 6)):
-        assert begins_s(heard, hz) == pytest.approx(begin_s, abs=0.045)
-    assert np.abs(heard[round(2 * RATE_HZ) : round(4.8 * RATE_HZ)]).max() < 1e-3
+        assert begins_s(decoded, hz) == pytest.approx(begin_s, abs=0.045)
+    assert np.abs(decoded[round(2 * RATE_HZ) : round(4.8 * RATE_HZ)]).max() < 1e-3
 
 
 @pytest.mark.parametrize(("codec", "ending"), KINDS)
-def test_what_begins_late_stands_late(
+def test_what_begins_late_stays_late(
     codec: str, ending: str, tmp_path: Path, tones: Samples
 ) -> None:
-    heard, recording = read(stamped(tmp_path / f"a.{ending}", tones, codec, lambda _: 3.0))
+    decoded, recording = read(stamped(tmp_path / f"a.{ending}", tones, codec, lambda _: 3.0))
     assert recording.notes == []
-    assert len(heard) / RATE_HZ == pytest.approx(7, abs=0.06)
-    assert begins_s(heard, 300) == pytest.approx(3, abs=0.045)
-    assert begins_s(heard, 900) == pytest.approx(6, abs=0.045)
+    assert len(decoded) / RATE_HZ == pytest.approx(7, abs=0.06)
+    assert begins_s(decoded, 300) == pytest.approx(3, abs=0.045)
+    assert begins_s(decoded, 900) == pytest.approx(6, abs=0.045)
 
 
 def test_a_live_recording_states_no_length(tmp_path: Path, tones: Samples) -> None:
@@ -94,9 +94,9 @@ def test_a_live_recording_states_no_length(tmp_path: Path, tones: Samples) -> No
     stamped(path, tones, "libopus", lambda at: 3.0 if at >= 1.9 else 0.0, live="1")
     with av.open(str(path)) as live:
         assert live.duration is None
-    heard, recording = read(path)
+    decoded, recording = read(path)
     assert recording.notes == []
-    assert begins_s(heard, 700) == pytest.approx(5, abs=0.045)
+    assert begins_s(decoded, 700) == pytest.approx(5, abs=0.045)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_a_pause_of_years_is_not_made(
             lambda at: pause_s if at >= 1.9 else 0.0,
             **options,
         )
-    heard, recording = read(path)
-    assert len(heard) / RATE_HZ == pytest.approx(4, abs=0.06)
+    decoded, recording = read(path)
+    assert len(decoded) / RATE_HZ == pytest.approx(4, abs=0.06)
     assert "damaged" in recording.notes
-    assert begins_s(heard, 700) == pytest.approx(2, abs=0.045)
+    assert begins_s(decoded, 700) == pytest.approx(2, abs=0.045)
 
 
 def test_an_hour_of_pause_is_made_in_blocks(tmp_path: Path, tones: Samples) -> None:
@@ -135,16 +135,16 @@ def test_an_hour_of_pause_is_made_in_blocks(tmp_path: Path, tones: Samples) -> N
     assert max(sizes) < 2 * BLOCK_VALUES
 
 
-def test_a_trembling_clock_is_no_pause(tmp_path: Path, tones: Samples) -> None:
+def test_clock_jitter_is_no_pause(tmp_path: Path, tones: Samples) -> None:
     path = stamped(tmp_path / "a.webm", tones, "libopus", lambda at: 0.01 * (round(at * 50) % 3))
-    heard, recording = read(path)
+    decoded, recording = read(path)
     assert recording.notes == []
-    assert len(heard) / RATE_HZ == pytest.approx(4, abs=0.03)
+    assert len(decoded) / RATE_HZ == pytest.approx(4, abs=0.03)
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mp4", "mov"])
 def test_of_several_tracks_the_first_is_read(ending: str, tmp_path: Path, tones: Samples) -> None:
     path = stamped(tmp_path / f"a.{ending}", tones, "aac", lambda _: 0.0, tracks=2)
-    heard, recording = read(path)
+    decoded, recording = read(path)
     assert recording.notes == ["first_track"]
-    assert len(heard) / RATE_HZ == pytest.approx(4, abs=0.06)
+    assert len(decoded) / RATE_HZ == pytest.approx(4, abs=0.06)

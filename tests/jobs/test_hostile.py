@@ -88,10 +88,10 @@ def test_each_has_exactly_one_row_that_says_why(
     for each in hostile:
         row = rows[each.name]
         said = row["message"] or row["note"] or ""
-        if status(row) != each.outcome or each.says not in said:
-            wrong.append((each.name, each.outcome, each.says, status(row), said))
+        if status(row) != each.outcome or each.expected not in said:
+            wrong.append((each.name, each.outcome, each.expected, status(row), said))
         assert (row["status"] == "failed") == bool(row["message"])
-        if not each.says and row["status"] != "failed":
+        if not each.expected and row["status"] != "failed":
             assert row["note"] is None, each.name
     assert not wrong
 

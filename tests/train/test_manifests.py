@@ -35,7 +35,7 @@ def test_folders_that_are_no_labels_are_listed(tmp_path: Path, speech: Samples) 
         record(tmp_path / name, speech, number)
     with pytest.raises(UsageError) as caught:
         read_folder(tmp_path)
-    assert all(told in str(caught.value) for told in ("Irate: 1", "Xyz: 2", "--labels", "neutral"))
+    assert all(part in str(caught.value) for part in ("Irate: 1", "Xyz: 2", "--labels", "neutral"))
     assert "sad: 1" not in str(caught.value)
     found = read_folder(tmp_path, own_labels=("irate", "xyz"))
     assert [each.label for each in found] == ["irate", "xyz", "xyz", "sad"]
@@ -87,13 +87,13 @@ s3://bucket/a.wav,happy,,,
 """
 
 
-def test_every_bad_line_is_told_with_its_number_in_one_error(folder: Path) -> None:
+def test_every_faulty_line_is_in_one_error_with_its_number(folder: Path) -> None:
     (folder / "bad.csv").write_text(FAULTY)
     with pytest.raises(UsageError) as caught:
         read_manifest(folder / "bad.csv")
-    head, *told, hint = str(caught.value).splitlines()
+    head, *faults, hint = str(caught.value).splitlines()
     assert "bad.csv: fix these lines" in head
-    assert [line.strip() for line in told] == [
+    assert [line.strip() for line in faults] == [
         "line 3: gone.wav: there is no such file",
         "line 4: the label grumpy is not known",
         "line 5: starts at 0.4 s, which is not before its end at 0.2 s",
@@ -115,7 +115,7 @@ def test_every_bad_line_is_told_with_its_number_in_one_error(folder: Path) -> No
     assert "--labels" in hint
 
 
-def test_rows_of_the_other_formats_are_told_by_their_numbers(folder: Path) -> None:
+def test_faults_of_the_other_formats_have_their_row_numbers(folder: Path) -> None:
     lines = [
         '{"file": "a.wav", "label": "sad"}',
         "",
@@ -130,8 +130,10 @@ def test_rows_of_the_other_formats_are_told_by_their_numbers(folder: Path) -> No
     (folder / "bad.jsonl").write_text("\n".join(lines))
     with pytest.raises(UsageError) as caught:
         read_manifest(folder / "bad.jsonl")
-    told = str(caught.value).splitlines()[1:]
-    assert [line.partition(":")[0].strip() for line in told] == [f"line {n}" for n in range(3, 10)]
+    faults = str(caught.value).splitlines()[1:]
+    assert [line.partition(":")[0].strip() for line in faults] == [
+        f"line {n}" for n in range(3, 10)
+    ]
     pd.DataFrame({"file": ["a.wav", None], "label": ["odd", "sad"]}).to_parquet(
         folder / "b.parquet"
     )
@@ -163,7 +165,7 @@ def test_many_faults_are_cut_short(folder: Path) -> None:
 
 
 def test_sides_that_a_manifest_leaves_to_others(folder: Path) -> None:
-    """One with a test side alone, or without any, is whole; valid stands in for a test side."""
+    """One with a test side alone, or without any, is whole; valid replaces a missing test side."""
     rows: list[dict[str, Any]] = [
         {"file": "a.wav", "label": "sad", "split": "test"},
         {"file": "c.wav", "label": "happy", "split": "test"},
@@ -189,7 +191,7 @@ def test_own_labels_and_further_columns(folder: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("m.csv", "", "found nothing; expected a column named file"),
         ("m.csv", "file,emotion\n", "found the columns file, emotion; expected a column named lab"),
@@ -201,7 +203,7 @@ def test_own_labels_and_further_columns(folder: Path, capsys: pytest.CaptureFixt
         ("m.xlsx", "", "expected a name ending in one of .csv, .jsonl, .parquet"),
     ],
 )
-def test_manifests_that_are_none(folder: Path, name: str, content: str, says: str) -> None:
+def test_files_that_are_no_manifest(folder: Path, name: str, content: str, message: str) -> None:
     (folder / name).write_text(content)
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         read_manifest(folder / name)
