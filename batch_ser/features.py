@@ -1,9 +1,9 @@
-"""Front ends: what a network hears instead of samples.
+"""Front ends: samples to the features that a network takes.
 
-Each works on one segment alone (its STFT edges, its own maximum) and pads only then, so that a
-segment's features never depend on its neighbours in a batch. A front end is a function
-(segments, device, **settings); the checkpoint carries the settings. librosa and transformers are
-imported by the front ends that use them: librosa alone takes 130 MB and a second.
+Each segment is processed alone (STFT edges, maximum) and padded last, so that its features do not
+depend on the other segments of a batch. A front end is a function (segments, device, **settings);
+the checkpoint stores the settings. librosa and transformers are imported by the front ends that
+use them: librosa alone takes 130 MB and a second.
 """
 
 import inspect
@@ -23,10 +23,10 @@ WHISPER_RATE_HZ = 16_000
 WHISPER_FFT = 400  # 25 ms
 WHISPER_HOP = 160  # 10 ms
 WHISPER_MELS = 80
-FAINTEST = 1e-30  # power: so low a floor that gain moves every band alike
+FAINTEST = 1e-30  # power: a floor so low that gain shifts all bands equally
 ACTIVE = 3.0  # log10 of power: frames within 30 dB of a segment's loudest one are active
 KALDI_FRAME = 400  # samples of a Kaldi frame, 25 ms at 16 kHz
-TOP_DB = 80.0  # what lies further below a segment's loudest bin is cut off, librosa's default
+TOP_DB = 80.0  # the floor below a segment's loudest bin, librosa's default
 EXTRACTORS = ("Wav2Vec2FeatureExtractor", "ASTFeatureExtractor", "WhisperFeatureExtractor")
 SHORTEST_RAW_S = 0.1  # wav2vec 2.0's convolutions need 25 ms, its positions some frames
 
@@ -42,7 +42,7 @@ FrontEnd = Callable[[Sequence[Samples], torch.device], Features]
 
 
 def front_end(name: str, settings: Mapping[str, Any]) -> FrontEnd:
-    """A front end with its settings, as a checkpoint names them.
+    """A front end with its settings, as a checkpoint stores them.
 
     Raises:
         CheckpointError: no such front end, or settings that it does not have.
@@ -65,13 +65,13 @@ def pad(each: Sequence[torch.Tensor], device: torch.device) -> Features:
 
 
 def _fit(samples: Samples, length: int) -> Samples:
-    """Samples of exactly a length: zeros behind what is shorter, what is longer is cut."""
+    """Samples of exactly a length: padded with zeros at the end, or cut."""
     return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
 
 @cache
 def _whisper_filters() -> torch.Tensor:
-    """Whisper's mel filters (80, 201): librosa's, without the 130 MB that it takes to load."""
+    """Whisper's mel filters (80, 201): those of librosa, which takes 130 MB to load."""
     filters: torch.Tensor = torchaudio.functional.melscale_fbanks(
         WHISPER_FFT // 2 + 1,
         0.0,
@@ -95,9 +95,9 @@ def _whisper_one(samples: Samples, window: torch.Tensor, level: float | None) ->
         window=window,
         return_complex=True,
     )
-    heard = stft[:, :-1]
+    stft = stft[:, :-1]
     # abs() takes a root first, which costs more than the STFT
-    power = heard.real.square().addcmul_(heard.imag, heard.imag)
+    power = stft.real.square().addcmul_(stft.imag, stft.imag)
     mel = _whisper_filters().to(window.device) @ power
     log = mel.clamp(min=1e-10 if level is None else FAINTEST).log10()
     log = log.clamp(min=log.max() - 8.0)
@@ -112,8 +112,8 @@ def whisper_log_mel(
 ) -> Features:
     """Whisper's 80 log-mel bands of segments at 16 kHz, each of its own length, zero-padded.
 
-    With `level`, a segment's active frames are moved to this mean of log10 power first, so that
-    how loud it was recorded makes no difference.
+    With `level`, a segment's active frames are shifted to this mean of log10 power first, so that
+    features do not depend on the recording level.
     """
     window = torch.hann_window(WHISPER_FFT, device=device)
     return pad([_whisper_one(samples, window, level) for samples in segments], device)
@@ -141,16 +141,16 @@ def log_mel(
     """Mel bands in dB below the segment's loudest bin, at least -80, by librosa's definitions.
 
     A segment is padded with silence to `length_s` (3 s: 130 frames). With `trim_db`, leading and
-    trailing sound that much below the segment's loudest frame goes first.
+    trailing sound that much below the segment's loudest frame is trimmed first.
     """
     import librosa
 
     each = []
     for samples in segments:
-        heard = samples
+        sound = samples
         if trim_db is not None:
-            heard = librosa.effects.trim(_fit(samples, max(len(samples), n_fft)), top_db=trim_db)[0]
-        stft = librosa.stft(_fit(heard, round(length_s * rate_hz)), n_fft=n_fft, hop_length=hop)
+            sound = librosa.effects.trim(_fit(samples, max(len(samples), n_fft)), top_db=trim_db)[0]
+        stft = librosa.stft(_fit(sound, round(length_s * rate_hz)), n_fft=n_fft, hop_length=hop)
         mel = _librosa_filters(rate_hz, n_fft, bands) @ np.abs(stft) ** 2
         decibels = librosa.power_to_db(mel, ref=np.max, top_db=TOP_DB)
         each.append(torch.from_numpy(decibels.astype(np.float32)))
@@ -197,8 +197,8 @@ def kaldi_fbank(
 ) -> Features:
     """Kaldi's log filter banks of the Audio Spectrogram Transformer, 10 ms a frame.
 
-    Padded with zeros to `frames` and then normalised as in github.com/YuanGongND/ast: the mean
-    goes and twice the deviation divides. The defaults are AudioSet's.
+    Padded with zeros to `frames` and then normalised as in github.com/YuanGongND/ast: by the mean
+    and twice the deviation. The defaults are AudioSet's.
     """
     each = []
     for samples in segments:
@@ -218,7 +218,7 @@ def hugging_face(
 ) -> Features:
     """A feature extractor of transformers, as its `preprocessor_config.json` describes it.
 
-    Raw samples (wav2vec 2.0 and its kin) are a single band; banks are (bands, frames).
+    Raw samples (of wav2vec 2.0 and similar models) are a single band; banks are (bands, frames).
     """
     import transformers
 
@@ -231,11 +231,11 @@ def hugging_face(
     least = round(SHORTEST_RAW_S * rate_hz)
     each = []
     for samples in segments:
-        heard = _fit(samples, max(len(samples), least))
-        found = extract(heard, sampling_rate=rate_hz, return_tensors="pt")[name][0]
+        long_enough = _fit(samples, max(len(samples), least))
+        found = extract(long_enough, sampling_rate=rate_hz, return_tensors="pt")[name][0]
         if found.ndim == 1:
             found = found[None]
-        elif kind == "ASTFeatureExtractor":  # gives (frames, bands)
+        elif kind == "ASTFeatureExtractor":  # (frames, bands)
             found = found.T
         each.append(found)
     return pad(each, device)

@@ -21,7 +21,7 @@ from results import SHARED, write_section
 
 from batch_ser.audio import Samples, load
 from batch_ser.segments import MERGE, SegmentSettings, Source
-from jobs.worker import ChannelBooks
+from jobs.worker import ChannelStream
 
 RATE_HZ = 16_000
 SPEAKERS = 12
@@ -102,11 +102,11 @@ def noisy(tilt: float) -> Callable[[Row], tuple[Samples, int]]:
 
 def found_by_us(samples: Samples, rate_hz: int) -> list[Stretch]:
     """The segments that a job scores."""
-    books = ChannelBooks(0, Source(rate_hz, RATE_HZ), SegmentSettings())
+    stream = ChannelStream(0, Source(rate_hz, RATE_HZ), SegmentSettings())
     for block in [*np.array_split(samples, 20), None]:
-        heard = samples[:0] if block is None else block
-        list(books.spans(books.resample(heard, block is None), block is None))
-    return joined([(each.start / rate_hz, each.end / rate_hz) for each in books.scores])
+        last = block is None
+        list(stream.pieces(stream.resample(samples[:0] if last else block, last=last), last=last))
+    return joined([(each.start / rate_hz, each.end / rate_hz) for each in stream.scores])
 
 
 def found_by_energy(samples: Samples, rate_hz: int) -> list[Stretch]:

@@ -21,6 +21,7 @@ from trained import ASED, DATA, NEMO, RAVDESS, TUREV
 
 from batch_ser.audio import Samples
 from batch_ser.features import front_end
+from models.batching import consecutive
 from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.loading import load_network
 from models.network import Network
@@ -158,10 +159,10 @@ class Heads:
         info, network = self._loaded
         features_of = front_end(info.front_end, info.front_end_settings)
         found, durations_s = [], []
-        for first in range(0, len(utterances), BATCH):
-            samples = [hear(each, info.rate_hz) for each in utterances[first : first + BATCH]]
+        for part in consecutive(len(utterances), BATCH):
+            samples = [hear(each, info.rate_hz) for each in utterances[part]]
             features = features_of(samples, torch.device("cpu"))
-            found.append(network.statistics(network.lower(features)).numpy())
+            found.append(network.statistics(network.forward_frozen(features)).numpy())
             durations_s += [len(each) / info.rate_hz for each in samples]
         return np.concatenate(found), np.array(durations_s)
 

@@ -12,7 +12,7 @@ from trained import DATA, EMOBOX
 
 from batch_ser.audio import Samples
 from batch_ser.results import Sums
-from models.expectation import expectation
+from models.expectation import parse_expectation
 from models.offset_head import Offset
 from train import metrics
 from train.data import Utterance
@@ -110,7 +110,7 @@ def calibration(each: Judged) -> dict[str, float]:
     """
     truth, labels, _ = each.shared(each.scores(NONE, "natural"))
     text = "natural" if "neutral" in labels else "balanced"
-    prior = expectation(text, labels).prior
+    prior = parse_expectation(text, labels).prior
     numbers = np.array([labels.index(label) for label in truth])
     weights = prior[numbers] / np.bincount(numbers)[numbers]
     some = each.rows(np.flatnonzero(np.isin(each.truth, labels)))

@@ -16,7 +16,7 @@ from jobs.progress import Progress
 from jobs.report import RunReport
 from jobs.sharding import Shard, plan
 from jobs.stop import OrderlyStop
-from jobs.worker import ShardResult, failed, work
+from jobs.worker import ShardResult, failed, score_shard
 from models.loading import resolve
 
 
@@ -125,7 +125,7 @@ def _execute(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[S
 
     if config.engine == "inline":
         for shard in all_shards():
-            yield work(shard, job.checkpoint, job.settings)
+            yield score_shard(shard, job.checkpoint, job.settings)
         return
     from jobs import on_ray
 

@@ -25,7 +25,7 @@ from ray.exceptions import RayError, RayTaskError
 from batch_ser.errors import FileError, Incomplete, Reason, UsageError
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
-from jobs.worker import ShardResult, ShardSettings, failed, work
+from jobs.worker import ShardResult, ShardSettings, failed, score_shard
 
 CONVICTED_AFTER = 2
 START_S = 600.0
@@ -66,7 +66,7 @@ class Worker:
 
     def work(self, shard: Shard) -> ShardResult:
         """All rows of a shard."""
-        return work(shard, self._checkpoint, self._settings)
+        return score_shard(shard, self._checkpoint, self._settings)
 
 
 @contextlib.contextmanager

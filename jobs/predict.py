@@ -10,7 +10,7 @@ from batch_ser.inputs import InputFile, printable
 from batch_ser.results import FAILED, TableSchemas
 from batch_ser.segments import GIVEN, SegmentSettings
 from jobs.adapter import taken_over
-from jobs.worker import ShardSettings, work
+from jobs.worker import ShardSettings, score_shard
 from models import load_checkpoint
 from models.offsets import ArchiveOffsets
 
@@ -54,7 +54,9 @@ def predict(
         reading=reading, expect=expect, offsets=offsets,
     )  # fmt: skip
     for path in paths:
-        result = work([InputFile(printable(path), os.path.abspath(path))], checkpoint, settings)
+        result = score_shard(
+            [InputFile(printable(path), os.path.abspath(path))], checkpoint, settings
+        )
         answer = _answer(result.files.to_pylist()[0], labels)
         if with_segments and "error" not in answer:
             rows = result.segments.to_pylist()

@@ -23,7 +23,7 @@ STEPS = 22
 
 @dataclass(frozen=True)
 class ACNTSettings:
-    """Switches and sizes."""
+    """Sizes, and whether there is a Transformer."""
 
     use_transformer: bool = True
     transformer_dim: int = 128
@@ -112,14 +112,14 @@ class ACNT(Network):
         self.head = nn.Linear(width, labels)
         self.apply(_initialise)
 
-    def represent(self, features: Features) -> Tensor:
+    def forward_embedding(self, features: Features) -> Tensor:
         maps = self.blocks(self.scaling(features.values)[:, None])  # (batch, 128, 3, time)
         x = self.project(maps.flatten(1, 2).transpose(1, 2))  # (batch, time, width)
         if self.settings.use_transformer:
             x = self.encoder(self.dropout(x + self.positions[: x.shape[1]]))
         return x.mean(1)  # type: ignore[no-any-return]
 
-    def classify(self, embeddings: Tensor) -> Tensor:
+    def forward_head(self, embeddings: Tensor) -> Tensor:
         return self.head(self.dropout(embeddings))  # type: ignore[no-any-return]
 
 

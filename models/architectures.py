@@ -8,7 +8,7 @@ import torch
 from batch_ser.errors import CheckpointError
 from models.acnt import ACNT
 from models.ast import AST
-from models.directory import in_short
+from models.directory import one_line
 from models.gap_cnn import GAPNet
 from models.hf import HFNet
 from models.mfcc_cnn import MFCCNet
@@ -43,12 +43,12 @@ def build(architecture: str, labels: int, settings: Mapping[str, Any]) -> Networ
     except CheckpointError:  # transformers is missing
         raise
     except Exception as error:  # torch and transformers have errors of many kinds
-        told = in_short(error).replace(".__init__() got", ":")
-        raise CheckpointError(f"settings do not fit {architecture}: {told}") from error
+        reason = one_line(error).replace(".__init__() got", ":")
+        raise CheckpointError(f"settings do not fit {architecture}: {reason}") from error
 
 
 def parameter_count(architecture: str, labels: int = 8) -> int | None:
-    """Parameters of an architecture with its default settings; None where a directory decides."""
+    """Parameters of an architecture with default settings; None for hf, which has none."""
     if architecture == "hf":
         return None
     with torch.device("meta"):  # sizes only, no memory

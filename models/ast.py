@@ -1,7 +1,7 @@
 """The Audio Spectrogram Transformer, the class of Hugging Face's transformers.
 
 Fine-tuned from a local Hugging Face directory (its configuration, weights, mean and deviation) or
-trained from scratch. Between the encoder and its head stands a dropout. The base size has 87 M
+trained from scratch. A dropout is added between encoder and head. The base size has 87 M
 parameters and always works on 10.24 s; where that is too slow, train a smaller `max_length` from
 scratch.
 
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from batch_ser.errors import CheckpointError, UsageError
 from batch_ser.features import Features
-from models.directory import Directory, in_short, need_transformers, read_directory
+from models.directory import Directory, need_transformers, one_line, read_directory
 from models.network import Network
 
 FRAME_S = 0.01
-NOT_SIZES = ("head_dropout", "mean", "std")  # settings that weights of any size go with
+NOT_SIZES = ("head_dropout", "mean", "std")  # settings that change no weight's size
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class AST(Network):
             "std": chosen.std,
         }
 
-    def represent(self, features: Features) -> Tensor:
+    def forward_embedding(self, features: Features) -> Tensor:
         banks = features.values.transpose(1, 2)  # (batch, frames, bands)
         return self.model.audio_spectrogram_transformer(banks).pooler_output  # type: ignore
 
-    def classify(self, embeddings: Tensor) -> Tensor:
+    def forward_head(self, embeddings: Tensor) -> Tensor:
         return self.model.classifier(self.dropout(embeddings))  # type: ignore[no-any-return]
 
 
@@ -110,7 +110,7 @@ def settings_of(directory: Directory) -> dict[str, Any]:
 
 
 def check_sizes(directory: Directory, given: Mapping[str, Any]) -> None:
-    """Settings that are given beside a directory must leave its weights their sizes.
+    """Refuse settings beside a directory that would change the sizes of its weights.
 
     Raises:
         UsageError: one differs from the directory's.
@@ -126,7 +126,7 @@ def check_sizes(directory: Directory, given: Mapping[str, Any]) -> None:
 
 
 def load_pretrained(network: AST, path: Path) -> None:
-    """Take the encoder's weights of an AST directory; the head starts anew.
+    """Load the encoder's weights of an AST directory; the head keeps its random ones.
 
     Raises:
         CheckpointError: they do not fit.
@@ -141,5 +141,5 @@ def load_pretrained(network: AST, path: Path) -> None:
             network.model.audio_spectrogram_transformer.load_state_dict(encoder)
     except RuntimeError as error:
         raise CheckpointError(
-            f"{path}: its weights do not fit its config.json: {in_short(error)}"
+            f"{path}: its weights do not fit its config.json: {one_line(error)}"
         ) from error

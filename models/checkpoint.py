@@ -1,6 +1,6 @@
 """Checkpoints: one safetensors file, its JSON metadata under the key `batch_ser`. Never pickle.
 
-The metadata says everything that a job needs: architecture and its settings, labels, front end,
+The metadata has everything that a job needs: architecture and its settings, labels, front end,
 rate, segment defaults, calibration, corpora, licence and metrics. Tensors that float16 holds
 exactly are stored in float16; everything is computed in float32.
 """
@@ -20,11 +20,13 @@ from batch_ser.features import FRONT_ENDS
 from models.architectures import ARCHITECTURES
 
 KEY = "batch_ser"
+OLD_SETTINGS = {"imitated": "predicted"}  # of checkpoints from before 2026-12, as `fast` is
+OLD_TENSORS = {"encoder.imitation.": "encoder.prediction."}
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint says of itself: its JSON metadata, checked once."""
+    """A checkpoint's JSON metadata, checked once."""
 
     name: str
     architecture: str
@@ -42,7 +44,7 @@ class CheckpointInfo:
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
-    note: str = ""  # what the metrics do not promise
+    note: str = ""  # limits of the metrics
     report: str = ""  # further figures for the card, as Markdown
 
     def __post_init__(self) -> None:
@@ -58,8 +60,8 @@ class CheckpointInfo:
         if not 0 < self.temperature < math.inf:
             raise CheckpointError(f"temperature {self.temperature}: expected more than 0")
 
-    def in_short(self) -> dict[str, Any]:
-        """Held-out figures of every fold and their mean; of several corpora only the means."""
+    def summary(self) -> dict[str, Any]:
+        """Held-out metrics of every fold and their mean; of several corpora only the means."""
         means = {name: each for name, each in self.metrics.items() if name.startswith("mean ")}
         return means or self.metrics
 
@@ -83,8 +85,10 @@ def read_info(path: Path) -> CheckpointInfo:
     try:
         stored = json.loads(metadata[KEY])
         known = {field.name for field in fields(CheckpointInfo)}
+        settings = stored["settings"]
+        stored["settings"] = {OLD_SETTINGS.get(key, key): settings[key] for key in settings}
         return CheckpointInfo(**{key: value for key, value in stored.items() if key in known})
-    except (TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged ({error})") from error
 
 
@@ -100,13 +104,19 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
     return {
-        name: tensor.float() if tensor.is_floating_point() else tensor
+        _current_name(name): tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in state.items()
     }
 
 
+def _current_name(tensor: str) -> str:
+    for old, new in OLD_TENSORS.items():
+        tensor = tensor.replace(old, new)
+    return tensor
+
+
 def save_checkpoint(path: Path, info: CheckpointInfo, network: torch.nn.Module) -> None:
-    """Write a checkpoint in one go, replacing what stands there."""
+    """Write a checkpoint atomically, replacing an earlier one."""
     tensors = {name: _smallest(tensor) for name, tensor in network.state_dict().items()}
     data = save(tensors, metadata={KEY: json.dumps(asdict(info), indent=1)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,5 +129,5 @@ def _smallest(tensor: torch.Tensor) -> torch.Tensor:
     if not tensor.is_floating_point():  # batch norm counts its batches
         return tensor.contiguous()
     tensor = tensor.contiguous()
-    half = tensor.half()
-    return half if torch.equal(half.float(), tensor.float()) else tensor
+    float16 = tensor.half()
+    return float16 if torch.equal(float16.float(), tensor.float()) else tensor

@@ -1,4 +1,4 @@
-"""A local Hugging Face directory: what it holds, checked before anything is built from it.
+"""A local Hugging Face directory: configuration and weights, checked before anything is built.
 
 Nothing is downloaded, no code from the directory is run, and pickled weights are refused.
 """
@@ -19,13 +19,13 @@ from batch_ser.errors import CheckpointError
 from batch_ser.features import EXTRACTORS
 
 CONFIG, EXTRACTOR, WEIGHTS = "config.json", "preprocessor_config.json", "*.safetensors"
-IMPLIED = {  # the extractor of a model_type, where an older preprocessor_config.json does not say
+IMPLIED = {  # the extractor of a model_type, where an older preprocessor_config.json has none
     "audio-spectrogram-transformer": "ASTFeatureExtractor",
     "whisper": "WhisperFeatureExtractor",
     "wav2vec2-bert": "SeamlessM4TFeatureExtractor",
 }
 HEAD = ("classifier", "projector", "layer_weights")  # of transformers' classifiers of audio
-UNHEARD = "masked_spec_embed"  # used in training only; fine-tuned models often come without it
+TRAINING_ONLY = "masked_spec_embed"  # fine-tuned models often come without it
 
 DEFAULT_LABELS = {"0": "LABEL_0", "1": "LABEL_1"}  # which transformers does not write
 
@@ -55,10 +55,10 @@ class Directory:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Its labels in the order of its outputs.
+        """The labels in the order of the outputs.
 
         Raises:
-            CheckpointError: `id2label` is not what transformers writes.
+            CheckpointError: `id2label` is not as transformers writes it.
         """
         names = self.config.get("id2label")
         if names is None:
@@ -71,8 +71,8 @@ class Directory:
                 '{"0": "angry", "1": "calm"}'
             ) from error
 
-    def weights(self, with_head: bool) -> dict[str, torch.Tensor]:
-        """The classifier's tensors by name; without `with_head`, its head's may be random.
+    def weights(self, *, with_head: bool) -> dict[str, torch.Tensor]:
+        """The classifier's tensors by name; without `with_head`, those of its head may be random.
 
         Raises:
             CheckpointError: the files cannot be read, do not fit each other, or lack weights.
@@ -86,15 +86,15 @@ class Directory:
                     use_safetensors=True,
                     trust_remote_code=False,
                     dtype=torch.float32,
-                    ignore_mismatched_sizes=True,  # told below
+                    ignore_mismatched_sizes=True,  # reported below
                     output_loading_info=True,
                 )
             except Exception as error:  # of many kinds, all about the files
-                told = in_short(error)
-                raise CheckpointError(f"{self.path}: cannot be loaded: {told}") from error
+                reason = one_line(error)
+                raise CheckpointError(f"{self.path}: cannot be loaded: {reason}") from error
         wrong = sorted(found["missing_keys"] | {name for name, *_ in found["mismatched_keys"]})
-        wrong = [name for name in wrong if with_head or not of_head(name)]
-        wrong = [name for name in wrong if UNHEARD not in name]
+        wrong = [name for name in wrong if with_head or not is_of_head(name)]
+        wrong = [name for name in wrong if TRAINING_ONLY not in name]
         if wrong:  # transformers has put random numbers there
             raise CheckpointError(
                 f"{self.path}: its weights do not fit its config.json: {len(wrong)} tensors are "
@@ -112,10 +112,10 @@ class Directory:
 
 
 def read_directory(path: Path) -> Directory:
-    """A directory that `save_pretrained` of a model and of its feature extractor have written.
+    """A directory that `save_pretrained` of a model and of its feature extractor wrote.
 
     Raises:
-        CheckpointError: it is not one; the message says what is missing.
+        CheckpointError: it is not one; the message names what is missing.
     """
     if not path.is_dir():
         raise CheckpointError(
@@ -156,22 +156,22 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def of_head(name: str) -> bool:
-    """Whether a tensor of a classifier belongs to its head, which a training starts anew."""
+def is_of_head(name: str) -> bool:
+    """Whether a tensor of a classifier belongs to its head, which training initialises anew."""
     return name.split(".", maxsplit=1)[0] in HEAD
 
 
-def body_of(model: torch.nn.Module) -> str:
-    """The name of the module below a classifier's head.
+def encoder_name(model: torch.nn.Module) -> str:
+    """The name of a classifier's encoder.
 
-    Not `base_model_prefix`: Whisper's says `model`, and its classifier's body is `encoder`.
+    Not `base_model_prefix`: Whisper's is `model`, and its classifier's encoder is `encoder`.
     """
-    return next(name for name, _ in model.named_children() if not of_head(name))
+    return next(name for name, _ in model.named_children() if not is_of_head(name))
 
 
 @contextlib.contextmanager
 def _quiet(transformers: ModuleType) -> Iterator[None]:
-    """Without transformers' progress bars and advice on standard error."""
+    """Suppress transformers' progress bars and warnings on standard error."""
     log = transformers.utils.logging
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
@@ -184,6 +184,6 @@ def _quiet(transformers: ModuleType) -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def in_short(error: Exception) -> str:
-    """What a library says, in one line of bounded length."""
+def one_line(error: Exception) -> str:
+    """The message of a library's error, in one line of bounded length."""
     return textwrap.shorten(str(error) or repr(error), 300)

@@ -1,9 +1,9 @@
-"""What an archive is expected to hold: shares of the labels, for the offset and for the prior.
+"""The expected shares of the labels in an archive, for the offset and for the prior.
 
-An archive's mean is its offset and the mean of its labels' mixture together; only an expected
-mixture tells them apart (`OffsetHead.estimate`). The prior is what a segment's probabilities start
-from. `natural` speech is mostly neutral; the two shares of neutral may differ, since a mixture
-that is wrong misleads the offset of a whole archive, and a prior only a segment.
+An archive's mean is the sum of its offset and the mean of its mixture of labels; they can be
+separated only given an expected mixture (`OffsetHead.estimate`). The prior is that of a segment's
+probabilities. `natural` speech is mostly neutral; the two shares of neutral may differ, since a
+wrong mixture biases the offset of a whole archive, and a wrong prior a single segment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 class Expectation:
     """Shares of the labels (labels,), each summing to 1."""
 
-    text: str  # as `--expect` gives it
+    text: str  # of `--expect`
     offset: Floats
     prior: Floats
 
@@ -43,13 +43,13 @@ def default_expectation(labels: Sequence[str]) -> str:
     return NATURAL if NEUTRAL in labels else BALANCED
 
 
-def expectation(
+def parse_expectation(
     text: str | None, labels: Sequence[str], natural: Mapping[str, float] = NATURAL_SHARES
 ) -> Expectation:
-    """What `--expect` says, for a checkpoint's labels and its natural shares of neutral.
+    """`--expect` for a checkpoint's labels and its natural shares of neutral.
 
     Raises:
-        UsageError: a label that the checkpoint does not have, or shares that are none.
+        UsageError: a label that the checkpoint does not have, or shares that do not sum to 1.
     """
     text = default_expectation(labels) if text is None else text.strip()
     if text == BALANCED:
@@ -61,9 +61,9 @@ def expectation(
                 f"--expect natural: the checkpoint has no label neutral ({', '.join(labels)}); "
                 "expected balanced or LABEL=SHARE,..."
             )
-        each = [_filled({NEUTRAL: natural[name]}, labels, text) for name in ("offset", "prior")]
+        each = [_all_shares({NEUTRAL: natural[name]}, labels, text) for name in ("offset", "prior")]
         return Expectation(text, *each)
-    shares = _filled(_parsed(text, labels), labels, text)
+    shares = _all_shares(_parsed(text, labels), labels, text)
     return Expectation(text, shares, shares)
 
 
@@ -97,8 +97,8 @@ def _share(text: str, label: str, value: str) -> float:
     return share
 
 
-def _filled(given: Mapping[str, float], labels: Sequence[str], text: str) -> Floats:
-    """Shares of all labels (labels,): what is given, the rest evenly over the others."""
+def _all_shares(given: Mapping[str, float], labels: Sequence[str], text: str) -> Floats:
+    """Shares of all labels (labels,): the given ones, the rest evenly over the others."""
     total = sum(given.values())
     others = len(labels) - len(given)
     if total > 1 + TOLERANCE or (not others and abs(total - 1) > TOLERANCE):

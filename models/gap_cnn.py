@@ -45,17 +45,19 @@ class GAPNet(Network):
         inputs = 1
         for width in self.settings.channels:
             blocks += [
-                nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+                nn.Conv2d(inputs, width, 3, padding=1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
                 nn.MaxPool2d(2),
-            ]  # fmt: skip
+            ]
             inputs = width
         self.blocks = nn.Sequential(*blocks)
         self.embedding_width = inputs
         self.head = nn.Sequential(nn.Dropout(self.settings.dropout), nn.Linear(inputs, labels))
 
-    def represent(self, features: Features) -> Tensor:
+    def forward_embedding(self, features: Features) -> Tensor:
         maps = self.blocks(self.scaling(features.values)[:, None])  # (batch, channels, bands, time)
         return maps.mean((2, 3))  # type: ignore[no-any-return]
 
-    def classify(self, embeddings: Tensor) -> Tensor:
+    def forward_head(self, embeddings: Tensor) -> Tensor:
         return self.head(embeddings)  # type: ignore[no-any-return]

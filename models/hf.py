@@ -15,15 +15,21 @@ from torch import Tensor
 
 from batch_ser.errors import CheckpointError
 from batch_ser.features import EXTRACTORS, Features, front_end
-from models.directory import Directory, body_of, in_short, need_transformers
+from models.directory import Directory, encoder_name, need_transformers, one_line
 from models.network import Network
 
-LONGEST_S = 30.0  # of what takes any length: attention's memory grows with its square
+LONGEST_S = 30.0  # of models without a limit: attention's memory grows with its square
 AST_FRAME_S, AST_FRAMES = 0.01, 1_024
-NOT_SIZES = (  # what config.json says of labels, number format and what a call returns
-    "id2label", "label2id", "num_labels", "dtype", "torch_dtype", "return_dict",
-    "output_attentions", "output_hidden_states",
-)  # fmt: skip
+NOT_SIZES = (  # of config.json: labels, number format, outputs of a call
+    "id2label",
+    "label2id",
+    "num_labels",
+    "dtype",
+    "torch_dtype",
+    "return_dict",
+    "output_attentions",
+    "output_hidden_states",
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,12 @@ class HFSettings:
 
     @property
     def is_ast(self) -> bool:
-        """Whether the feature extractor gives (frames, bands)."""
+        """Whether the feature extractor returns (frames, bands)."""
         return bool(self.extractor["feature_extractor_type"] == "ASTFeatureExtractor")
 
     @property
     def longest_s(self) -> float:
-        """What the model takes at once."""
+        """The longest input of the model."""
         if self.is_ast:
             return float(self.extractor.get("max_length", AST_FRAMES)) * AST_FRAME_S
         return float(self.extractor.get("chunk_length", LONGEST_S))
@@ -59,7 +65,7 @@ class HFNet(Network):
     """A classifier of transformers behind its own feature extractor."""
 
     front_end = "hugging_face"
-    embedding_width = 0  # what stands before the head differs from model to model
+    embedding_width = 0  # the head's input differs from model to model
 
     def __init__(self, labels: int, **settings: Any) -> None:
         super().__init__()
@@ -68,12 +74,12 @@ class HFNet(Network):
         known = {key: value for key, value in self.settings.config.items() if key not in NOT_SIZES}
         config = transformers.AutoConfig.for_model(**known, num_labels=labels)
         self.model: Any = transformers.AutoModelForAudioClassification.from_config(config)
-        self.pretrained = f"model.{body_of(self.model)}"
+        self.pretrained = f"model.{encoder_name(self.model)}"
         self.front_end_settings = {"extractor": self.settings.extractor}
         self.rate_hz = self.settings.extractor["sampling_rate"]
         self.max_input_s = self.settings.longest_s
 
-    def upper(self, features: Features) -> Tensor:
+    def forward_trainable(self, features: Features) -> Tensor:
         lengths = features.frames.tolist()
         logits: dict[int, Tensor] = {}
         for length in set(lengths):
@@ -83,13 +89,13 @@ class HFNet(Network):
         return torch.stack([logits[row] for row in range(len(lengths))])
 
     def _shaped(self, values: Tensor) -> Tensor:
-        """(batch, bands, frames) as the model wants it."""
+        """(batch, bands, frames) in the shape that the model expects."""
         if self.settings.is_ast:
             return values.transpose(1, 2)
         return values[:, 0] if values.shape[1] == 1 else values
 
 
-def network_of(directory: Directory, labels: int) -> HFNet:
+def build_from_directory(directory: Directory, labels: int) -> HFNet:
     """A network of a directory's kind and sizes, with random weights.
 
     Raises:
@@ -99,16 +105,16 @@ def network_of(directory: Directory, labels: int) -> HFNet:
     try:
         network = HFNet(labels, config=directory.config, extractor=directory.extractor)
     except Exception as error:  # transformers has errors of its own
-        told = in_short(error)
-        raise CheckpointError(f"{directory.path}: no audio classifier: {told}") from error
+        reason = one_line(error)
+        raise CheckpointError(f"{directory.path}: no audio classifier: {reason}") from error
     try:
-        with torch.inference_mode():  # the shortest sound that may come
-            hear = front_end(network.front_end, network.front_end_settings)
-            network.eval()(hear([np.zeros(1, np.float32)], torch.device("cpu")))
+        with torch.inference_mode():  # on the shortest input
+            extract = front_end(network.front_end, network.front_end_settings)
+            network.eval()(extract([np.zeros(1, np.float32)], torch.device("cpu")))
     except Exception as error:
         raise CheckpointError(
             f"{directory.path}: config.json and preprocessor_config.json do not fit each other: "
-            f"{in_short(error)}"
+            f"{one_line(error)}"
         ) from error
     network.train()
     return network

@@ -1,4 +1,4 @@
-"""What there is to choose from: architectures and shipped checkpoints."""
+"""The command `models`: architectures and shipped checkpoints."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from models.loading import SHIPPED, shipped_checkpoints
 
 
 def listing() -> dict[str, Any]:
-    """Architectures with parameter counts, and what each shipped checkpoint says of itself."""
+    """Architectures with parameter counts, and the metadata of each shipped checkpoint."""
     checkpoints = []
     for name in shipped_checkpoints():
         path = SHIPPED / f"{name}.safetensors"
@@ -22,7 +22,7 @@ def listing() -> dict[str, Any]:
                 "size_bytes": path.stat().st_size,
                 "licence": info.licence,
                 "natural": NATURAL_SHARES | info.natural,  # shares of neutral: `--expect natural`
-                "metrics": info.in_short(),
+                "metrics": info.summary(),
             }
         )
     counts = {name: parameter_count(name) for name in ARCHITECTURES}

@@ -6,8 +6,8 @@ from pathlib import Path
 from batch_ser.errors import CheckpointError
 from models.architectures import build
 from models.checkpoint import CheckpointInfo, read_info, read_weights
-from models.directory import Directory, in_short, read_directory
-from models.hf import network_of
+from models.directory import Directory, one_line, read_directory
+from models.hf import build_from_directory
 from models.network import Network
 from models.scoring import Checkpoint
 
@@ -16,7 +16,7 @@ DIRECTORY = "hf:"
 
 
 def resolve(model: str) -> str:
-    """What `--model` names, so that it can be found from any folder: a path, or `hf:` and a path.
+    """The checkpoint that `--model` names, absolute: a path, or `hf:` and a path.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -63,7 +63,7 @@ def load_checkpoint(model: str | Path, device: str = "cpu") -> Checkpoint:
 
 
 def load_network(path: Path) -> tuple[CheckpointInfo, Network]:
-    """What a checkpoint file says of itself, and its network.
+    """The metadata of a checkpoint file, and its network.
 
     Raises:
         CheckpointError: missing, damaged, or weights that do not fit the architecture.
@@ -76,20 +76,20 @@ def load_network(path: Path) -> tuple[CheckpointInfo, Network]:
         raise CheckpointError(f"{path}: {error}") from error
     except RuntimeError as error:
         raise CheckpointError(
-            f"{path}: weights do not fit {info.architecture}: {in_short(error)}"
+            f"{path}: weights do not fit {info.architecture}: {one_line(error)}"
         ) from error
     return info, network
 
 
 def _load_directory(path: Path) -> tuple[CheckpointInfo, Network, str]:
-    """A directory as it is: what it says of itself, its network, its digest.
+    """A directory as it is: metadata, network, digest.
 
     Raises:
         CheckpointError: not a Hugging Face directory, or not an audio classifier with its head.
     """
     directory = read_directory(path)
     _check_classifier(directory)
-    network = network_of(directory, len(directory.labels))
+    network = build_from_directory(directory, len(directory.labels))
     network.model.load_state_dict(directory.weights(with_head=True))
     info = CheckpointInfo(
         name=path.resolve().name,

@@ -43,21 +43,30 @@ class MFCCNet(Network):
         channels = 1
         for width, dropout in zip((64, 128, 256), self.settings.block_dropout, strict=True):
             blocks += [
-                nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
-                nn.MaxPool2d(2), nn.Dropout(dropout),
-            ]  # fmt: skip
+                nn.Conv2d(channels, width, 3, padding=1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Dropout(dropout),
+            ]
             channels = width
         self.blocks = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(4), nn.Flatten())
         first, second = self.settings.dense_dropout
         self.embedding_width = 256
         self.head = nn.Sequential(
-            nn.Linear(16 * channels, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(first),
-            nn.Linear(512, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(second),
+            nn.Linear(16 * channels, 512),
+            nn.BatchNorm1d(512),
+            nn.ReLU(),
+            nn.Dropout(first),
+            nn.Linear(512, 256),
+            nn.BatchNorm1d(256),
+            nn.ReLU(),
+            nn.Dropout(second),
             nn.Linear(256, labels),
-        )  # fmt: skip
+        )
 
-    def represent(self, features: Features) -> Tensor:
+    def forward_embedding(self, features: Features) -> Tensor:
         return self.head[:-1](self.blocks(self.scaling(features.values)[:, None]))  # type: ignore[no-any-return]
 
-    def classify(self, embeddings: Tensor) -> Tensor:
+    def forward_head(self, embeddings: Tensor) -> Tensor:
         return self.head[-1](embeddings)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What every architecture is: a network that names its front end and gives logits."""
+"""The interface of every architecture: a front end by name, and features to logits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -13,12 +13,12 @@ from models.offset_head import OffsetHead
 
 
 class Network(nn.Module):
-    """Features to logits, in three parts: what training never changes, the embedding, the head.
+    """Features to logits in three parts: frozen layers, embedding, head.
 
-    `lower` is empty unless a network has frozen layers; training may cache what it gives. The
-    embedding of a segment (`run --embeddings` stores it) is what the light heads hear.
-    `pretrained` names the module that comes with learned weights and may have a learning rate of
-    its own. `settings` is a frozen dataclass that the checkpoint stores.
+    `forward_frozen` is the identity unless a network has frozen layers; training may cache its
+    output. The embedding of a segment (`run --embeddings` stores it) is the input of the light
+    heads. `pretrained` names the module that comes with learned weights and may have a learning
+    rate of its own. `settings` is a frozen dataclass that the checkpoint stores.
     """
 
     front_end: ClassVar[str]  # a name in `batch_ser.features.FRONT_ENDS`
@@ -27,26 +27,26 @@ class Network(nn.Module):
     rate_hz: int
     max_input_s: float
     embedding_width: int  # numbers of an embedding; 0: the network has none
-    imitation_s = 0.0  # seconds between the frames of `imitate`; 0: it imitates nothing
+    predicted_step_s = 0.0  # between the frames of `predict_states`; 0: it predicts none
     settings: Any
     encoder: nn.Module  # of networks with one
 
-    def lower(self, features: Features) -> Features:
-        """The frozen part: features to features, (batch, width, time)."""
+    def forward_frozen(self, features: Features) -> Features:
+        """The frozen layers: features to features (batch, width, time)."""
         return features
 
-    def represent(self, features: Features) -> Tensor:
-        """The part that learns: what `lower` gives to embeddings (batch, embedding_width)."""
+    def forward_embedding(self, features: Features) -> Tensor:
+        """The output of `forward_frozen` to embeddings (batch, embedding_width)."""
         raise NotImplementedError
 
-    def classify(self, embeddings: Tensor) -> Tensor:
+    def forward_head(self, embeddings: Tensor) -> Tensor:
         """The head: embeddings to logits (batch, labels)."""
         raise NotImplementedError
 
     def statistics(self, features: Features) -> Tensor:
-        """Of a network that pools: standardised statistics (batch, pooled) of what `lower` gives.
+        """Of a network that pools: standardised statistics (batch, pooled) over time.
 
-        The embedding is linear in them.
+        `features` are the output of `forward_frozen`; the embedding is linear in the statistics.
         """
         raise NotImplementedError
 
@@ -61,29 +61,31 @@ class Network(nn.Module):
         """Whether its head scores embeddings given the offset of their archive."""
         return isinstance(getattr(self, "head", None), OffsetHead)
 
-    def upper(self, features: Features) -> Tensor:
-        """Everything that learns: what `lower` gives to logits (batch, labels)."""
-        return self.classify(self.represent(features))
+    def forward_trainable(self, features: Features) -> Tensor:
+        """Everything that is trained: the output of `forward_frozen` to logits (batch, labels)."""
+        return self.forward_head(self.forward_embedding(features))
 
     def forward(self, features: Features) -> Tensor:
         """Logits (batch, labels)."""
-        return self.upper(self.lower(features))
+        return self.forward_trainable(self.forward_frozen(features))
 
-    def imitate(self, features: Features) -> Tensor:
-        """Of a student: what its module `encoder` takes for its teacher's states (batch, time,
-        axes), a frame every `imitation_s`.
+    def predict_states(self, features: Features) -> Tensor:
+        """Of a student: its encoder's prediction of the teacher's states (batch, time, axes).
+
+        A frame every `predicted_step_s`.
         """
         raise NotImplementedError
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
-        """Before the first epoch: take from a training set, as `lower` gives it, what scales it.
+        """Take the statistics of a training set, before the first epoch.
 
-        A network with a `Scaling` learns each band's mean and deviation.
+        `batches` are outputs of `forward_frozen`. A network with a `Scaling` takes each band's mean
+        and deviation.
         """
         if not isinstance(scaling := getattr(self, "scaling", None), Scaling):
             return
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for values, _ in batches:  # every front end of these networks gives a fixed length
+        for values, _ in batches:  # of a fixed length: these networks' front ends pad
             count += values.shape[0] * values.shape[2]
             total = total + values.double().sum((0, 2))
             squares = squares + values.double().square().sum((0, 2))
@@ -91,7 +93,7 @@ class Network(nn.Module):
         scaling.fit(mean.float(), (squares / count - mean**2).clamp(min=0).sqrt().float())
 
     def frozen_settings(self) -> object:
-        """The settings on which `lower` depends: what training caches is known by them."""
+        """The settings on which `forward_frozen` depends: part of the key of cached features."""
         return self.settings
 
     def stored_settings(self) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
     z = mean of the label + offset of where it was recorded + noise
 
-A segment's embedding z is scaled so that the noise has the identity as its covariance. Its first
-numbers, one fewer than there are labels, are all in which the means of the labels differ: scores
-depend on these alone, the further ones leave room for labels to come. How people, rooms, lines and
-languages shift an archive is its offset. Without recordings of an archive it is the usual one, that
-of ordinary speech; a job that has seen them all estimates it, by one formula for the archive, for a
-channel, a recording or a speaker within it, and what stays uncertain of it makes scores softer.
+A segment's embedding z is scaled so that the covariance of the noise is the identity. The means of
+the labels differ in its first numbers only, one fewer than there are labels: scores depend on these
+alone, the further ones leave room for labels to come. The offset is the shift of an archive by its
+speakers, rooms, lines and languages. Without recordings of an archive it is the usual one, that of
+ordinary speech; a job estimates it from all recordings, by one formula for the archive and for a
+channel, a recording or a speaker within it. Its uncertainty makes scores less confident.
 
 Source: Ioffe 2006, Probabilistic Linear Discriminant Analysis, for the model of two covariances.
 """
@@ -31,14 +31,14 @@ SCALARS = ("conditions", "speakers", "mixture", "short_s")
 
 @dataclass(frozen=True)
 class Offset:
-    """Where the recordings of an archive, or a part of it, lie in z."""
+    """The offset in z of the recordings of an archive, or of a part of it."""
 
     values: Floats  # (numbers,)
-    covariance: Floats  # (numbers, numbers): what is uncertain of it
-    segments: int = 0  # it was estimated from
+    covariance: Floats  # (numbers, numbers): its uncertainty
+    segments: int = 0  # that it was estimated from
 
     def as_record(self) -> dict[str, Any]:
-        """As `run.json` holds it."""
+        """As stored in `run.json`."""
         return {
             "values": self.values.tolist(),
             "covariance": self.covariance.tolist(),
@@ -47,7 +47,7 @@ class Offset:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], numbers: int) -> "Offset":
-        """What `as_record` gave.
+        """The inverse of `as_record`.
 
         Raises:
             UsageError: of another width, or not finite.
@@ -66,11 +66,11 @@ class Offset:
 
 
 class OffsetHead(nn.Module):
-    """Means of the labels and how far offsets spread, as a checkpoint stores them.
+    """Means of the labels and variances of offsets, as a checkpoint stores them.
 
     `conditions` and `speakers` are variances of offsets between corpora, lines or languages, and
     between the speakers of one, in units of the noise; `mixture` is the strength of a Dirichlet
-    distribution: how near an archive's mixture of labels is to the expected one; `short_s` is the
+    distribution: how close an archive's mixture of labels is to the expected one; `short_s` is the
     length at which the noise is twice that of a long segment.
     """
 
@@ -95,20 +95,20 @@ class OffsetHead(nn.Module):
         return relative @ self.means.T - 0.5 * self.means.square().sum(1)
 
     def usual_offset(self) -> Offset:
-        """The offset of recordings of which nothing is known."""
+        """The offset of an unknown archive."""
         spread = float(self.conditions) * np.eye(self.numbers)
         return Offset(self.usual.cpu().double().numpy(), spread)
 
     def estimate(self, level: Level, parent: Offset, sums: Sums, shares: Floats) -> Offset:
-        """The offset of a group of segments with their `sums`, given that of what it is part of.
+        """The offset of a group of segments with these `sums`, given its parent's.
 
-        `shares` (labels,) are the mixture of labels that it is expected to hold.
+        `shares` (labels,) are the expected mixture of labels.
 
             offset = parent + B (B + V)^-1 (mean - expected mean - parent)
 
-        B is what is uncertain of the parent's offset, and how far parts of it spread; V is noise,
-        fewer with more segments, differences between speakers, fewer with more recordings, and
-        the doubt about the mixture, which no number of segments removes.
+        B is the uncertainty of the parent's offset and the spread of groups within it; V is the
+        noise, smaller with more segments, the differences between speakers, smaller with more
+        recordings, and the uncertainty of the mixture, which no number of segments removes.
         """
         means = self._means()
         centred = means - shares @ means
@@ -116,25 +116,29 @@ class OffsetHead(nn.Module):
         one = np.eye(self.numbers)
         spread = parent.covariance + self._spread_within(level) * one
         among = 0.0 if level == "speaker" else float(self.speakers) / sums.recordings
-        doubt = (one + scatter) / sums.segments + among * one + scatter / (float(self.mixture) + 1)
-        gain = np.linalg.solve((spread + doubt).T, spread.T).T
+        uncertainty = (
+            (one + scatter) / sums.segments + among * one + scatter / (float(self.mixture) + 1)
+        )
+        gain = np.linalg.solve((spread + uncertainty).T, spread.T).T
         apart = sums.total[: self.numbers] / sums.segments - shares @ means - parent.values
         covariance = spread - gain @ spread
         covariance = (covariance + covariance.T) / 2  # rounding
         return Offset(parent.values + gain @ apart, covariance, sums.segments)
 
     def _spread_within(self, level: Level) -> float:
-        """How far groups of a level spread around what they are part of, besides its own doubt."""
+        """The variance of groups of a level around their parent, without its own uncertainty."""
         if level == "archive":
-            return 0.0  # the usual offset's covariance already is the spread of archives
+            return 0.0  # the covariance of the usual offset is the spread of archives
         return float(self.conditions if level == "channel" else self.speakers)
 
     def _means(self) -> Floats:
         return np.asarray(self.means.cpu().double().numpy())
 
     def log_likelihoods(self, embeddings: Floats, durations_s: Floats, offset: Offset) -> Floats:
-        """Of segments (n, labels), up to what all labels share: embeddings (n, width), lengths
-        (n,). Short segments and uncertain offsets have more noise.
+        """Log-likelihoods (n, labels), but for a term that all labels share.
+
+        Of segments with `embeddings` (n, width) and lengths (n,). Short segments and uncertain
+        offsets have more noise.
         """
         values, axes = np.linalg.eigh(offset.covariance)
         relative = (embeddings[:, : self.numbers] - offset.values) @ axes

@@ -1,4 +1,4 @@
-"""The offsets of an archive: estimated from its sums, kept in `run.json`, taken over from there."""
+"""The offsets of an archive: estimated from its sums, stored in `run.json`, read from there."""
 
 import hashlib
 import json
@@ -14,14 +14,14 @@ from models.offset_head import Floats, Offset, OffsetHead
 
 @dataclass(frozen=True)
 class ArchiveOffsets:
-    """Where an archive lies, and each channel number of its split recordings."""
+    """The offset of an archive, and of each channel number of its split recordings."""
 
     archive: Offset
     channels: Mapping[int, Offset]
 
     @classmethod
     def estimated(cls, head: OffsetHead, sums: GroupSums, shares: Floats) -> "ArchiveOffsets":
-        """By `sums` of ARCHIVE and of each condition, and the expected shares of labels (labels,).
+        """From `sums` of ARCHIVE and of each condition, and the expected shares (labels,).
 
         An archive without segments has the usual offset.
         """
@@ -30,20 +30,20 @@ class ArchiveOffsets:
             return cls(usual, {})
         archive = head.estimate("archive", usual, sums.sums[ARCHIVE], shares)
         channels = {
-            key: head.estimate("channel", archive, mine, shares)
-            for key, mine in sums.sums.items()
+            key: head.estimate("channel", archive, own, shares)
+            for key, own in sums.sums.items()
             if isinstance(key, int) and key != UNSPLIT
         }
         return cls(archive, channels)
 
     def of(self, condition: int) -> Offset:
-        """That of a condition, as `Segments` has it."""
+        """The offset of a condition: a channel number of split recordings, or UNSPLIT."""
         return self.channels.get(condition, self.archive)
 
     def as_record(
         self, checkpoint_sha256: str, expect: Expectation, labels: Sequence[str]
     ) -> dict[str, Any]:
-        """As `run.json` holds it under `offset`."""
+        """As stored in `run.json` under `offset`."""
         return self.archive.as_record() | {
             "channels": {str(key): each.as_record() for key, each in sorted(self.channels.items())},
             "checkpoint_sha256": checkpoint_sha256,
@@ -54,10 +54,10 @@ class ArchiveOffsets:
     def from_record(
         cls, record: Mapping[str, Any] | None, numbers: int, checkpoint_sha256: str, place: str
     ) -> "ArchiveOffsets":
-        """What `as_record` gave; `place` names where it stands.
+        """The inverse of `as_record`; `place` is the folder of its `run.json`.
 
         Raises:
-            UsageError: there is none, it is another checkpoint's, or it is damaged.
+            UsageError: missing, of another checkpoint, or damaged.
         """
         if not isinstance(record, Mapping):
             raise UsageError(
@@ -81,5 +81,5 @@ class ArchiveOffsets:
 
 
 def digest_of_record(record: Mapping[str, Any]) -> str:
-    """SHA-256 of an offset's record: what a fingerprint says of one that was taken over."""
+    """SHA-256 of an offset's record, for the fingerprint of a job that takes it over."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

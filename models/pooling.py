@@ -1,4 +1,4 @@
-"""Pooling over time that hears only what is there: statistics, and learned attention."""
+"""Pooling over a segment's own time: statistics, and learned attention."""
 
 import math
 
@@ -20,7 +20,7 @@ def mask_of(frames: Tensor, length: int) -> Tensor:
 def statistics_pooling(states: list[Tensor], weights: Tensor) -> Tensor:
     """Weighted mean and standard deviation over the time of each state (batch, states * 2 * d).
 
-    `weights` (batch, time) are normalised here: a mask gives each frame of a segment the same.
+    `weights` (batch, time) are normalised here; with a mask, each frame of a segment counts alike.
     """
     shares = (weights / weights.sum(1, keepdim=True))[:, :, None]
     pooled = []
@@ -32,7 +32,7 @@ def statistics_pooling(states: list[Tensor], weights: Tensor) -> Tensor:
 
 
 def activity(features: Features, length: int, step: int = 2) -> Tensor:
-    """How much of a sound stands in each `step`-th frame of Whisper's log-mel (batch, length).
+    """Activity of each `step`-th frame of Whisper's log-mel (batch, length).
 
     Near 1 where a frame's power is close to that of its segment's loudest frame, half 28 dB below
     it, 0.001 far below, 0 past the segment's end: silence around an utterance hardly counts.
@@ -46,7 +46,7 @@ def activity(features: Features, length: int, step: int = 2) -> Tensor:
 
 
 class Attention(nn.Module):
-    """How much each frame counts. Source: Okabe et al. 2018, attentive statistics pooling."""
+    """Weights of frames. Source: Okabe et al. 2018, attentive statistics pooling."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -55,6 +55,6 @@ class Attention(nn.Module):
         )
 
     def forward(self, state: Tensor, mask: Tensor) -> Tensor:
-        """Weights (batch, time), zero where there is no sound."""
+        """Weights (batch, time), zero past a segment's end."""
         scores = self.score(state).squeeze(2).masked_fill(~mask, float("-inf"))
         return torch.softmax(scores, 1)

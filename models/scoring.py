@@ -1,4 +1,4 @@
-"""Scoring: segments to calibrated probabilities, whatever their neighbours."""
+"""Segments to calibrated probabilities, independent of the other segments of a batch."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,20 @@ from batch_ser.audio import Resampler, Samples
 from batch_ser.errors import CheckpointError
 from batch_ser.features import Features, front_end
 from batch_ser.results import rounded
-from batch_ser.segments import Span, in_pieces
+from models.batching import (
+    BATCH_S,
+    Embeddings,
+    Outputs,
+    Probabilities,
+    SegmentMeans,
+    segment_means,
+)
 from models.checkpoint import CheckpointInfo
-from models.expectation import NATURAL_SHARES, Expectation, expectation
+from models.expectation import NATURAL_SHARES, Expectation, parse_expectation
 from models.network import Network
 from models.offset_head import Offset, OffsetHead, posterior
 
-Probabilities = NDArray[np.float32]
-Embeddings = NDArray[np.float32]
-WIDEST = 256  # numbers of an embedding that a job stores
-BATCH_S = 64.0  # padded seconds of audio in one batch
+WIDEST = 256  # embedding that a job stores
 
 
 class Checkpoint:
@@ -66,45 +70,51 @@ class Checkpoint:
             )
 
     def expectation(self, text: str | None = None) -> Expectation:
-        """What `--expect` says, for this checkpoint's labels.
+        """`--expect` for this checkpoint's labels.
 
         Raises:
-            UsageError: a label that it does not have, or shares that are none.
+            UsageError: a label that it does not have, or shares that do not sum to 1.
         """
-        return expectation(text, self.info.labels, NATURAL_SHARES | self.info.natural)
+        return parse_expectation(text, self.info.labels, NATURAL_SHARES | self.info.natural)
 
     def score_batch(self, segments: Sequence[Samples]) -> Probabilities:
-        """Calibrated probabilities (n, labels) of segments, each (samples,) at `info.rate_hz` and
-        at most `info.max_input_s` long. They do not depend on each other: at most 1e-4 apart.
+        """Calibrated probabilities (n, labels) of segments as one batch.
+
+        Each is (samples,) at `info.rate_hz`, at most `info.max_input_s` long. The other segments of
+        a batch change scores by at most 1e-4.
         """
         features = self.features(segments)
         if not self.has_offset:
-            return self.classify(features)
+            return self.score_features(features, embed=False)[0]
         lengths = np.array([len(samples) for samples in segments], np.float64)
         return self.score_embeddings(self.embed(features), lengths / self.info.rate_hz)
 
     def features(self, segments: Sequence[Samples]) -> Features:
-        """The front end alone: segments to a batch of features."""
+        """Segments to a batch of features."""
         with torch.inference_mode():
             return self._front_end(segments, self._device)
 
-    def classify(self, features: Features) -> Probabilities:
-        """Of a head without an offset: features to calibrated probabilities (n, labels)."""
-        with torch.inference_mode():
-            return self._calibrated(self._network(features))
-
     def embed(self, features: Features) -> Embeddings:
-        """The network without its head: features to embeddings (n, width)."""
+        """Features to embeddings (n, width)."""
         with torch.inference_mode():
-            embeddings = self._network.represent(self._network.lower(features))
+            embeddings = self._network.forward_embedding(self._network.forward_frozen(features))
         return np.asarray(embeddings.cpu())
 
-    def classify_and_embed(self, features: Features) -> tuple[Probabilities, Embeddings]:
-        """What `classify` gives, and the embeddings (n, width) that it rests on."""
+    def score_features(self, features: Features, *, embed: bool) -> Outputs:
+        """Features to calibrated probabilities (n, labels) and embeddings (n, width).
+
+        Probabilities have no columns where the head has an offset, which scores whole segments;
+        embeddings have none without `embed`, unless the head has an offset.
+        """
+        count = len(features.frames)
+        if self.has_offset:
+            return np.zeros((count, 0), np.float32), self.embed(features)
         with torch.inference_mode():
-            embeddings = self._network.represent(self._network.lower(features))
-            scores = self._calibrated(self._network.classify(embeddings))
-        return scores, np.asarray(embeddings.cpu())
+            if not embed:
+                return self._calibrated(self._network(features)), np.zeros((count, 0), np.float32)
+            embeddings = self._network.forward_embedding(self._network.forward_frozen(features))
+            probabilities = self._calibrated(self._network.forward_head(embeddings))
+        return probabilities, np.asarray(embeddings.cpu())
 
     def score_embeddings(
         self,
@@ -113,9 +123,10 @@ class Checkpoint:
         offset: Offset | None = None,
         expect: str | None = None,
     ) -> Probabilities:
-        """Calibrated probabilities (n, labels) of segments with embeddings (n, width) and lengths
-        (n,), given the offset of their archive (none: the usual one) and what it is expected to
-        hold. Embeddings count as a table stores them.
+        """Calibrated probabilities (n, labels) of segments by a head with an offset.
+
+        Of embeddings (n, width), rounded as a table stores them, and lengths (n,), given the offset
+        of their archive (None: the usual one) and its expected mixture of labels.
         """
         prior = self.expectation(expect).prior
         stored = rounded(embeddings).astype(np.float64)
@@ -124,7 +135,7 @@ class Checkpoint:
 
     @property
     def embedding_width(self) -> int:
-        """Numbers of an embedding.
+        """The width of an embedding.
 
         Raises:
             CheckpointError: the network has none, or one of more than 256 numbers.
@@ -150,7 +161,7 @@ class Checkpoint:
     ) -> Probabilities:
         """Probabilities (labels,) of one segment of any length and rate, mono (samples,).
 
-        Longer than the network takes: of the mean over its pieces, weighted by their new seconds.
+        Of a longer segment than the network takes, the mean over its pieces.
 
         Raises:
             ValueError: not one-dimensional, or empty.
@@ -170,54 +181,28 @@ class Checkpoint:
         if offset is not None or expect is not None:
             self.check_offset()
         if not self.has_offset:
-            return self._score_pieces(segments, 0)[0]
+            means = self._means(segments, embed=False)
+            rows = np.array([each.probabilities for each in means], np.float32)
+            return rows.reshape(len(segments), len(self.info.labels))
         lengths = np.array([len(each) for each in segments], np.float64)
-        durations_s = lengths / self.info.rate_hz
-        return self.score_embeddings(self.embed_all(segments), durations_s, offset, expect)
+        embeddings = self._embed_exactly(segments)
+        return self.score_embeddings(embeddings, lengths / self.info.rate_hz, offset, expect)
 
     def embed_all(self, segments: Sequence[Samples]) -> Embeddings:
         """Embeddings (n, width) of segments of any length at `info.rate_hz`, in batches."""
-        return self._score_pieces(segments, self.embedding_width)[1]
+        return self._embed_exactly(segments).astype(np.float32)
 
-    def _score_pieces(
-        self, segments: Sequence[Samples], width: int
-    ) -> tuple[Probabilities, Embeddings]:
-        """Probabilities (n, labels) where the head has no offset, and embeddings (n, width) unless
-        the width is 0: means over the pieces that the network takes, by their new samples.
-        """
-        most = round(self.info.max_input_s * self.info.rate_hz)
-        pieces = [
-            (row, each) for row, one in enumerate(segments) for each in in_pieces(0, one, most)
-        ]
-        pieces.sort(key=lambda piece: len(_heard(piece[1])))
-        total = np.zeros((len(segments), len(self.info.labels)))
-        embedded = np.zeros((len(segments), width))
-        weights = np.zeros((len(segments), 1))
-        while pieces:
-            longest = len(_heard(pieces[-1][1]))
-            count = max(1, round(BATCH_S * self.info.rate_hz) // longest)
-            batch, pieces = pieces[-count:], pieces[:-count]
-            features = self.features([_heard(piece) for _, piece in batch])
-            scores, embeddings = self.represent(features, width > 0)
-            for (row, piece), score, embedding in zip(batch, scores, embeddings, strict=True):
-                total[row] += score.astype(np.float64) * (piece.end - piece.start)
-                embedded[row] += embedding.astype(np.float64) * (piece.end - piece.start)
-                weights[row] += piece.end - piece.start
-        mean = total / np.maximum(total.sum(1, keepdims=True), 1e-12)
-        return mean.astype(np.float32), (embedded / weights).astype(np.float32)
+    def _embed_exactly(self, segments: Sequence[Samples]) -> NDArray[np.float64]:
+        """Embeddings as in a job, before they are rounded to be stored."""
+        width = self.embedding_width
+        means = self._means(segments, embed=True)
+        return np.array([each.embedding for each in means]).reshape(len(segments), width)
 
-    def represent(self, features: Features, embed: bool) -> tuple[Probabilities, Embeddings]:
-        """Of a batch of pieces, what segments are made of: probabilities (n, labels), zeros where
-        the head has an offset and scores whole segments, and embeddings (n, width or 0).
-        """
-        count = len(features.frames)
-        if self.has_offset:
-            return np.zeros((count, len(self.info.labels)), np.float32), self.embed(features)
-        if embed:
-            return self.classify_and_embed(features)
-        return self.classify(features), np.zeros((count, 0), np.float32)
-
-
-def _heard(piece: Span) -> Samples:
-    assert piece.samples is not None
-    return piece.samples
+    def _means(self, segments: Sequence[Samples], *, embed: bool) -> list[SegmentMeans]:
+        """Means over the pieces of each segment."""
+        return segment_means(
+            segments,
+            round(self.info.max_input_s * self.info.rate_hz),
+            lambda batch: self.score_features(self.features(batch), embed=embed),
+            round(BATCH_S * self.info.rate_hz),
+        )

@@ -2,9 +2,9 @@
 
 Whisper's log-mel bands, a frame every 40 ms after two strided convolutions, residual blocks whose
 dilations widen a frame's receptive field to a second: the encoder, which is trained to predict
-a larger encoder's states (`train/fitting/distillation.py`) and then frozen. Statistics over the
-active time of its frames and of these predictions, an embedding, a light head. A segment keeps its
-own length: frames past its end are zeroed before every convolution.
+a larger encoder's states (`train/fitting/distillation.py`) and then frozen. Statistics of its
+frames and of these predictions over the active time, an embedding, a light head. A segment keeps
+its own length: frames past its end are zeroed before every convolution.
 
 Source: Peddinti et al. 2015 and Snyder et al. 2018 (x-vectors), for the shape.
 """
@@ -32,25 +32,25 @@ class TDNNSettings:
 
     channels: int = 192
     dilations: tuple[int, ...] = (1, 2, 3, 4, 2)
-    imitated: int = 192  # axes of a teacher's states that every frame is taken to
+    predicted: int = 192  # axes of the teacher's states that are predicted for every frame
     hidden: int = 256  # the embedding
     hidden_dropout: float = 0.2  # of pooled statistics
-    dropout: float = 0.5  # of what the head hears
+    dropout: float = 0.5  # of the head's input
     head: str = "linear"  # or offset: `OffsetHead`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON gives a list
-        if min(self.channels, self.imitated, self.hidden, *self.dilations) < 1:
-            raise ValueError("channels, imitated, hidden and dilations: expected 1 or more")
+        if min(self.channels, self.predicted, self.hidden, *self.dilations) < 1:
+            raise ValueError("channels, predicted, hidden and dilations: expected 1 or more")
         if self.head not in HEADS:
             raise ValueError(f"head {self.head}: expected {' or '.join(HEADS)}")
 
 
 class MaskedNorm(nn.BatchNorm1d):
-    """Batch norm that learns from frames with sound only, and keeps the others at zero."""
+    """Batch norm over the frames of segments only; padding stays zero."""
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:  # type: ignore[override]
-        """`x` (batch, channels, time), `mask` (batch, time) or none where all is sound."""
+        """`x` (batch, channels, time), `mask` (batch, time) or None without padding."""
         if mask is None or not self.training:
             return masked(super().forward(x), mask)
         frames = super().forward(x.transpose(1, 2)[mask])
@@ -77,7 +77,7 @@ class Block(nn.Module):
 
 
 class TDNNEncoder(nn.Module):
-    """Log-mel frames to frames of 40 ms, and what these take for a teacher's states."""
+    """Log-mel frames to frames of 40 ms, and their prediction of a teacher's states."""
 
     def __init__(self, settings: TDNNSettings) -> None:
         super().__init__()
@@ -87,22 +87,22 @@ class TDNNEncoder(nn.Module):
         self.second = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.blocks = nn.ModuleList(Block(width, each) for each in settings.dilations)
         self.last_norm = MaskedNorm(width)
-        self.imitation = nn.Linear(width, settings.imitated)
+        self.prediction = nn.Linear(width, settings.predicted)
 
     def forward(self, features: Features) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames (batch, time, channels), imitated states (batch, time, imitated), and the mask of
-        where a segment has them (batch, time).
+        """Frames (batch, time, channels), predicted states (batch, time, predicted), and the mask
+        (batch, time), True before each segment's own end.
         """
-        half = mask_of((features.frames + 1) // 2, (features.values.shape[2] + 1) // 2)
-        mask = mask_of((features.frames + STRIDE - 1) // STRIDE, (half.shape[1] + 1) // 2)
+        early_mask = mask_of((features.frames + 1) // 2, (features.values.shape[2] + 1) // 2)
+        mask = mask_of((features.frames + STRIDE - 1) // STRIDE, (early_mask.shape[1] + 1) // 2)
         # a tenth of the time, and of no use where all segments are of one length
-        early, late = (None if bool(each.all()) else each for each in (half, mask))
+        early, late = (None if bool(each.all()) else each for each in (early_mask, mask))
         x = masked(F.gelu(self.first_norm(self.first(features.values), early)), early)
         x = masked(F.gelu(self.second(x)), late)
         for block in self.blocks:
             x = block(x, late)
         frames = self.last_norm(x, late).transpose(1, 2)
-        return frames, self.imitation(frames), mask
+        return frames, self.prediction(frames), mask
 
 
 class TDNN(Network):
@@ -111,7 +111,7 @@ class TDNN(Network):
     front_end = "whisper_log_mel"
     rate_hz = 16_000
     max_input_s = LONGEST_S
-    imitation_s = STRIDE / 100
+    predicted_step_s = STRIDE / 100
     shift: Tensor
     scale: Tensor
 
@@ -119,7 +119,7 @@ class TDNN(Network):
         super().__init__()
         self.settings = chosen = TDNNSettings(**settings)  # type: ignore[arg-type]
         self.encoder = TDNNEncoder(chosen)
-        pooled = 2 * (chosen.channels + chosen.imitated)
+        pooled = 2 * (chosen.channels + chosen.predicted)
         self.register_buffer("shift", torch.zeros(pooled))
         self.register_buffer("scale", torch.ones(pooled))
         self.hidden = nn.Sequential(
@@ -133,32 +133,32 @@ class TDNN(Network):
 
     @property
     def frozen(self) -> bool:
-        """Whether the encoder has learned, so that training may cache what is pooled of it."""
+        """Whether the encoder is frozen, so that training may cache its pooled statistics."""
         return not any(each.requires_grad for each in self.encoder.parameters())
 
-    def lower(self, features: Features) -> Features:
-        """Pooled statistics of a frozen encoder, as a single frame; else what is given."""
+    def forward_frozen(self, features: Features) -> Features:
+        """Pooled statistics of a frozen encoder, as a single frame; else the features."""
         if not self.frozen:
             return features
         return Features(self.pool(features)[:, :, None], torch.ones_like(features.frames))
 
     def pool(self, features: Features) -> Tensor:
-        """Statistics over the time with sound: (batch, 2 (channels + imitated))."""
-        frames, imitated, mask = self.encoder(features)
-        states = [torch.cat([frames, imitated], dim=2)]
+        """Statistics over the active time: (batch, 2 (channels + predicted))."""
+        frames, predicted, mask = self.encoder(features)
+        states = [torch.cat([frames, predicted], dim=2)]
         return statistics_pooling(states, activity(features, mask.shape[1], STRIDE))
 
-    def imitate(self, features: Features) -> Tensor:
+    def predict_states(self, features: Features) -> Tensor:
         return self.encoder(features)[1]  # type: ignore[no-any-return]
 
-    def represent(self, features: Features) -> Tensor:
+    def forward_embedding(self, features: Features) -> Tensor:
         return self.hidden(self.statistics(features))  # type: ignore[no-any-return]
 
     def statistics(self, features: Features) -> Tensor:
         pooled = features.values[:, :, 0] if self.frozen else self.pool(features)
         return (pooled - self.shift) * self.scale
 
-    def classify(self, embeddings: Tensor) -> Tensor:
+    def forward_head(self, embeddings: Tensor) -> Tensor:
         if self.has_offset:
             return self.head(embeddings)  # type: ignore[no-any-return]
         return self.head(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
@@ -167,7 +167,7 @@ class TDNN(Network):
         return self.shift, self.scale, self.hidden[1]  # type: ignore[return-value]
 
     def frozen_settings(self) -> object:
-        """Settings without those of the heads."""
+        """The settings but for those of the head."""
         return replace(self.settings, hidden=1, hidden_dropout=0.0, dropout=0.0, head="linear")
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:

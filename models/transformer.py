@@ -1,4 +1,4 @@
-"""Transformer blocks as Whisper has them; the names of weights are Hugging Face's.
+"""Whisper's Transformer blocks; the names of weights are Hugging Face's.
 
 Source: Radford et al. 2022, github.com/openai/whisper (model.py).
 """
@@ -19,7 +19,7 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(d_model, d_model)
 
     def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
-        """`x` (batch, time, d); `attend` (batch, 1, 1, time), True where there is sound."""
+        """`x` (batch, time, d); `attend` (batch, 1, 1, time), True before a segment's end."""
         q, k, v = (  # each (batch, heads, time, d/h)
             projection(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)

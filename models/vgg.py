@@ -58,12 +58,14 @@ class VGG(Network):
         first, second = self.settings.dense_dropout
         self.embedding_width = 128
         self.head = nn.Sequential(
-            nn.Flatten(), *_dense(flat, 256, first), *_dense(256, 128, second),
+            nn.Flatten(),
+            *_dense(flat, 256, first),
+            *_dense(256, 128, second),
             nn.Linear(128, labels),
-        )  # fmt: skip
+        )
 
-    def represent(self, features: Features) -> Tensor:
+    def forward_embedding(self, features: Features) -> Tensor:
         return self.head[:-1](self.blocks(self.scaling(features.values)[:, None]))  # type: ignore[no-any-return]
 
-    def classify(self, embeddings: Tensor) -> Tensor:
+    def forward_head(self, embeddings: Tensor) -> Tensor:
         return self.head[-1](embeddings)  # type: ignore[no-any-return]

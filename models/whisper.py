@@ -28,22 +28,22 @@ HEADS = ("linear", "offset")
 
 @dataclass(frozen=True)
 class WhisperSettings:
-    """Sizes of the network and what becomes of its layers; the sizes are Whisper tiny's."""
+    """Sizes of the network and use of its layers; the defaults are Whisper tiny's."""
 
-    taps: tuple[int, ...] = (2, 3, 4)  # layers that are pooled: 0 is the input of the first block
+    taps: tuple[int, ...] = (2, 3, 4)  # layers that are pooled; 0: the input of the first block
     layers: int = 4
     final_norm: bool = True  # after the last layer; False where the encoder had more layers
     d_model: int = 384
     heads: int = 6
     mels: int = 80
     max_positions: int = 1500  # 50 a second: 30 s
-    frozen_layers: int | None = None  # convolutions and so many blocks; -1: nothing; None: all
-    layer_weights: bool = False  # one learned mixture of the taps instead of their concatenation
+    frozen_layers: int | None = None  # blocks, and the convolutions; -1: nothing; None: all
+    layer_weights: bool = False  # a learned mixture of the taps instead of their concatenation
     pooling: str = "statistics"  # of all frames; active: of those with sound; or attentive
-    hidden: int = 0  # numbers of the embedding between pooling and head; 0: pooling is that
-    hidden_dropout: float = 0.0  # of what that layer hears
-    dropout: float = 0.0  # of what the head hears
-    head: str = "linear"  # offset: `OffsetHead`, on an embedding
+    hidden: int = 0  # width of the embedding between pooling and head; 0: the pooled statistics
+    hidden_dropout: float = 0.0  # of the pooled statistics
+    dropout: float = 0.0  # of the head's input
+    head: str = "linear"  # or offset: `OffsetHead`, on an embedding
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "taps", tuple(self.taps))  # JSON gives a list
@@ -55,7 +55,7 @@ class WhisperSettings:
             raise ValueError(f"frozen_layers {self.frozen_layers}: expected -1 to {self.layers}")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling {self.pooling}: expected one of {', '.join(POOLINGS)}")
-        if self.pooling == "active" and not self.pooled_below:
+        if self.pooling == "active" and not self.pooling_frozen:
             raise ValueError("pooling active: expected a frozen encoder without layer_weights")
         if self.head not in HEADS or self.hidden < (1 if self.head == "offset" else 0):
             raise ValueError(
@@ -69,14 +69,14 @@ class WhisperSettings:
         return self.layers if self.frozen_layers is None else self.frozen_layers
 
     @property
-    def pooled_below(self) -> bool:
-        """Whether pooling, too, never changes, so that `lower` does it."""
-        learns = self.layer_weights or self.pooling == "attentive"
-        return self.depth == self.layers and not learns
+    def pooling_frozen(self) -> bool:
+        """Whether pooling has nothing to learn either, so that `forward_frozen` does it."""
+        trained = self.layer_weights or self.pooling == "attentive"
+        return self.depth == self.layers and not trained
 
     @property
     def pooled_width(self) -> int:
-        """Numbers that pooling gives."""
+        """Width of the pooled statistics."""
         states = 1 if self.layer_weights else len(self.taps)
         return 2 * self.d_model * states
 
@@ -94,10 +94,10 @@ class WhisperEncoder(nn.Module):
         self.layers = nn.ModuleList(Block(width, settings.heads) for _ in range(settings.layers))
         self.layer_norm = nn.LayerNorm(width) if settings.final_norm else nn.Identity()
 
-    def listen(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Convolutions and positions: the first block's input (batch, time of 20 ms, d), its mask.
+    def stem(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Convolutions and positions: the first block's input (batch, time, d), and its mask.
 
-        The mask (batch, time) is True before each segment's own end.
+        A frame every 20 ms; the mask (batch, time) is True before each segment's own end.
         """
         x = F.gelu(self.conv1(features.values))
         x = x * mask_of(features.frames, x.shape[2])[:, None]
@@ -106,7 +106,7 @@ class WhisperEncoder(nn.Module):
         return x + self.embed_positions.weight[: x.shape[1]], mask
 
     def blocks(self, x: Tensor, mask: Tensor, first: int, last: int) -> tuple[list[Tensor], Tensor]:
-        """Blocks `first` + 1 to `last`: the tapped states among them, and the state after them."""
+        """Blocks `first` + 1 to `last`: their tapped states, and the last state."""
         attend = None if bool(mask.all()) else mask[:, None, None]
         states = []
         for number in range(first + 1, last + 1):
@@ -117,15 +117,15 @@ class WhisperEncoder(nn.Module):
 
     def forward(self, features: Features) -> tuple[list[Tensor], Tensor]:
         """The tapped states, each (batch, time of 20 ms, d), and the mask (batch, time)."""
-        x, mask = self.listen(features)
+        x, mask = self.stem(features)
         states, _ = self.blocks(x, mask, 0, max(self.taps))
         return ([x] if 0 in self.taps else []) + states, mask
 
 
 class WhisperClassifier(Network):
-    """Encoder, pooling, standardisation, an embedding on request, a light head.
+    """Encoder, pooling, standardisation, an optional embedding, a light head.
 
-    The embedding is linear in what was pooled; a linear head has an activation before it.
+    The embedding is linear in the pooled statistics; a linear head has an activation before it.
     """
 
     encoder: WhisperEncoder
@@ -168,21 +168,21 @@ class WhisperClassifier(Network):
             parts.append(encoder.layer_norm)
         return [parameter for part in parts for parameter in part.parameters()]
 
-    def lower(self, features: Features) -> Features:
-        """What is frozen: the tapped states so far and the last one, one over the other.
+    def forward_frozen(self, features: Features) -> Features:
+        """The frozen layers: their tapped states and the last one, concatenated.
 
-        Where pooling is, too: its statistics, as a single frame.
+        Where pooling is frozen too: its statistics, as a single frame.
         """
         depth = self.settings.depth
         if depth < 0:
             return features
-        if self.settings.pooled_below:
+        if self.settings.pooling_frozen:
             states, mask = self.encoder(features)
             active = self.settings.pooling == "active"
             weights = activity(features, mask.shape[1]) if active else mask
             pooled = statistics_pooling(states, weights)
             return Features(pooled[:, :, None], torch.ones_like(features.frames))
-        x, mask = self.encoder.listen(features)
+        x, mask = self.encoder.stem(features)
         states = [x] if 0 in self.settings.taps else []
         tapped, x = self.encoder.blocks(x, mask, 0, depth)
         states += tapped
@@ -192,8 +192,8 @@ class WhisperClassifier(Network):
         return Features(values.transpose(1, 2), mask.sum(1))
 
     def pool(self, features: Features) -> Tensor:
-        """Pooled statistics (batch, width) of what `lower` gave, not standardised."""
-        if self.settings.pooled_below:
+        """Pooled statistics (batch, width), not standardised, of the output of `forward_frozen`."""
+        if self.settings.pooling_frozen:
             return features.values[:, :, 0]
         states, mask = self._states(features)
         if self.settings.layer_weights:
@@ -204,7 +204,7 @@ class WhisperClassifier(Network):
         return statistics_pooling(states, self.attention(states[-1], mask) if attentive else mask)
 
     def _states(self, features: Features) -> tuple[list[Tensor], Tensor]:
-        """The tapped states, from what `lower` gave, and their mask."""
+        """The tapped states and their mask, from the output of `forward_frozen`."""
         depth, layers = self.settings.depth, self.settings.layers
         if depth < 0:
             return self.encoder(features)  # type: ignore[no-any-return]
@@ -214,14 +214,14 @@ class WhisperClassifier(Network):
             states += self.encoder.blocks(states.pop(), mask, depth, layers)[0]
         return states, mask
 
-    def represent(self, features: Features) -> Tensor:
+    def forward_embedding(self, features: Features) -> Tensor:
         pooled = self.statistics(features)
         return self.hidden(pooled) if self.settings.hidden else pooled
 
     def statistics(self, features: Features) -> Tensor:
         return (self.pool(features) - self.shift) * self.scale
 
-    def classify(self, embeddings: Tensor) -> Tensor:
+    def forward_head(self, embeddings: Tensor) -> Tensor:
         if self.has_offset or not self.settings.hidden:
             return self.head(self.dropout(embeddings))  # type: ignore[no-any-return]
         return self.head(self.dropout(F.gelu(embeddings)))  # type: ignore[no-any-return]
@@ -230,11 +230,11 @@ class WhisperClassifier(Network):
         return self.shift, self.scale, self.hidden[1]  # type: ignore[return-value]
 
     def frozen_settings(self) -> object:
-        """Settings without those of the head."""
+        """The settings but for those of the head."""
         return replace(self.settings, hidden=0, hidden_dropout=0.0, dropout=0.0, head="linear")
 
     def fit_statistics(self, batches: Iterable[Features]) -> None:
-        """Take shift and scale from the embeddings of a training set, given as `lower` gives it."""
+        """Take shift and scale from the pooled statistics of a training set."""
         rows = torch.cat([self.pool(features) for features in batches])
         self.shift.copy_(rows.mean(0))
         self.scale.copy_(1 / (rows.std(0) + 1e-6))

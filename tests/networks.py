@@ -48,7 +48,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "whisper, active": ("whisper", SMALL_WHISPER | {"pooling": "active", "hidden": 16}),
     "whisper, free": ("whisper", SMALL_WHISPER | {"frozen_layers": -1}),
-    "tdnn": ("tdnn", {"channels": 16, "imitated": 8, "hidden": 16}),
+    "tdnn": ("tdnn", {"channels": 16, "predicted": 8, "hidden": 16}),
     "hf": ("hf", {"config": SMALL_WAV2VEC2, "extractor": RAW}),
 }
 

@@ -9,7 +9,7 @@ from train.run import TrainConfig
 WHISPER = (
     "settings.layers=2", "settings.d_model=32", "settings.heads=2", "settings.taps=[1,2]",
 )  # fmt: skip
-TDNN = ("settings.channels=16", "settings.imitated=8", "settings.hidden=8")
+TDNN = ("settings.channels=16", "settings.predicted=8", "settings.hidden=8")
 SETS: dict[str, tuple[str, ...]] = {
     "ast": ("epochs=6", "learning_rate=0.003", "pretrained_rate=0.001"),
     "vgg": ("epochs=3", "batch_size=2"),  # many steps, for the running means of batch norm

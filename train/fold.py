@@ -115,7 +115,7 @@ def _distilled(
 ) -> EncodedFeatures:
     """Train a network's encoder by distillation and freeze it; all recordings, encoded by it."""
     recipe, data, always = recipe_of(study.recipe), study.data, study.heard_always
-    teacher = pretrained_teacher(study.recipe, study.init, network.settings.imitated)
+    teacher = pretrained_teacher(study.recipe, study.init, network.settings.predicted)
     rows = np.flatnonzero(fold.train | fold.valid)  # no label is used
     shared = np.flatnonzero(always if always is not None else [])
     inputs = store.of(deepcopy(network), recipe)

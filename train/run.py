@@ -135,7 +135,7 @@ def _rehearse(recipe: Recipe, config: TrainConfig, data: Data) -> None:
     labels = len({each.label for each in data.utterances})
     network = new_network(recipe, labels, config.init, config.seed).eval()
     if recipe.distil.epochs:
-        pretrained_teacher(recipe, config.init, network.settings.imitated)
+        pretrained_teacher(recipe, config.init, network.settings.predicted)
     asked = recipe.front_end
     if asked.get("rate_hz", network.rate_hz) != network.rate_hz:
         raise UsageError(f"front_end.rate_hz: {recipe.architecture} takes {network.rate_hz} Hz")

@@ -1,12 +1,12 @@
-"""What a worker does with a shard: open, choose channels, cut, score, account for everything."""
+"""The work on one shard: open files, choose channels, segment, score, account for every sample."""
 
-from jobs.worker.accounts import ChannelBooks
-from jobs.worker.shard import ShardResult, ShardSettings, failed, work
+from jobs.worker.shard import ShardResult, ShardSettings, failed, score_shard
+from jobs.worker.streams import ChannelStream
 
 __all__ = [
-    "ChannelBooks",
+    "ChannelStream",
     "ShardResult",
     "ShardSettings",
     "failed",
-    "work",
+    "score_shard",
 ]

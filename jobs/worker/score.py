@@ -1,52 +1,44 @@
-"""What the network says of a segment, of segments together, and how much they cover."""
+"""The score of a segment, its mean over a file, and the frames that segments cover."""
+
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from batch_ser.results import rounded
-from models.scoring import Embeddings, Probabilities
+from models.batching import Embeddings, Probabilities, SegmentMeans
 
 
 class SegmentScore:
-    """One segment [start, end) in source frames, and the means of what its pieces gave.
+    """One segment [start, end) in source frames, and the means over its pieces.
 
-    `number` is its place among the given ones of its channel.
+    `number` is its position among the given segments of its channel.
     """
 
     def __init__(self, start: int, number: int) -> None:
         self.start = self.end = start
         self.number = number
-        self._sum: NDArray[np.float64] = np.zeros(())
-        self._embeddings: NDArray[np.float64] = np.zeros(())
-        self._weight = 0
-        self._whole: Probabilities | None = None
-
-    def add(self, probabilities: Probabilities, weight: int, embedding: Embeddings) -> None:
-        """Count a piece's probabilities (labels,) and embedding (width,) by its new samples."""
-        self._sum = self._sum + probabilities.astype(np.float64) * weight
-        self._embeddings = self._embeddings + embedding.astype(np.float64) * weight
-        self._weight += weight
+        self.means = SegmentMeans()
+        self._of_whole: Probabilities | None = None
 
     @property
     def probabilities(self) -> Probabilities:
-        """As set, where a head takes the segment whole; else the mean over its pieces."""
-        if self._whole is not None:
-            return self._whole
-        mean = self._sum / self._weight
-        return np.asarray(mean / mean.sum(), np.float32)
+        """Those set by a head that scores the segment whole; else the mean over the pieces."""
+        if self._of_whole is not None:
+            return self._of_whole
+        return self.means.probabilities.astype(np.float32)
 
     @probabilities.setter
-    def probabilities(self, found: Probabilities) -> None:
-        self._whole = found
+    def probabilities(self, of_whole: Probabilities) -> None:
+        self._of_whole = of_whole
 
     @property
     def embedding(self) -> Embeddings:
-        """The mean over the pieces, as a table stores it."""
-        return rounded(self._embeddings / self._weight)
+        """The mean over the pieces, rounded as a table stores it."""
+        return rounded(self.means.embedding)
 
 
-def union(scores: list[SegmentScore]) -> int:
-    """Frames that segments in order of their starts cover: they may overlap."""
+def union(scores: Sequence[SegmentScore]) -> int:
+    """Frames covered by segments in order of their starts, which may overlap."""
     covered = total = 0
     for score in scores:
         total += max(0, score.end - max(score.start, covered))
@@ -54,8 +46,8 @@ def union(scores: list[SegmentScore]) -> int:
     return total
 
 
-def mean(scores: list[SegmentScore], labels: tuple[str, ...]) -> dict[str, float]:
-    """Mean probabilities of a file, weighted by the segments' durations."""
+def file_mean(scores: Sequence[SegmentScore], labels: tuple[str, ...]) -> dict[str, float]:
+    """Mean probabilities of a file, weighted by the segments' durations; none without segments."""
     if not scores:
         return {}
     weights = [score.end - score.start for score in scores]

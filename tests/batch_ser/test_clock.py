@@ -15,7 +15,7 @@ from segments import NONE
 from batch_ser.audio.samples import Samples
 from batch_ser.segments.segmenter import Kind, SegmentSettings, Source, at_rate
 from batch_ser.segments.segmenters import SEGMENTERS
-from jobs.worker.accounts import ChannelBooks
+from jobs.worker.streams import ChannelStream
 
 RATES_HZ = [8_000, 11_025, 12_000, 16_000, 22_050, 44_100, 48_000]
 rates = st.sampled_from(RATES_HZ)
@@ -30,14 +30,16 @@ def test_a_position_on_another_clock(position: int, from_hz: int, to_hz: int) ->
 
 def segmented(
     signal: Samples, blocks: list[int], source: Source, chosen: SegmentSettings
-) -> tuple[ChannelBooks, list[tuple[int, int, float]]]:
+) -> tuple[ChannelStream, list[tuple[int, int, float]]]:
     """A channel, resampled and cut: its segments, and how many seconds of samples each has."""
-    stream, lengths_s = ChannelBooks(0, source, chosen), dict[int, float]()
+    stream, lengths_s = ChannelStream(0, source, chosen), dict[int, float]()
     parts = np.split(signal, sorted(cut % (len(signal) + 1) for cut in blocks))
     for part in [*parts, NONE]:
-        for samples, _, segment in stream.spans(stream.resample(part, part is NONE), part is NONE):
-            lengths_s[id(segment)] = lengths_s.get(id(segment), 0.0) + len(samples) / source.rate_hz
-    return stream, [(each.start, each.end, lengths_s[id(each)]) for each in stream.scores]
+        last = part is NONE
+        for piece in stream.pieces(stream.resample(part, last=last), last=last):
+            before = lengths_s.get(id(piece.means), 0.0)
+            lengths_s[id(piece.means)] = before + len(piece.samples) / source.rate_hz
+    return stream, [(each.start, each.end, lengths_s[id(each.means)]) for each in stream.scores]
 
 
 @settings(max_examples=60, deadline=None)

@@ -55,7 +55,9 @@ def test_the_head_on_stored_embeddings_gives_the_stored_probabilities(
     embeddings, probabilities = read(stored)
     assert embeddings.shape == (len(probabilities), 16)
     with torch.inference_mode():
-        logits = network_of(embedding_path).classify(torch.tensor(embeddings, dtype=torch.float32))
+        logits = network_of(embedding_path).forward_head(
+            torch.tensor(embeddings, dtype=torch.float32)
+        )
     again = torch.softmax(logits, 1).numpy()
     assert np.abs(again - probabilities).max() < 0.01  # embeddings have float16's precision
     assert_holds(stored)

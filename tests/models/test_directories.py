@@ -134,7 +134,7 @@ def test_an_encoder_is_never_random(
     write(folder, "config.json", **change)
     for with_head in (True, False):
         with pytest.raises(CheckpointError, match=r"do not fit its config.*encoder\.layers"):
-            read_directory(folder).weights(with_head)
+            read_directory(folder).weights(with_head=with_head)
 
 
 @pytest.mark.parametrize(

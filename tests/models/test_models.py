@@ -191,7 +191,7 @@ def test_the_shipped_checkpoints_are_what_their_cards_say() -> None:
         info = read_info(SHIPPED / f"{name}.safetensors")
         assert (SHIPPED / f"{name}.safetensors").stat().st_size <= 20_000_000
         card = (SHIPPED / f"{name}.md").read_text()
-        figures = info.in_short()
+        figures = info.summary()
         assert figures
         assert all(f"{100 * each['UAR']:.1f} %" in card for each in figures.values())
         assert info.licence in card

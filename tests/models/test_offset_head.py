@@ -15,7 +15,7 @@ from batch_ser.audio.samples import Samples
 from batch_ser.errors import UsageError
 from batch_ser.results.groups import Sums
 from models import load_checkpoint
-from models.expectation import expectation
+from models.expectation import parse_expectation
 from models.offset_head import Offset, OffsetHead, posterior
 
 SEEDS = st.integers(0, 1000)
@@ -165,7 +165,7 @@ LABELLED = ("neutral", "happy", "sad", "angry")
 def test_what_an_archive_is_expected_to_hold(
     text: str | None, offset: list[float], prior: list[float]
 ) -> None:
-    found = expectation(text, LABELLED)
+    found = parse_expectation(text, LABELLED)
     assert np.allclose(found.offset, offset)
     assert np.allclose(found.prior, prior)
 
@@ -186,13 +186,13 @@ def test_what_an_archive_is_expected_to_hold(
 )
 def test_expectations_that_cannot_be(text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        expectation(text, LABELLED)
+        parse_expectation(text, LABELLED)
 
 
 def test_without_a_neutral_label_all_labels_are_expected_alike() -> None:
-    assert expectation(None, ("happy", "sad")).text == "balanced"
+    assert parse_expectation(None, ("happy", "sad")).text == "balanced"
     with pytest.raises(UsageError, match="no label neutral"):
-        expectation("natural", ("happy", "sad"))
+        parse_expectation("natural", ("happy", "sad"))
 
 
 def test_a_checkpoint_scores_given_an_offset(tmp_path: Path, speech: Samples) -> None:

@@ -78,7 +78,7 @@ def test_states_are_means_over_a_student_s_frames(speech: Samples) -> None:
         features = whisper_log_mel([speech[60_000 : 60_000 + length]], CPU)
         with torch.inference_mode():
             states, mask = teacher.encoder(features)
-            found = outputs.lower(features)
+            found = outputs.forward_frozen(features)
         together = torch.cat(states, 2)[0].numpy()
         frames = max(1, int(mask.sum()) // 2)
         assert found.values.shape == (1, AXES, frames) == (1, AXES, int(found.frames[0]))
@@ -103,14 +103,14 @@ def test_what_lies_past_an_end_is_no_error(lengths: list[int], more: int, seed: 
 def test_a_student_learns_its_teacher_s_states(speech: Samples) -> None:
     outputs = TeacherOutputs(teacher_of_random_weights(), 2, axes_of())
     torch.manual_seed(0)
-    student = build("tdnn", 3, {"channels": 32, "hidden": 16, "imitated": AXES})
+    student = build("tdnn", 3, {"channels": 32, "hidden": 16, "predicted": AXES})
     features = whisper_log_mel([each for each in cuts(speech) if len(each) > 8_000], CPU)
     with torch.no_grad():
-        states = outputs.lower(features)
+        states = outputs.forward_frozen(features)
     optimiser = torch.optim.Adam(student.encoder.parameters(), 0.01)
     losses = []
     for _ in range(60):
-        loss = frame_error(student.imitate(features), states)
+        loss = frame_error(student.predict_states(features), states)
         losses.append(loss.item())
         optimiser.zero_grad()
         loss.backward()
@@ -151,9 +151,9 @@ def test_a_frozen_student_scores_the_same(speech: Samples) -> None:
     with torch.inference_mode():
         whole = student(features)
         freeze(student, half=False)
-        kept = student.lower(features)
+        kept = student.forward_frozen(features)
         assert kept.values.shape == (len(features.frames), 2 * (16 + 8), 1)
-        assert torch.allclose(student.upper(kept), whole, atol=1e-5)
+        assert torch.allclose(student.forward_trainable(kept), whole, atol=1e-5)
         assert torch.allclose(student(features), whole, atol=1e-5)
 
 
@@ -171,7 +171,7 @@ def test_encoded_features_are_those_of_the_store_through_the_encoder(
         assert np.array_equal(kept.durations_s, found.durations_s)
         for number in range(len(kept.ends)):
             with torch.inference_mode():
-                expected = encoder.lower(pad([kept.piece(number)], CPU)).values[0]
+                expected = encoder.forward_frozen(pad([kept.piece(number)], CPU)).values[0]
             assert torch.allclose(found.piece(number), expected, atol=1e-4)
     assert encoded.view(1) is encoded.view(1)
 
@@ -348,7 +348,7 @@ def test_teachers_that_cannot_be_are_refused(
         (damaged, (), "not a safetensors file"),
         (checkpoint, (), "not the weights of an encoder, expected the encoder of Whisper"),
         (encoder, ("distil.layers=3",), r"not the weights of this encoder.*Missing key.*layers\.2"),
-        (encoder, ("settings.imitated=65",), "found 2 layers of 32 numbers, and 65 axes"),
+        (encoder, ("settings.predicted=65",), "found 2 layers of 32 numbers, and 65 axes"),
     ):
         with pytest.raises(UsageError, match=says):
             train(student(tree, tmp_path / "run", init, *sets))

@@ -177,7 +177,9 @@ def test_long_recordings_are_embedded_in_pieces(speech: Samples, tmp_path: Path)
 
     def alone(samples: Samples) -> np.ndarray:
         with torch.inference_mode():
-            return network.pool(network.lower(hear([samples], torch.device("cpu")))).numpy()[0]
+            return network.pool(
+                network.forward_frozen(hear([samples], torch.device("cpu")))
+            ).numpy()[0]
 
     whole = speech[:150_000]  # the last piece reaches back and counts by what is new
     parts = [alone(whole[:most]), alone(whole[most : 2 * most]), alone(whole[-most:])]

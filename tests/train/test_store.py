@@ -198,7 +198,7 @@ def test_frozen_blocks_need_no_second_pass(utterances: list[Utterance], tmp_path
         for number, utterance in enumerate(utterances):
             expected = whole(front([load(str(utterance.path), 16_000)], torch.device("cpu")))
             values = kept.piece(number)[None]
-            found = whole.upper(Features(values, torch.tensor([values.shape[2]])))
+            found = whole.forward_trainable(Features(values, torch.tensor([values.shape[2]])))
             assert torch.allclose(found, expected, atol=1e-5)
 
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
 from batch_ser.results import ARCHIVE, NONE, GroupSums, Key, rows_by_key
+from models.batching import Embeddings, Probabilities
 from models.expectation import BALANCED
 from models.offset_head import Offset, OffsetHead
-from models.scoring import Checkpoint, Embeddings, Probabilities
+from models.scoring import Checkpoint
 from train.data import Utterance
 
 SPEAKER, CORPUS = "speaker", "corpus"

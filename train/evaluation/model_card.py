@@ -138,6 +138,6 @@ def _table(info: CheckpointInfo) -> str:
     head = f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}"
     rows = [
         f"| {fold} | {' | '.join(f'{100 * figures[name]:.1f} %' for name in names)} |"
-        for fold, figures in info.in_short().items()
+        for fold, figures in info.summary().items()
     ]
     return "\n".join([head, *rows])

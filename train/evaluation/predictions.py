@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from batch_ser.audio import Samples
-from models.scoring import Checkpoint, Embeddings, Probabilities
+from models.batching import Embeddings, Probabilities, consecutive
+from models.scoring import Checkpoint
 from train import metrics
 from train.data import Utterance, check_labels
 from train.evaluation import plots
@@ -132,8 +133,8 @@ def _scored(
     """
     rate_hz = checkpoint.info.rate_hz
     with tqdm(total=len(utterances), desc="scoring", mininterval=every_s()) as bar:
-        for first in range(0, len(utterances), AT_ONCE):
-            some = utterances[first : first + AT_ONCE]
+        for part in consecutive(len(utterances), AT_ONCE):
+            some = utterances[part]
             samples = [hear(each, rate_hz) for each in some]
             durations_s = np.array([len(each) for each in samples], np.float64) / rate_hz
             if checkpoint.has_offset:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from batch_ser import FEATURES_VERSION
 from batch_ser.audio import Samples
 from batch_ser.features import FrontEnd, front_end
-from batch_ser.segments import in_pieces
+from models.batching import BATCH_S, Outputs, consecutive, segment_means
 from models.whisper import WhisperClassifier
 from train.augmentation import played
 from train.data import Utterance
@@ -21,7 +21,7 @@ from train.features.store import load_utterance
 from train.progress import every_s
 
 Embeddings = NDArray[np.float32]
-BATCH = 8
+AT_ONCE = 8  # recordings that are held in memory
 AFTER_POOLING = ("shift", "scale", "head.")  # embeddings do not depend on these
 
 
@@ -61,8 +61,8 @@ def _embed_at(
         return played(load_utterance(utterance, network.rate_hz), network.rate_hz, speed)
 
     with tqdm(total=len(order), desc=f"features x{speed:g}", mininterval=every_s()) as bar:
-        for first in range(0, len(order), BATCH):
-            chosen = order[first : first + BATCH]
+        for part in consecutive(len(order), AT_ONCE):
+            chosen = order[part]
             rows = _embed_whole(network, hear, [heard(utterances[i]) for i in chosen])
             found |= dict(zip(chosen, rows, strict=True))
             bar.update(len(chosen))
@@ -72,29 +72,16 @@ def _embed_at(
 def _embed_whole(
     network: WhisperClassifier, hear: FrontEnd, recordings: Sequence[Samples]
 ) -> list[Embeddings]:
-    """Each recording's embedding (width,): the mean over pieces that the network takes.
+    """Each recording's embedding (width,): the mean over its pieces, as in a job."""
 
-    A piece counts by its new samples, as in a job: the last one overlaps the one before.
-    """
-    most = round(network.max_input_s * network.rate_hz)
-    pieces: list[Samples] = []
-    owners: list[int] = []
-    new: list[int] = []
-    for owner, samples in enumerate(recordings):
-        spans = list(in_pieces(0, samples, most))
-        heard = [span.samples for span in spans if span.samples is not None]
-        pieces += heard or [samples]  # an empty segment is one empty piece
-        new += [span.end - span.start for span in spans] or [1]
-        owners += [owner] * (len(heard) or 1)
-    rows = []
-    with torch.inference_mode():
-        for first in range(0, len(pieces), BATCH):  # one long recording may have many
-            batch = hear(pieces[first : first + BATCH], torch.device("cpu"))
-            rows.append(network.pool(network.lower(batch)).numpy())
-    shares = np.array(new) / np.bincount(owners, new)[owners]
-    whole = np.zeros((len(recordings), rows[0].shape[1]), np.float32)
-    np.add.at(whole, owners, np.concatenate(rows) * shares[:, None].astype(np.float32))
-    return list(whole)
+    def pooled(pieces: Sequence[Samples]) -> Outputs:
+        with torch.inference_mode():
+            rows = network.pool(network.forward_frozen(hear(pieces, torch.device("cpu")))).numpy()
+        return np.zeros((len(rows), 0), np.float32), rows
+
+    most, budget = (round(each * network.rate_hz) for each in (network.max_input_s, BATCH_S))
+    means = segment_means(recordings, most, pooled, budget)
+    return [each.embedding.astype(np.float32) for each in means]
 
 
 def _digest(network: WhisperClassifier) -> str:

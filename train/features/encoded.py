@@ -11,11 +11,8 @@ from copy import deepcopy
 import numpy as np
 import torch
 
-from batch_ser.features import pad
 from models.network import Network
 from train.features.store import Kept, Store
-
-AT_ONCE = 32
 
 
 @torch.no_grad()
@@ -52,15 +49,11 @@ class EncodedFeatures:
 
     @torch.inference_mode()
     def _encode(self, kept: Kept) -> Kept:
-        """Each piece as `lower` encodes it, in the order of the pieces."""
+        """Each piece as `forward_frozen` encodes it, in the order of the pieces."""
         device = next(self._network.parameters()).device
-        lengths = np.diff(kept.ends, prepend=0)
-        found: list[torch.Tensor] = [torch.empty(0)] * len(lengths)
-        order = np.argsort(lengths, kind="stable")
-        for first in range(0, len(order), AT_ONCE):
-            numbers = order[first : first + AT_ONCE]
-            features = pad([kept.piece(int(number)) for number in numbers], device)
-            values, frames = self._network.lower(features)
+        found: list[torch.Tensor] = [torch.empty(0)] * len(kept.ends)
+        for numbers, features in kept.batches(np.arange(len(kept.ends)), device):
+            values, frames = self._network.forward_frozen(features)
             for number, value, count in zip(numbers, values.cpu(), frames.tolist(), strict=True):
                 found[number] = value[:, :count].T.contiguous()
         ends = np.cumsum([len(each) for each in found])

@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from batch_ser import FEATURES_VERSION
 from batch_ser.audio import Samples, load
-from batch_ser.features import Features, FrontEnd, front_end
+from batch_ser.features import Features, FrontEnd, front_end, pad
 from batch_ser.segments import in_pieces
+from models.batching import batches
 from models.device import has_bfloat16
 from models.network import Network
 from train.augmentation import Voices, babblers, change_samples
@@ -29,6 +30,7 @@ from train.progress import every_s
 from train.recipes import Recipe
 
 CPU = torch.device("cpu")
+AT_ONCE = 32  # of the longest pieces, in a batch
 Piece = tuple[NDArray[np.float32], int, int]  # features (bands, frames), samples, new samples
 Heard = Callable[[Samples, int], Sequence[Samples]]  # a recording, its number -> what is heard
 
@@ -52,6 +54,15 @@ class Kept:
         """One piece's features (bands, frames)."""
         start = self.ends[number - 1] if number else 0
         return torch.from_numpy(np.array(self.frames[start : self.ends[number]].T))
+
+    def batches(
+        self, numbers: NDArray[np.int64], device: torch.device
+    ) -> Iterator[tuple[NDArray[np.int64], Features]]:
+        """Some pieces in batches of similar length: their numbers and their features."""
+        lengths = np.diff(self.ends, prepend=0)[numbers]
+        for rows in batches(lengths, AT_ONCE * lengths.max(initial=1)):
+            chosen = numbers[rows]
+            yield chosen, pad([self.piece(int(number)) for number in chosen], device)
 
     def remove(self) -> None:
         """Delete what is on disk."""
@@ -192,7 +203,7 @@ class Store:
                     torch.inference_mode(),  # a training may have moved the network to a GPU
                     torch.autocast(device.type, torch.bfloat16, enabled=mixed),
                 ):
-                    features = self._network.lower(self._front_end([piece], device))
+                    features = self._network.forward_frozen(self._front_end([piece], device))
                 values = features.values[0].float().cpu().numpy()
                 found.append((values, len(piece), max(1, min(left, len(piece)))))
                 left -= len(piece)

@@ -75,7 +75,7 @@ class TeacherOutputs(Network):
         each = together[:, :whole].reshape(len(together), -1, self.step, together.shape[2])
         return each.mean(2)
 
-    def lower(self, features: Features) -> Features:
+    def forward_frozen(self, features: Features) -> Features:
         found = (self.averaged(features) - self.mean) / self.deviation @ self.axes
         return Features(found.transpose(1, 2), torch.full((len(found),), found.shape[1]))
 
@@ -88,8 +88,8 @@ def teacher_outputs(
     The axes are kept in the folder `cache`. `store` is of the student's front end, which is the
     teacher's.
     """
-    count = student.settings.imitated
-    plain = TeacherOutputs(teacher, round(student.imitation_s / TEACHER_FRAME_S))
+    count = student.settings.predicted
+    plain = TeacherOutputs(teacher, round(student.predicted_step_s / TEACHER_FRAME_S))
     chosen = np.random.default_rng(0).permutation(rows)[:RECORDINGS]
     key = store.of(plain).key
     what = repr((key, count, [data.contents[row] for row in chosen]))
@@ -193,7 +193,7 @@ def _error(network: Network, task: Task, targets: Store, epoch: int, rows: Rows)
     features, states = pad(inputs, task.device), pad(wanted, task.device)
     mixed = task.recipe.precision == "mixed" and has_bfloat16(task.device)
     with torch.autocast(task.device.type, torch.bfloat16, enabled=mixed):
-        predicted = network.imitate(features)
+        predicted = network.predict_states(features)
     return frame_error(predicted, states)
 
 

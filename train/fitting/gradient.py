@@ -5,6 +5,7 @@ interrupted repeats, bit for bit on a CPU, the one that was not.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from batch_ser.features import pad
+from models.batching import SegmentMeans
 from models.device import has_bfloat16
 from models.network import Network
 from train.fitting.history import Epoch, better
@@ -26,7 +27,6 @@ from train.metrics import scores
 from train.progress import every_s
 from train.recipes import Recipe
 
-JUDGED_AT_ONCE = 16
 Bar = Any  # tqdm is generic in its stubs, plain at run time
 
 
@@ -123,15 +123,16 @@ def judge(network: Network, task: Task, rows: NDArray[np.int64]) -> NDArray[np.f
     network.eval()
     kept = task.store.pieces()
     wanted = np.flatnonzero(np.isin(kept.owners, rows))
-    lengths = np.diff(kept.ends, prepend=0)[wanted]
-    ordered = wanted[np.argsort(lengths, kind="stable")]
-    total = np.zeros((len(task.targets), len(task.labels)))
-    for first in range(0, len(ordered), JUDGED_AT_ONCE):
-        numbers = ordered[first : first + JUDGED_AT_ONCE]
-        batch = pad([kept.piece(int(number)) for number in numbers], task.device)
-        found = torch.softmax(network.upper(batch).double(), dim=1).cpu().numpy()
-        np.add.at(total, kept.owners[numbers], found * kept.weights[numbers, None])
-    chosen = total[rows] * task.possible[rows]
+    means: defaultdict[int, SegmentMeans] = defaultdict(SegmentMeans)
+    for numbers, features in kept.batches(wanted, task.device):
+        logits = network.forward_trainable(features).double()
+        batch = torch.softmax(logits, dim=1).cpu().numpy()
+        for number, probabilities in zip(numbers, batch, strict=True):
+            mean = means[int(kept.owners[number])]
+            mean.add(probabilities, np.zeros(0), int(kept.weights[number]))
+    nothing = np.zeros(len(task.labels))  # an empty recording has no piece
+    found = [means[row].probabilities if row in means else nothing for row in map(int, rows)]
+    chosen = np.array(found) * task.possible[rows]
     sums = np.maximum(chosen.sum(1, keepdims=True), np.finfo(np.float64).tiny)  # all impossible
     return np.asarray(np.log(chosen / sums + 1e-12))
 

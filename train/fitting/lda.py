@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
 from batch_ser.features import Features, pad
+from models.batching import consecutive
 from models.expectation import NEUTRAL
 from models.network import Network
 from models.offset_head import OffsetHead
@@ -99,9 +100,8 @@ def _of_view(
     network.eval()
     kept = task.view(view)
     found = []
-    for first in range(0, len(rows), AT_ONCE):
-        some = rows[first : first + AT_ONCE]
-        batch: Features = pad([kept.piece(int(row)) for row in some], task.device)
+    for part in consecutive(len(rows), AT_ONCE):
+        batch: Features = pad([kept.piece(int(row)) for row in rows[part]], task.device)
         found.append(network.statistics(batch).float().cpu().numpy())
     return np.concatenate(found), kept.durations_s[rows]
 

@@ -34,7 +34,7 @@ def loss_of(
     """The loss of a batch, and its logits (batch, labels)."""
     possible = batch.possible
     with torch.autocast(possible.device.type, torch.bfloat16, enabled=mixed):
-        logits = network.upper(batch.features)
+        logits = network.forward_trainable(batch.features)
     smooth = recipe.label_smoothing * possible / possible.sum(1, keepdim=True)
     wanted = (1 - recipe.label_smoothing) * batch.targets + smooth
     masked = logits.float().masked_fill(~possible, IMPOSSIBLE)

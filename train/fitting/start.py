@@ -10,8 +10,8 @@ from batch_ser.errors import CheckpointError, UsageError
 from models.architectures import build
 from models.ast import AST, check_sizes, load_pretrained, settings_of
 from models.checkpoint import CheckpointInfo, read_info, read_weights
-from models.directory import in_short, of_head, read_directory
-from models.hf import HFNet, network_of
+from models.directory import is_of_head, one_line, read_directory
+from models.hf import HFNet, build_from_directory
 from models.loading import SHIPPED, shipped_checkpoints
 from models.network import Network
 from models.tdnn import TDNN
@@ -114,7 +114,7 @@ def pretrained_teacher(recipe: Recipe, init: str | None, axes: int) -> WhisperCl
     if axes > width * layers:
         raise UsageError(
             f"--init {path}: found {layers} layers of {width} numbers, and {axes} axes to which a "
-            "student takes them (settings.imitated); expected at most as many"
+            "student takes them (settings.predicted); expected at most as many"
         )
     teacher = WhisperClassifier(
         2, taps=range(1, layers + 1), layers=layers, final_norm=False, d_model=width,
@@ -129,14 +129,14 @@ def _from_directory(labels: int, init: str | None) -> HFNet:
     if not init:
         raise UsageError("--recipe hf: expected --init DIR with a Hugging Face directory")
     directory = read_directory(Path(init))
-    network = network_of(directory, labels)
+    network = build_from_directory(directory, labels)
     state = network.model.state_dict()
     fits = {
         name: tensor
         for name, tensor in directory.weights(with_head=False).items()
         if name in state and state[name].shape == tensor.shape
     }
-    lacking = [name for name in state if name not in fits and not of_head(name)]
+    lacking = [name for name in state if name not in fits and not is_of_head(name)]
     if lacking:
         raise CheckpointError(
             f"--init {init}: its weights do not fit its config.json ({lacking[0]})"
@@ -177,7 +177,7 @@ def _load_whisper(network: WhisperClassifier, path: Path) -> None:
     except RuntimeError as error:
         raise CheckpointError(
             f"--init {path}: not the weights of this encoder, expected {WHISPER} or another of "
-            f"the sizes in the recipe's settings: {in_short(error)}"
+            f"the sizes in the recipe's settings: {one_line(error)}"
         ) from error
 
 
@@ -214,7 +214,7 @@ def _load_student(network: TDNN, path: Path, recipe: Recipe) -> None:
     except RuntimeError as error:
         raise CheckpointError(
             f"--init {path}: its encoder does not fit the recipe's settings, expected the same "
-            f"sizes: {in_short(error)}"
+            f"sizes: {one_line(error)}"
         ) from error
     freeze(network, recipe.half)
 

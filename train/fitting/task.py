@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from batch_ser.features import Features, pad
+from models.batching import consecutive
 from train.augmentation import change_features, mix
 from train.features import Kept
 from train.fitting.loss import Batch
@@ -66,9 +67,9 @@ class Task:
         order, size = draw.permutation(self.train), self.recipe.batch_size
         if self.recipe.alike > 1:
             chunk = size * self.recipe.alike
-            chunks = [order[at : at + chunk] for at in range(0, len(order), chunk)]
+            chunks = [order[part] for part in consecutive(len(order), chunk)]
             order = np.concatenate([self._by_length(epoch, each) for each in chunks])
-        batches = [order[at : at + size] for at in range(0, len(order), size)]
+        batches = [order[part] for part in consecutive(len(order), size)]
         if len(batches[-1]) == 1 and len(order) > 1:  # batch norm needs two
             batches[-1] = np.append(batches[-1], order[0])
         if self.recipe.alike > 1:
@@ -97,6 +98,5 @@ def batches(task: Task, epoch: int) -> Iterator[Batch]:
 def training_features(task: Task, batch: int = 32) -> Iterator[Features]:
     """The training side's first views, for statistics: as they are, in order."""
     view = task.view(0)
-    for first in range(0, len(task.train), batch):
-        rows = task.train[first : first + batch]
-        yield pad([view.piece(int(row)) for row in rows], torch.device("cpu"))
+    for part in consecutive(len(task.train), batch):
+        yield pad([view.piece(int(row)) for row in task.train[part]], torch.device("cpu"))
