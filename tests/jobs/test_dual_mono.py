@@ -1,4 +1,4 @@
-"""A recording whose channels are one signal is scored once; everything else as it was asked for."""
+"""A recording whose channels carry one signal is scored once, unless `--channels` names them."""
 
 from pathlib import Path
 from typing import Any
@@ -36,18 +36,18 @@ def word(speech: Samples) -> Samples:
     return speech[: 6 * RATE_HZ]
 
 
-def test_what_is_one_signal(word: Samples) -> None:
+def test_channels_that_carry_one_signal(word: Samples) -> None:
     assert same(stereo(word, word))
     assert same(stereo(word, 0.2 * word + 0.01))  # at another level, with another offset
     assert same(stereo(word, word, 0.5 * word))
     assert same(stereo(word, word + 0.02 * word.std() * noise(len(word), 1)))
     assert not same(stereo(word, word + 0.1 * word.std() * noise(len(word), 1)))
     assert not same(stereo(word, word, word[::-1]))
-    assert not same(stereo(word, -word))  # a mixture of these would be silent: not one to score
+    assert not same(stereo(word, -word))  # their mixture would be silent
     assert not same(stereo(word, np.roll(word, 8)))
 
 
-def test_silence_is_no_signal(word: Samples) -> None:
+def test_silent_channels_carry_no_signal(word: Samples) -> None:
     nothing = np.zeros_like(word)
     assert not same(stereo(word, nothing))
     assert not same(stereo(nothing, word))
@@ -56,15 +56,15 @@ def test_silence_is_no_signal(word: Samples) -> None:
     assert not same(np.zeros((0, 2), np.float32))
 
 
-def test_a_silent_head_decides_nothing(word: Samples) -> None:
+def test_silence_at_the_start_does_not_count(word: Samples) -> None:
     """Eleven minutes of different faint hiss, and then one signal."""
     hiss = [1e-4 * noise(11 * 60 * 1_000, seed) for seed in (1, 2)]
-    heads = [np.concatenate([each, word]) for each in hiss]
-    assert same(stereo(*heads), rate_hz=1_000)
+    channels = [np.concatenate([each, word]) for each in hiss]
+    assert same(stereo(*channels), rate_hz=1_000)
 
 
-def test_ten_minutes_with_sound_decide() -> None:
-    """A change after them is not looked for; one within them is found, though it lasts 2 s."""
+def test_only_ten_minutes_with_sound_count() -> None:
+    """A difference after them is ignored; one of 2 s within them is found."""
     rate_hz = 1_000
     frame = rate_hz // FRAMES_PER_S
     look = round(COMPARED_S * FRAMES_PER_S) * frame
@@ -72,7 +72,7 @@ def test_ten_minutes_with_sound_decide() -> None:
     two[:look] = one[:look]
     blocks = iter(np.array_split(stereo(one, two), 700))
     assert same_signal(blocks, rate_hz)
-    assert len(list(blocks)) > 5  # the rest was not even decoded
+    assert len(list(blocks)) > 5  # the rest is not decoded
     assert not same(stereo(one, two)[2 * rate_hz :], rate_hz=rate_hz)
 
 
@@ -95,7 +95,7 @@ def write(path: Path, samples: Samples, **how: Any) -> Path:
 
 
 def test_scored_once_as_channel_0(word: Samples, checkpoint_path: Path, tmp_path: Path) -> None:
-    """The rows are those of the mono file; the other channel was not asked for."""
+    """The rows are those of the mono file; the other channel counts as `not_asked`."""
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     write(tmp_path / "one" / "a.wav", word)
@@ -116,30 +116,30 @@ def test_scored_once_as_channel_0(word: Samples, checkpoint_path: Path, tmp_path
     assert (list(row["speech_s"]), row["overlap_s"]) == (list(alone["speech_s"]), 0.0)
 
 
-def test_never_two_of_it_are_open(
+def test_a_recording_is_never_open_twice(
     word: Samples, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FFmpeg's index of a day of AAC takes a hundred megabytes."""
-    live: set[int] = set()
-    most = []
+    now_open: set[int] = set()
+    counts: list[int] = []
 
-    class Watched(Recording):
+    class Counted(Recording):
         def __init__(self, path: str, reading: Reading | None = None) -> None:
             super().__init__(path, reading)
-            inner, number = self._decoder.close, len(most)
+            inner, number = self._decoder.close, len(counts)
 
             def close() -> None:
-                live.discard(number)
+                now_open.discard(number)
                 inner()
 
             monkeypatch.setattr(self._decoder, "close", close)
-            live.add(number)
-            most.append(len(live))
+            now_open.add(number)
+            counts.append(len(now_open))
 
-    monkeypatch.setattr("jobs.worker.channels.Recording", Watched)
+    monkeypatch.setattr("jobs.worker.channels.Recording", Counted)
     write(tmp_path / "a.wav", stereo(word, word))
     score(tmp_path / "a.wav", tmp_path / "out.parquet", checkpoint_path)
-    assert (most, live) == ([1, 1], set())
+    assert (counts, now_open) == ([1, 1], set())
 
 
 def test_several_notes(word: Samples, checkpoint_path: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_several_notes(word: Samples, checkpoint_path: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("channels", "expected"), [("0,1", {0, 1}), ("1", {1}), ("mix", {-1})])
-def test_whoever_names_channels_gets_them(
+def test_named_channels_are_all_scored(
     word: Samples, checkpoint_path: Path, tmp_path: Path, channels: str, expected: set[int]
 ) -> None:
     write(tmp_path / "a.wav", stereo(word, word))
@@ -165,15 +165,15 @@ def test_whoever_names_channels_gets_them(
     if len(expected) > 1:
         assert row["overlap_s"] == row["speech_s"][0] == row["speech_s"][1]
     else:
-        assert np.isnan(row["overlap_s"])  # who else speaks was not heard
+        assert np.isnan(row["overlap_s"])  # the other channel was not scored
     if channels == "1":
-        assert np.isnan(row["silence_s"])  # nor that nobody does
+        assert np.isnan(row["silence_s"])  # so silence is not known either
     else:
         assert row["silence_s"] == pytest.approx(row["duration_s"] - row["speech_s"][0])
     assert_holds(tmp_path / "out.parquet")
 
 
-def test_two_of_three_channels_tell_nothing_of_the_third(
+def test_overlap_and_silence_need_all_channels(
     word: Samples, checkpoint_path: Path, tmp_path: Path
 ) -> None:
     both = np.column_stack([word, np.roll(word, 8_000), word])

@@ -1,4 +1,4 @@
-"""`run --embeddings`: what the head hears, stored beside the probabilities that it gives."""
+"""`run --embeddings`: the input of the head, stored beside its probabilities."""
 
 import shutil
 from pathlib import Path
@@ -49,9 +49,7 @@ def network_of(path: Path) -> Network:
     return network.eval()
 
 
-def test_the_head_on_stored_embeddings_gives_the_stored_probabilities(
-    stored: Path, embedding_path: Path
-) -> None:
+def test_the_head_scores_stored_embeddings_as_stored(stored: Path, embedding_path: Path) -> None:
     embeddings, probabilities = read(stored)
     assert embeddings.shape == (len(probabilities), 16)
     with torch.inference_mode():
@@ -63,7 +61,7 @@ def test_the_head_on_stored_embeddings_gives_the_stored_probabilities(
     assert_holds(stored)
 
 
-def test_verify_finds_an_embedding_that_is_none(stored: Path, tmp_path: Path) -> None:
+def test_verify_finds_an_embedding_that_is_not_finite(stored: Path, tmp_path: Path) -> None:
     for name in stored.parent.iterdir():
         shutil.copy(name, tmp_path / name.name)
     table = pq.read_table(stored)
@@ -78,7 +76,7 @@ def test_verify_finds_an_embedding_that_is_none(stored: Path, tmp_path: Path) ->
     assert any("an embedding that is missing or not finite" in each for each in faults)
 
 
-def test_nothing_else_changes_and_other_workers_give_the_same(
+def test_scores_and_embeddings_do_not_depend_on_options_and_workers(
     stored: Path, archive: Path, embedding_path: Path, tmp_path: Path
 ) -> None:
     plain, again = tmp_path / "plain.parquet", tmp_path / "again.parquet"
@@ -108,9 +106,12 @@ def test_a_long_segment_has_the_mean_of_its_pieces(
         folder.mkdir()
         soundfile.write(folder / "call.wav", samples, 16_000, subtype="FLOAT")
         score(
-            folder, folder / "out.parquet", embedding_path, embeddings=True,
+            folder,
+            folder / "out.parquet",
+            embedding_path,
+            embeddings=True,
             segment={"method": "whole"},
-        )  # fmt: skip
+        )
     each = {name: read(tmp_path / name / "out.parquet")[0][0] for name in ("long", "first", "last")}
     assert np.allclose(each["long"], (30 * each["first"] + 10 * each["last"]) / 40, atol=2e-3)
 
@@ -127,48 +128,56 @@ def test_embeddings_are_not_added_to_a_table_without_them(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("hf", "no embedding"), ("whisper", "an embedding of 128 numbers")]
+    ("name", "message"), [("hf", "no embedding"), ("whisper", "an embedding of 128 numbers")]
 )
 def test_a_network_without_a_small_embedding_is_refused(
-    name: str, told: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, message: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "hf":
         pytest.importorskip("transformers")
     monkeypatch.setattr("models.scoring.WIDEST", 100)
     path = small_checkpoint(tmp_path / "wide.safetensors", name, LABELS)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         score(archive, tmp_path / "out.parquet", path, embeddings=True)
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_a_manifests_own_embedding_travels_under_another_name(
+def test_a_manifests_own_column_embedding_is_renamed(
     archive: Path, embedding_path: Path, tmp_path: Path, batch_ser: Runner
 ) -> None:
     manifest = archive / "calls.csv"
     try:
-        manifest.write_text("file,embedding\nday0/call03.flac,theirs\n")
+        manifest.write_text("file,embedding\nday0/call03.flac,own\n")
         out = tmp_path / "out.parquet"
         found = batch_ser(
-            "run", "--input", manifest, "--out", out, "--model", embedding_path, "--embeddings",
-            "--engine", "inline",
-        )  # fmt: skip
+            "run",
+            "--input",
+            manifest,
+            "--out",
+            out,
+            "--model",
+            embedding_path,
+            "--embeddings",
+            "--engine",
+            "inline",
+        )
     finally:
         manifest.unlink()
     assert found.returncode == 0, found.stderr
     table = pq.read_table(out)
-    assert set(table["in_embedding"].to_pylist()) == {"theirs"}
+    assert set(table["in_embedding"].to_pylist()) == {"own"}
     assert table.schema.field("embedding").type.list_size == 16
 
 
-def test_a_manifests_own_embedding_has_one_name_whether_there_is_one_of_ours_or_not(
+def test_it_is_renamed_also_without_embeddings(
     archive: Path, embedding_path: Path, tmp_path: Path
 ) -> None:
     manifest = archive / "calls.csv"
     out = tmp_path / "out.parquet"
     try:
-        manifest.write_text("file,embedding\nday0/call03.flac,theirs\n")
+        manifest.write_text("file,embedding\nday0/call03.flac,own\n")
         score(manifest, out, embedding_path)
     finally:
         manifest.unlink()
-    assert set(pq.read_table(out)["in_embedding"].to_pylist()) == {"theirs"}
+    assert set(pq.read_table(out)["in_embedding"].to_pylist()) == {"own"}
     assert_holds(out)

@@ -1,4 +1,4 @@
-"""Every architecture: its size, its scores, what its settings do, and that a file keeps it."""
+"""Every architecture: size, scores, effects of its settings, saving and loading."""
 
 import re
 from pathlib import Path
@@ -26,9 +26,9 @@ def test_sizes_are_the_published_ones(batch_ser: Runner) -> None:
     assert parameter_count("mfcc_cnn", 8) == 2_603_144
     assert abs((parameter_count("ast") or 0) - 87e6) < 1.5e6
     assert parameter_count("hf") is None
-    told = batch_ser("models").stdout
-    assert re.search(r"mfcc_cnn +2,603,144 parameters", told)
-    assert re.search(r"hf +those of its directory", told)
+    printed = batch_ser("models").stdout
+    assert re.search(r"mfcc_cnn +2,603,144 parameters", printed)
+    assert re.search(r"hf +those of its directory", printed)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -47,7 +47,7 @@ def segments_of(speech: Samples, checkpoint: Checkpoint) -> list[Samples]:
     return [each[:most] for each in cuts(speech)]
 
 
-def test_a_file_keeps_a_network(checkpoint: Checkpoint, speech: Samples) -> None:
+def test_a_saved_network_scores_the_same(checkpoint: Checkpoint, speech: Samples) -> None:
     network = small_network(checkpoint.info.name)
     segments = segments_of(speech, checkpoint)
     assert np.array_equal(
@@ -56,7 +56,7 @@ def test_a_file_keeps_a_network(checkpoint: Checkpoint, speech: Samples) -> None
     )
 
 
-def test_a_segment_does_not_depend_on_its_neighbours(
+def test_a_score_does_not_depend_on_the_rest_of_the_batch(
     checkpoint: Checkpoint, speech: Samples
 ) -> None:
     segments = segments_of(speech, checkpoint)
@@ -64,7 +64,7 @@ def test_a_segment_does_not_depend_on_its_neighbours(
     assert np.abs(checkpoint.score_batch(segments) - alone).max() < 1e-4
     assert np.abs(checkpoint.score_batch(segments[::-1])[::-1] - alone).max() < 1e-4
     assert np.abs(alone.sum(1) - 1).max() < 1e-5
-    assert np.ptp(alone, axis=0).max() > 0.01  # and they are not all alike
+    assert np.ptp(alone, axis=0).max() > 0.01  # and they differ
 
 
 def test_a_long_segment_is_the_weighted_mean_of_its_pieces(
@@ -88,12 +88,14 @@ def test_a_long_segment_is_the_weighted_mean_of_its_pieces(
 
 @pytest.mark.parametrize("pooling", ["statistics", "attentive"])
 @pytest.mark.parametrize("layer_weights", [False, True])
-def test_whisper_freezes_without_changing_what_it_says(
+def test_freezing_layers_of_whisper_changes_no_logits(
     speech: Samples, pooling: str, layer_weights: bool
 ) -> None:
     settings = SMALL_WHISPER | {
-        "taps": (0, 1, 2), "pooling": pooling, "layer_weights": layer_weights,
-    }  # fmt: skip
+        "taps": (0, 1, 2),
+        "pooling": pooling,
+        "layer_weights": layer_weights,
+    }
     torch.manual_seed(0)
     free = build("whisper", 4, settings | {"frozen_layers": -1}).eval()
     features = front_end("whisper_log_mel", {})(cuts(speech), CPU)
@@ -110,7 +112,7 @@ def test_whisper_freezes_without_changing_what_it_says(
     assert all(each.requires_grad for each in free.parameters())
 
 
-def test_learned_weights_count(speech: Samples) -> None:
+def test_learned_weights_change_logits(speech: Samples) -> None:
     network = small_network("whisper, mixed")
     features = front_end("whisper_log_mel", {})(cuts(speech), CPU)
     with torch.no_grad():
@@ -123,7 +125,7 @@ def test_learned_weights_count(speech: Samples) -> None:
     assert (attended - mixed).abs().max() > 1e-3
 
 
-def test_acnt_s_switches() -> None:
+def test_settings_of_acnt() -> None:
     values = Features(torch.randn(2, 40, 174), torch.tensor([174, 174]))
     sizes = {}
     for settings in ({}, {"num_layers": 3}, {"transformer_dim": 64}, {"use_transformer": False}):
@@ -139,7 +141,7 @@ def test_acnt_s_switches() -> None:
     assert torch.allclose(positions[:, 1], torch.arange(30).cos())
 
 
-def test_acnt_starts_as_it_should() -> None:
+def test_initialisation_of_acnt() -> None:
     """Kaiming: deviation sqrt(2 / fan out) for convolutions; Xavier's bound for linear layers."""
     torch.manual_seed(0)
     network = ACNT(8)
@@ -154,18 +156,27 @@ def test_acnt_starts_as_it_should() -> None:
 @pytest.mark.parametrize(
     ("architecture", "settings"),
     [
-        ("vgg", {"wings": 2}), ("vgg", {"dense_dropout": [0.1]}),
+        ("vgg", {"wings": 2}),
+        ("vgg", {"dense_dropout": [0.1]}),
         ("mfcc_cnn", {"block_dropout": 1}),
-        ("acnt", {"num_heads": 7}), ("acnt", {"num_heads": 0}), ("acnt", {"transformer_dim": 0}),
-        ("gap_cnn", {"channels": []}), ("gap_cnn", {"channels": [8] * 8}),
-        ("whisper", {"frozen_layers": 9}), ("whisper", {"pooling": "deep"}),
-        ("whisper", {"taps": (2, 2)}), ("whisper", {"d_model": 30, "heads": 4}),
-        ("ast", {"hidden_size": "wide"}), ("ast", {"hidden_size": 33, "num_attention_heads": 2}),
-        ("ast", {"max_length": 8}), ("ast", {"std": 0}),
-        ("hf", {}), ("hf", {"config": SMALL_WAV2VEC2, "extractor": RAW | STRANGE}),
+        ("acnt", {"num_heads": 7}),
+        ("acnt", {"num_heads": 0}),
+        ("acnt", {"transformer_dim": 0}),
+        ("gap_cnn", {"channels": []}),
+        ("gap_cnn", {"channels": [8] * 8}),
+        ("whisper", {"frozen_layers": 9}),
+        ("whisper", {"pooling": "deep"}),
+        ("whisper", {"taps": (2, 2)}),
+        ("whisper", {"d_model": 30, "heads": 4}),
+        ("ast", {"hidden_size": "wide"}),
+        ("ast", {"hidden_size": 33, "num_attention_heads": 2}),
+        ("ast", {"max_length": 8}),
+        ("ast", {"std": 0}),
+        ("hf", {}),
+        ("hf", {"config": SMALL_WAV2VEC2, "extractor": RAW | STRANGE}),
         ("oracle", {}),
     ],
-)  # fmt: skip
+)
 def test_settings_that_do_not_fit(architecture: str, settings: dict[str, Any]) -> None:
     if architecture == "ast":
         pytest.importorskip("transformers")
@@ -173,8 +184,8 @@ def test_settings_that_do_not_fit(architecture: str, settings: dict[str, Any]) -
         build(architecture, 4, settings)
 
 
-def test_a_small_file_is_a_checkpoint(tmp_path: Path, speech: Samples) -> None:
-    """Scores do not change when a network in another memory layout is saved."""
+def test_a_network_in_another_memory_layout_can_be_saved(tmp_path: Path, speech: Samples) -> None:
+    """Channels last, as training uses it; scores stay the same."""
     path = small_checkpoint(tmp_path / "a.safetensors", "gap_cnn", LABELS)
     network = load_checkpoint(path)._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     from models.checkpoint import read_info, save_checkpoint

@@ -1,4 +1,4 @@
-"""Hugging Face directories as they are found: older, incomplete, contradictory."""
+"""Hugging Face directories of older versions, incomplete and contradictory ones."""
 
 import json
 import shutil
@@ -35,11 +35,21 @@ def whisper_directory(tmp_path: Path) -> Path:
     torch.manual_seed(6)
     path = tmp_path / "whisper"
     config = transformers.WhisperConfig(
-        d_model=32, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=64,
-        decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=64, classifier_proj_size=16,
-        use_weighted_layer_sum=True, vocab_size=100, pad_token_id=0, bos_token_id=1,
-        eos_token_id=2, decoder_start_token_id=1,
-    )  # fmt: skip
+        d_model=32,
+        encoder_layers=2,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=64,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=64,
+        classifier_proj_size=16,
+        use_weighted_layer_sum=True,
+        vocab_size=100,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
     transformers.WhisperForConditionalGeneration(config).save_pretrained(path)
     transformers.WhisperFeatureExtractor().save_pretrained(path)
     return path
@@ -68,10 +78,17 @@ def scores(folder: Path, speech: Samples) -> np.ndarray:
 
 
 OLDER_KEYS = {
-    "num_labels": 3, "torch_dtype": "float16", "return_dict": False, "output_hidden_states": True,
-    "output_attentions": True, "_name_or_path": "somebody/else", "finetuning_task": "emotion",
-    "gradient_checkpointing": False, "attn_implementation": "eager", "_commit_hash": "0",
-}  # fmt: skip
+    "num_labels": 3,
+    "torch_dtype": "float16",
+    "return_dict": False,
+    "output_hidden_states": True,
+    "output_attentions": True,
+    "_name_or_path": "somebody/else",
+    "finetuning_task": "emotion",
+    "gradient_checkpointing": False,
+    "attn_implementation": "eager",
+    "_commit_hash": "0",
+}
 
 
 def test_keys_of_older_versions_change_nothing(
@@ -88,7 +105,7 @@ def test_keys_of_older_versions_change_nothing(
     assert np.array_equal(saved.score_all(cuts(speech)[1:4]), expected)
 
 
-def test_older_names_of_weights_are_known(
+def test_older_names_of_weights_are_read(
     wav2vec_directory: Path, copy: Copy, speech: Samples
 ) -> None:
     """The position's weight norm was `weight_g` and `weight_v` before parametrisations."""
@@ -107,7 +124,7 @@ def test_older_names_of_weights_are_known(
     assert np.array_equal(scores(folder, speech), scores(wav2vec_directory, speech))
 
 
-def test_what_only_training_hears_may_be_missing(
+def test_weights_of_training_only_may_be_missing(
     wav2vec_directory: Path, copy: Copy, speech: Samples
 ) -> None:
     folder = copy(wav2vec_directory)
@@ -118,12 +135,14 @@ def test_what_only_training_hears_may_be_missing(
 
 @pytest.mark.parametrize("lost", ["classifier.weight", "projector.bias"])
 def test_a_lost_head_is_not_random(wav2vec_directory: Path, copy: Copy, lost: str) -> None:
-    """transformers fills what a file lacks with random numbers and only warns."""
+    """transformers initialises missing weights at random and only warns."""
     folder = copy(wav2vec_directory)
     rewrite(folder, lambda state: {name: each for name, each in state.items() if name != lost})
     with pytest.raises(CheckpointError, match=f"1 tensors are missing .*such as {lost}"):
         load_checkpoint(f"hf:{folder}")
-    assert lost in read_directory(folder).weights(with_head=False)  # a training gives a new head
+    assert lost in read_directory(folder).weights(
+        with_head=False
+    )  # training initialises a new head
 
 
 @pytest.mark.parametrize("change", [{"num_hidden_layers": 3}, {"intermediate_size": 48}])
@@ -138,7 +157,7 @@ def test_an_encoder_is_never_random(
 
 
 @pytest.mark.parametrize(
-    ("entry", "says"),
+    ("entry", "message"),
     [
         ({"id2label": {"a": "neu", "b": "hap", "c": "ang"}}, "expected names by number"),
         ({"id2label": ["neu", "hap", "ang"]}, "expected names by number"),
@@ -153,19 +172,19 @@ def test_an_encoder_is_never_random(
         ({"num_attention_heads": 5}, "no audio classifier.*divisible"),
     ],
 )
-def test_what_config_json_cannot_say(
-    wav2vec_directory: Path, copy: Copy, entry: dict[str, object], says: str
+def test_a_config_json_that_is_refused(
+    wav2vec_directory: Path, copy: Copy, entry: dict[str, object], message: str
 ) -> None:
     folder = copy(wav2vec_directory)
     write(folder, "config.json", **entry)
-    with pytest.raises(CheckpointError, match=says) as refused:
+    with pytest.raises(CheckpointError, match=message) as refused:
         load_checkpoint(f"hf:{folder}")
     assert str(folder) in str(refused.value)
     assert len(str(refused.value)) < len(str(folder)) + 400
 
 
 @pytest.mark.parametrize(
-    ("entry", "says"),
+    ("entry", "message"),
     [
         ({"max_length": 256}, "do not fit each other"),
         ({"feature_extractor_type": "Wav2Vec2FeatureExtractor"}, "do not fit each other"),
@@ -173,11 +192,11 @@ def test_what_config_json_cannot_say(
     ],
 )
 def test_an_extractor_of_another_model(
-    ast_directory: Path, copy: Copy, entry: dict[str, object], says: str
+    ast_directory: Path, copy: Copy, entry: dict[str, object], message: str
 ) -> None:
     folder = copy(ast_directory)
     write(folder, "preprocessor_config.json", **entry)
-    with pytest.raises(CheckpointError, match=says):
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(f"hf:{folder}")
 
 
@@ -189,7 +208,7 @@ def test_code_in_a_directory_is_never_run(
     code = {"AutoConfig": "code.Config", "AutoModelForAudioClassification": "code.Model"}
     write(folder, "config.json", auto_map=code)
     assert np.array_equal(scores(folder, speech), scores(wav2vec_directory, speech))
-    write(folder, "config.json", model_type="theirs")
+    write(folder, "config.json", model_type="other")
     for load in (
         lambda: load_checkpoint(f"hf:{folder}"),
         lambda: read_directory(folder).weights(with_head=False),
@@ -223,7 +242,7 @@ def test_two_labels_with_the_default_names(tmp_path: Path) -> None:
     assert load_checkpoint(f"hf:{tmp_path}").info.labels == ("LABEL_0", "LABEL_1")
 
 
-def test_only_what_comes_pretrained_learns_at_its_own_rate(ast_directory: Path) -> None:
+def test_only_pretrained_weights_have_their_own_learning_rate(ast_directory: Path) -> None:
     sizes = settings_of(read_directory(ast_directory))
     recipe = replace(find_recipe("ast"), settings=sizes)
 
@@ -237,15 +256,15 @@ def test_only_what_comes_pretrained_learns_at_its_own_rate(ast_directory: Path) 
 
 
 @pytest.mark.parametrize(
-    ("kind", "body", "new"),
+    ("kind", "encoder", "new"),
     [
         ("wav2vec", "model.wav2vec2.", {"projector", "classifier"}),
         ("whisper", "model.encoder.", {"projector", "classifier", "layer_weights"}),
         ("ast", "model.audio_spectrogram_transformer.", {"classifier"}),
     ],
 )
-def test_the_body_of_any_classifier_learns_at_its_own_rate(
-    kind: str, body: str, new: set[str], request: pytest.FixtureRequest
+def test_the_encoder_of_any_classifier_has_its_own_learning_rate(
+    kind: str, encoder: str, new: set[str], request: pytest.FixtureRequest
 ) -> None:
     """Whisper's base_model_prefix is not the name of its classifier's encoder."""
     recipe = find_recipe("hf")
@@ -255,17 +274,17 @@ def test_the_body_of_any_classifier_learns_at_its_own_rate(
     names = {parameter: name for name, parameter in network.named_parameters()}
     head, pretrained = ([names[each] for each in group["params"]] for group in groups)
     assert {name.split(".")[1] for name in head} == new
-    assert all(name.startswith(body) for name in pretrained)
-    learns = [each for each in network.parameters() if each.requires_grad]
-    assert len(head) + len(pretrained) == len(learns)
+    assert all(name.startswith(encoder) for name in pretrained)
+    trained = [each for each in network.parameters() if each.requires_grad]
+    assert len(head) + len(pretrained) == len(trained)
 
 
 def test_a_whisper_encoder_is_never_random(whisper_directory: Path, copy: Copy) -> None:
     recipe = find_recipe("hf")
     network = new_network(recipe, 3, str(whisper_directory), seed=0)
-    given = load_file(whisper_directory / "model.safetensors")
-    taken = network.state_dict()["model.encoder.conv1.weight"]
-    assert torch.equal(taken, given["model.encoder.conv1.weight"])
+    stored = load_file(whisper_directory / "model.safetensors")
+    loaded = network.state_dict()["model.encoder.conv1.weight"]
+    assert torch.equal(loaded, stored["model.encoder.conv1.weight"])
     folder, lost = copy(whisper_directory), "encoder.layers.1.fc1.weight"
     rewrite(folder, lambda state: {key: each for key, each in state.items() if lost not in key})
     with pytest.raises(CheckpointError, match=f"1 tensors are missing .*such as {lost}"):
@@ -273,14 +292,16 @@ def test_a_whisper_encoder_is_never_random(whisper_directory: Path, copy: Copy) 
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "theirs"), [("max_length", 64, 128), ("hidden_size", 64, 32)]
+    ("name", "value", "stored"), [("max_length", 64, 128), ("hidden_size", 64, 32)]
 )
 def test_sizes_that_contradict_the_directory(
-    ast_directory: Path, name: str, value: int, theirs: int
+    ast_directory: Path, name: str, value: int, stored: int
 ) -> None:
     recipe = replace(find_recipe("ast"), settings={name: value, "head_dropout": 0.1})
-    says = rf"settings\.{name}={value} does not fit .* for {name} {theirs}: leave the setting out"
-    with pytest.raises(UsageError, match=says):
+    message = (
+        rf"settings\.{name}={value} does not fit .* for {name} {stored}: leave the setting out"
+    )
+    with pytest.raises(UsageError, match=message):
         new_network(recipe, 3, str(ast_directory), seed=0)
 
 
@@ -291,7 +312,7 @@ def test_settings_that_go_with_any_directory(ast_directory: Path) -> None:
     assert settings.items() <= stored.items()
 
 
-def test_what_is_no_encoder(tmp_path: Path, wav2vec_directory: Path) -> None:
+def test_an_init_without_an_encoder_is_refused(tmp_path: Path, wav2vec_directory: Path) -> None:
     recipe = replace(find_recipe("whisper-frozen"), settings=SMALL)
     with pytest.raises(CheckpointError, match="found a folder, expected a safetensors file"):
         new_network(recipe, 3, str(tmp_path), seed=0)

@@ -1,4 +1,4 @@
-"""Hugging Face directories: scored as transformers itself does, or refused with a reason."""
+"""Hugging Face directories: scored as by transformers itself, or refused with a reason."""
 
 import json
 import shutil
@@ -21,10 +21,15 @@ from models import load_checkpoint
 transformers: Any = pytest.importorskip("transformers")
 LABELS = {0: "ang", 1: "hap", 2: "neu"}
 SPEECH: dict[str, Any] = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
-    "conv_dim": (16,) * 7, "classifier_proj_size": 16, "num_conv_pos_embeddings": 16,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": (16,) * 7,
+    "classifier_proj_size": 16,
+    "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 2,
-}  # fmt: skip
+}
 Write = Callable[..., Path]
 
 
@@ -33,23 +38,41 @@ def model_of(kind: str) -> tuple[Any, Any]:
     extractor = transformers.Wav2Vec2FeatureExtractor()
     if kind == "ast":
         config = transformers.ASTConfig(
-            id2label=LABELS, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=64, max_length=204,
-        )  # fmt: skip
+            id2label=LABELS,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_length=204,
+        )
         extractor = transformers.ASTFeatureExtractor(max_length=204, mean=-5.0, std=3.5)
         return transformers.ASTForAudioClassification(config), extractor
     if kind == "whisper":
         config = transformers.WhisperConfig(
-            id2label=LABELS, d_model=32, encoder_layers=2, encoder_attention_heads=2,
-            encoder_ffn_dim=64, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=64,
-            classifier_proj_size=16, vocab_size=100,
-            pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
-        )  # fmt: skip
+            id2label=LABELS,
+            d_model=32,
+            encoder_layers=2,
+            encoder_attention_heads=2,
+            encoder_ffn_dim=64,
+            decoder_layers=1,
+            decoder_attention_heads=2,
+            decoder_ffn_dim=64,
+            classifier_proj_size=16,
+            vocab_size=100,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            decoder_start_token_id=1,
+        )
         return transformers.WhisperForAudioClassification(config), (
             transformers.WhisperFeatureExtractor()
         )
-    name, norm = {"wav2vec2": ("Wav2Vec2", "group"), "layer": ("Wav2Vec2", "layer"),
-                  "hubert": ("Hubert", "group"), "wavlm": ("WavLM", "group")}[kind]  # fmt: skip
+    name, norm = {
+        "wav2vec2": ("Wav2Vec2", "group"),
+        "layer": ("Wav2Vec2", "layer"),
+        "hubert": ("Hubert", "group"),
+        "wavlm": ("WavLM", "group"),
+    }[kind]
     config = getattr(transformers, f"{name}Config")(
         id2label=LABELS, feat_extract_norm=norm, do_stable_layer_norm=norm == "layer", **SPEECH
     )
@@ -58,14 +81,14 @@ def model_of(kind: str) -> tuple[Any, Any]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Write:
-    """Write a model's directory as its users do, its head large enough that scores differ."""
+    """Write a model's directory, with a head of large weights, so that scores differ."""
 
     def write(kind: str, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         model, extractor = model_of(kind)
         with torch.no_grad():
             last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
-            # Whisper's mean is over 30 s of mostly silence: all segments are nearly alike
+            # Whisper's mean is over 30 s of mostly silence: segments hardly differ
             last.weight.normal_(0, 15.0 if kind == "whisper" else 3.0)
         folder = tmp_path / f"{kind}-{seed}"
         model.save_pretrained(folder)
@@ -92,7 +115,7 @@ def test_scores_are_those_of_transformers(kind: str, written: Write, speech: Sam
             found = extract(segment, sampling_rate=16_000, return_tensors="pt")
             name = extract.model_input_names[0]
             expected.append(model(found[name]).logits.softmax(1)[0].numpy())
-    assert np.ptp(expected, axis=0).max() > 0.001  # they are not all alike
+    assert np.ptp(expected, axis=0).max() > 0.001  # they differ
     assert np.abs(checkpoint.score_batch(segments) - np.stack(expected)).max() < 1e-4
     assert np.abs(checkpoint.score_batch(segments[::-1])[::-1] - np.stack(expected)).max() < 1e-4
 
@@ -101,9 +124,14 @@ def test_scores_are_those_of_transformers(kind: str, written: Write, speech: Sam
 def test_a_job_with_a_directory(kind: str, written: Write, archive: Path, tmp_path: Path) -> None:
     folder, out = written(kind), tmp_path / "results.parquet"
     report = run(
-        RunConfig((str(archive / "day1"),), str(out), f"hf:{folder}", engine="inline",
-                  segment={"method": "whole"})
-    )  # fmt: skip
+        RunConfig(
+            (str(archive / "day1"),),
+            str(out),
+            f"hf:{folder}",
+            engine="inline",
+            segment={"method": "whole"},
+        )
+    )
     rows = pd.read_parquet(out)
     assert report.exit_code == 0
     assert len(rows) == 7
@@ -122,8 +150,15 @@ def test_a_job_on_ray_from_another_folder(
     )
     assert done.returncode == 0, done.stderr
     scores = pd.read_parquet(tmp_path / "out.parquet")["p_hap"]
-    report = run(RunConfig((str(archive / "day1"),), str(tmp_path / "b.parquet"), f"hf:{folder}",
-                           engine="inline", segment={"method": "whole"}))  # fmt: skip
+    report = run(
+        RunConfig(
+            (str(archive / "day1"),),
+            str(tmp_path / "b.parquet"),
+            f"hf:{folder}",
+            engine="inline",
+            segment={"method": "whole"},
+        )
+    )
     assert report.exit_code == 0
     assert np.allclose(scores, pd.read_parquet(tmp_path / "b.parquet")["p_hap"], atol=1e-4)
 
@@ -172,7 +207,7 @@ def break_it(folder: Path, how: str) -> None:
     elif how == "other sizes":
         change(folder, "config.json", hidden_size=64)
     elif how == "unknown extractor":
-        change(folder, "preprocessor_config.json", feature_extractor_type="EarExtractor")
+        change(folder, "preprocessor_config.json", feature_extractor_type="OtherExtractor")
     elif how == "unknown model":
         change(folder, "config.json", model_type="oracle")
     elif how == "damaged weights":
@@ -180,24 +215,31 @@ def break_it(folder: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "says"),
+    ("how", "message"),
     [
-        ("pickled", "found pickled weights"), ("no config", "there is no config.json"),
-        ("no extractor", "there is no preprocessor_config.json"), ("no JSON", "expected JSON"),
-        ("no head", "expected an audio classifier"), ("a lost head", "cannot be loaded|do not fit"),
-        ("one label", "names 1 labels"), ("other sizes", "cannot be loaded|do not fit"),
+        ("pickled", "found pickled weights"),
+        ("no config", "there is no config.json"),
+        ("no extractor", "there is no preprocessor_config.json"),
+        ("no JSON", "expected JSON"),
+        ("no head", "expected an audio classifier"),
+        ("a lost head", "cannot be loaded|do not fit"),
+        ("one label", "names 1 labels"),
+        ("other sizes", "cannot be loaded|do not fit"),
         ("unknown extractor", "expected one of Wav2Vec2FeatureExtractor"),
-        ("unknown model", "no audio classifier"), ("damaged weights", "cannot be loaded"),
+        ("unknown model", "no audio classifier"),
+        ("damaged weights", "cannot be loaded"),
     ],
-)  # fmt: skip
-def test_directories_that_cannot_be_used(how: str, says: str, written: Write) -> None:
+)
+def test_directories_that_cannot_be_used(how: str, message: str, written: Write) -> None:
     folder = written("wav2vec2")
     break_it(folder, how)
-    with pytest.raises(CheckpointError, match=says):
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(f"hf:{folder}")
 
 
-def test_other_mistakes(written: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_hf_and_a_missing_package(
+    written: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = written("ast")
     with pytest.raises(CheckpointError, match=r"expected a \.safetensors file, or hf:"):
         load_checkpoint(str(folder))
@@ -208,7 +250,7 @@ def test_other_mistakes(written: Write, tmp_path: Path, monkeypatch: pytest.Monk
         load_checkpoint(f"hf:{folder}")
 
 
-def test_loading_is_quiet(written: Write, capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_prints_nothing(written: Write, capfd: pytest.CaptureFixture[str]) -> None:
     folder = written("wav2vec2")
     capfd.readouterr()
     load_checkpoint(f"hf:{folder}")

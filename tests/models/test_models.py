@@ -1,4 +1,4 @@
-"""The network and its checkpoints: own length, no neighbours, honest files."""
+"""Networks and checkpoints: scores independent of the batch, files that are checked."""
 
 import json
 from pathlib import Path
@@ -52,32 +52,32 @@ def test_the_encoder_is_whisper_s() -> None:
     config = transformers.WhisperConfig(
         d_model=32, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=128
     )
-    theirs = transformers.models.whisper.modeling_whisper.WhisperEncoder(config).eval()
+    reference = transformers.models.whisper.modeling_whisper.WhisperEncoder(config).eval()
     network = WhisperClassifier(4, **(SMALL | {"taps": (0, 1, 2)})).eval()
-    network.encoder.load_state_dict(theirs.state_dict())
+    network.encoder.load_state_dict(reference.state_dict())
     values = torch.randn(1, 80, 3000)
     with torch.inference_mode():
-        expected = theirs(values, output_hidden_states=True).hidden_states
+        expected = reference(values, output_hidden_states=True).hidden_states
         found, _ = network.encoder(Features(values, torch.tensor([3000])))
     assert len(found) == len(expected) == 3
     for one, other in zip(found, expected, strict=True):
         assert (one - other).abs().max() < 1e-4
 
 
-def test_pooling_is_the_mean_and_deviation_of_what_is_there() -> None:
+def test_pooling_is_the_mean_and_deviation_before_a_segment_s_end() -> None:
     state, mask = torch.randn(2, 9, 5), torch.ones(2, 9, dtype=torch.bool)
     mask[1, 4:] = False
     pooled = statistics_pooling([state], mask)
     for row, length in enumerate((9, 4)):
-        there = state[row, :length]
-        expected = torch.cat([there.mean(0), there.std(0, correction=0)])
+        own = state[row, :length]
+        expected = torch.cat([own.mean(0), own.std(0, correction=0)])
         assert torch.allclose(pooled[row], expected, atol=1e-5)
 
 
 def test_active_frames_are_those_with_sound(speech: Samples) -> None:
     """A second of speech between two of near silence, alone and beside a longer segment."""
-    hush = 1e-4 * np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32)
-    framed = np.concatenate([hush, speech[60_000 : 60_000 + RATE_HZ], hush])
+    silence = 1e-4 * np.random.default_rng(0).standard_normal(RATE_HZ).astype(np.float32)
+    framed = np.concatenate([silence, speech[60_000 : 60_000 + RATE_HZ], silence])
     features = whisper_log_mel([framed, speech[: 4 * RATE_HZ]], CPU)
     weights = activity(features, 200)
     assert weights[0, :45].max() < 0.01
@@ -88,20 +88,22 @@ def test_active_frames_are_those_with_sound(speech: Samples) -> None:
     assert torch.allclose(weights[0, :150], alone[0], atol=1e-6)
 
 
-def test_silence_around_an_utterance_hardly_moves_active_statistics(speech: Samples) -> None:
+def test_silence_around_an_utterance_hardly_changes_active_statistics(speech: Samples) -> None:
     voiced = speech[60_000:92_000]
     moved = []
     for weigh in (lambda _, length: torch.ones(1, length), activity):
         pooled = []
         for samples in (voiced, np.pad(voiced, RATE_HZ)):
-            heard = whisper_log_mel([samples], CPU)
-            state = heard.values[:, :, ::2].transpose(1, 2)
-            pooled.append(statistics_pooling([state], weigh(heard, state.shape[1])))
+            features = whisper_log_mel([samples], CPU)
+            state = features.values[:, :, ::2].transpose(1, 2)
+            pooled.append(statistics_pooling([state], weigh(features, state.shape[1])))
         moved.append(float((pooled[0] - pooled[1]).abs().mean()))
     assert moved[1] < 0.1 * moved[0]
 
 
-def test_a_segment_does_not_depend_on_its_neighbours(accurate: Checkpoint, speech: Samples) -> None:
+def test_a_score_does_not_depend_on_the_rest_of_the_batch(
+    accurate: Checkpoint, speech: Samples
+) -> None:
     segments = cuts(speech)
     alone = np.stack([accurate.score_batch([segment])[0] for segment in segments])
     together = accurate.score_batch(segments)
@@ -109,7 +111,7 @@ def test_a_segment_does_not_depend_on_its_neighbours(accurate: Checkpoint, speec
     assert np.abs(together - alone).max() < 1e-4
     assert np.abs(backwards - alone).max() < 1e-4
     assert np.abs(alone.sum(1) - 1).max() < 1e-5
-    assert np.ptp(alone, axis=0).max() > 0.1  # and the segments are not all alike
+    assert np.ptp(alone, axis=0).max() > 0.1  # and they differ
 
 
 def test_long_segments_are_the_mean_of_their_pieces(
@@ -136,7 +138,9 @@ def test_score_takes_any_length_and_rate(accurate: Checkpoint, speech: Samples) 
             accurate.score(wrong, 16_000)
 
 
-def test_checkpoints_survive_being_saved(checkpoint_path: Path, speech: Samples) -> None:
+def test_a_checkpoint_that_is_saved_again_is_the_same_file(
+    checkpoint_path: Path, speech: Samples
+) -> None:
     checkpoint = load_checkpoint(checkpoint_path)
     assert checkpoint.info.labels == LABELS
     again = checkpoint_path.with_name("again.safetensors")
@@ -147,10 +151,10 @@ def test_checkpoints_survive_being_saved(checkpoint_path: Path, speech: Samples)
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"architecture": "oracle"}, "this version has ast, vgg"),
-        ({"front_end": "ears"}, "this version has"),
+        ({"front_end": "other"}, "this version has"),
         ({"labels": ["happy"]}, "two or more"),
         ({"labels": ["a", "b", "c", "d", "e"]}, "do not fit"),
         ({"settings": {"taps": [9]}}, "do not fit"),
@@ -159,32 +163,32 @@ def test_checkpoints_survive_being_saved(checkpoint_path: Path, speech: Samples)
     ],
 )
 def test_a_checkpoint_that_does_not_fit(
-    checkpoint_path: Path, tmp_path: Path, change: dict[str, object], says: str
+    checkpoint_path: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     info = json.loads(json.dumps(read_info(checkpoint_path).__dict__)) | change
     path = tmp_path / "changed.safetensors"
     save_file(load_file(checkpoint_path), path, metadata={KEY: json.dumps(info)})
-    with pytest.raises(CheckpointError, match=says):
+    with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)
 
 
-def test_what_is_no_checkpoint(tmp_path: Path) -> None:
+def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
     text, other = tmp_path / "text.safetensors", tmp_path / "other.safetensors"
     text.write_text("not a checkpoint")
     save_file({"a": torch.zeros(1)}, other)
-    for model, says in (
+    for model, message in (
         (str(text), "not a safetensors file"),
         (str(other), "without batch-ser's metadata"),
         (str(tmp_path / "none.safetensors"), "no such file"),
         ("best", "expected accurate"),
         (str(tmp_path), "hf:"),
     ):
-        with pytest.raises(CheckpointError, match=says):
+        with pytest.raises(CheckpointError, match=message):
             load_checkpoint(model)
 
 
-def test_the_shipped_checkpoints_are_what_their_cards_say() -> None:
-    from train.evaluation.model_card import card as written
+def test_the_shipped_checkpoints_match_their_cards() -> None:
+    from train.evaluation.model_card import card as card_of
 
     assert "accurate" in shipped_checkpoints()
     for name in shipped_checkpoints():
@@ -195,7 +199,7 @@ def test_the_shipped_checkpoints_are_what_their_cards_say() -> None:
         assert figures
         assert all(f"{100 * each['UAR']:.1f} %" in card for each in figures.values())
         assert info.licence in card
-        assert card == written(info, all_seen=True)
+        assert card == card_of(info, all_seen=True)
         assert all(each["licence"] in card for each in info.corpora)
 
 

@@ -1,4 +1,4 @@
-"""Scores given an offset: what evidence does to it, and what it does to probabilities."""
+"""Scores given an offset: how it is estimated, and how it changes probabilities."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ SEEDS = st.integers(0, 1000)
 EVEN = np.full(4, 0.25)
 
 
-def made_up(seed: int, conditions: float = 4.0, mixture: float = 1e9) -> OffsetHead:
+def random_head(seed: int, conditions: float = 4.0, mixture: float = 1e9) -> OffsetHead:
     """Means of four labels, three numbers apart."""
     head = OffsetHead(4, 16)
     draw = np.random.default_rng(seed)
@@ -50,8 +50,8 @@ def estimated(head: OffsetHead, embeddings: np.ndarray, shares: np.ndarray = EVE
 
 
 @given(SEEDS)
-def test_more_segments_find_the_offset_and_leave_less_uncertain(seed: int) -> None:
-    head = made_up(seed)
+def test_more_segments_estimate_the_offset_with_less_uncertainty(seed: int) -> None:
+    head = random_head(seed)
     distance, uncertain = [], []
     for segments in (4, 64, 4096):
         offset = estimated(head, archive_of(head, segments, seed)[1])
@@ -64,23 +64,23 @@ def test_more_segments_find_the_offset_and_leave_less_uncertain(seed: int) -> No
 
 
 @given(SEEDS)
-def test_without_evidence_it_stays_the_usual_one(seed: int) -> None:
-    """Where archives are all alike, or the mixture is quite unknown, it moves (nearly) nowhere."""
-    head = made_up(seed, conditions=1e-9)
+def test_without_evidence_the_offset_stays_the_usual_one(seed: int) -> None:
+    """Where archives hardly differ, or the mixture is unknown."""
+    head = random_head(seed, conditions=1e-9)
     offset = estimated(head, archive_of(head, 400, seed)[1])
     assert np.abs(offset.values - head.usual_offset().values).max() < 1e-4
-    doubting, sure = made_up(seed, mixture=0.0), made_up(seed)
+    unknown, known = random_head(seed, mixture=0.0), random_head(seed)
     moved = [
         np.linalg.norm(estimated(each, archive_of(each, 400, seed)[1]).values - each.usual.numpy())
-        for each in (doubting, sure)
+        for each in (unknown, known)
     ]
     assert moved[0] < moved[1]
 
 
 @given(SEEDS)
 def test_an_archive_that_is_shifted_scores_the_same(seed: int) -> None:
-    """A line or a room that moves everything alike changes nothing, once it is known."""
-    head = made_up(seed, conditions=1e6)
+    """A line or a room that shifts all segments equally changes no score, given its offset."""
+    head = random_head(seed, conditions=1e6)
     _, embeddings = archive_of(head, 400, seed)
     shifted = embeddings + 2.5
     durations_s = np.full(400, 2.0)
@@ -92,18 +92,18 @@ def test_an_archive_that_is_shifted_scores_the_same(seed: int) -> None:
 
 
 @given(SEEDS)
-def test_what_is_uncertain_and_what_is_short_gives_softer_answers(seed: int) -> None:
-    head = made_up(seed)
+def test_uncertain_offsets_and_short_segments_are_scored_with_less_confidence(seed: int) -> None:
+    head = random_head(seed)
     head.short_s.fill_(0.5)
     labels, embeddings = archive_of(head, 200, seed)
     found = estimated(head, embeddings)
-    unsure = Offset(found.values, found.covariance + 3 * np.eye(3))
+    uncertain = Offset(found.values, found.covariance + 3 * np.eye(3))
 
     def confidence(offset: Offset, duration_s: float) -> float:
         scores = head.log_likelihoods(embeddings, np.full(200, duration_s), offset)
         return float(posterior(scores, EVEN, 1.0).max(1).mean())
 
-    assert confidence(found, 4.0) > confidence(unsure, 4.0)
+    assert confidence(found, 4.0) > confidence(uncertain, 4.0)
     assert confidence(found, 4.0) > confidence(found, 0.5)
     scores = head.log_likelihoods(embeddings, np.full(200, 4.0), found)
     assert (scores.argmax(1) == labels).mean() > 0.5  # by chance 0.25
@@ -120,35 +120,37 @@ def test_probabilities_are_posteriors_under_the_prior(seed: int, temperature: fl
 
 
 @given(SEEDS)
-def test_a_speaker_s_offset_is_on_top_of_the_archive_s(seed: int) -> None:
-    """With speakers who are all alike, everybody's offset is the archive's."""
-    head = made_up(seed)
+def test_a_speaker_s_offset_is_relative_to_the_archive_s(seed: int) -> None:
+    """With speakers who do not differ, each one's offset is the archive's."""
+    head = random_head(seed)
     archive = estimated(head, archive_of(head, 400, seed)[1])
     sums = Sums(archive_of(head, 40, seed + 1)[1].sum(0) + 40.0, 40, 10)
-    alike = head.estimate("speaker", Offset(archive.values, np.zeros((3, 3))), sums, EVEN)
-    assert np.abs(alike.values - archive.values).max() < 1e-9
+    same = head.estimate("speaker", Offset(archive.values, np.zeros((3, 3))), sums, EVEN)
+    assert np.abs(same.values - archive.values).max() < 1e-9
     head.speakers.fill_(1.0)
-    apart = head.estimate("speaker", archive, sums, EVEN)
-    assert np.linalg.norm(apart.values - 4) < np.linalg.norm(archive.values - 4)
+    own = head.estimate("speaker", archive, sums, EVEN)
+    assert np.linalg.norm(own.values - 4) < np.linalg.norm(archive.values - 4)
 
 
-def test_an_offset_survives_json_and_a_damaged_one_does_not() -> None:
-    head = made_up(3)
+def test_an_offset_is_read_from_json_and_a_damaged_one_is_refused() -> None:
+    head = random_head(3)
     offset = estimated(head, archive_of(head, 40, 3)[1])
     record = json.loads(json.dumps(offset.as_record()))
     again = Offset.from_record(record, 3)
     assert np.array_equal(again.values, offset.values)
     assert np.array_equal(again.covariance, offset.covariance)
     for name, value in {
-        "values": [1.0, float("inf"), 0.0], "covariance": [[1.0]], "segments": "many",
-    }.items():  # fmt: skip
+        "values": [1.0, float("inf"), 0.0],
+        "covariance": [[1.0]],
+        "segments": "many",
+    }.items():
         with pytest.raises(UsageError):
             Offset.from_record(record | {name: value}, 3)
     with pytest.raises(UsageError):
         Offset.from_record({}, 3)
 
 
-LABELLED = ("neutral", "happy", "sad", "angry")
+EXPECTED_LABELS = ("neutral", "happy", "sad", "angry")
 
 
 @pytest.mark.parametrize(
@@ -162,16 +164,14 @@ LABELLED = ("neutral", "happy", "sad", "angry")
         ("neutral=1", [1, 0, 0, 0], [1, 0, 0, 0]),
     ],
 )
-def test_what_an_archive_is_expected_to_hold(
-    text: str | None, offset: list[float], prior: list[float]
-) -> None:
-    found = parse_expectation(text, LABELLED)
+def test_expectations_are_parsed(text: str | None, offset: list[float], prior: list[float]) -> None:
+    found = parse_expectation(text, EXPECTED_LABELS)
     assert np.allclose(found.offset, offset)
     assert np.allclose(found.prior, prior)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("bored=0.5", "no label 'bored'"),
         ("angry=0.7,sad=0.4", "sum to 1.1, expected at most 1"),
@@ -184,12 +184,12 @@ def test_what_an_archive_is_expected_to_hold(
         ("", "expected natural, balanced or LABEL=SHARE"),
     ],
 )
-def test_expectations_that_cannot_be(text: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
-        parse_expectation(text, LABELLED)
+def test_expectations_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_expectation(text, EXPECTED_LABELS)
 
 
-def test_without_a_neutral_label_all_labels_are_expected_alike() -> None:
+def test_without_a_neutral_label_the_default_is_balanced() -> None:
     assert parse_expectation(None, ("happy", "sad")).text == "balanced"
     with pytest.raises(UsageError, match="no label neutral"):
         parse_expectation("natural", ("happy", "sad"))

@@ -1,4 +1,4 @@
-"""The shipped checkpoints say today what they said when they were made."""
+"""The shipped checkpoints score as when they were made."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ STORED = REPOSITORY / "tests" / "shipped"
 
 
 @pytest.mark.parametrize("name", shipped_checkpoints())
-def test_a_shipped_checkpoint_says_what_it_said(name: str, shared: Path) -> None:
-    """On a few real recordings of each corpus: within 1e-3 of what is stored, in any company."""
+def test_a_shipped_checkpoint_scores_as_stored(name: str, shared: Path) -> None:
+    """On a few real recordings of each corpus: within 1e-3 of the stored scores, in any batch."""
     stored: dict[str, Any] = json.loads((STORED / f"{name}.json").read_text())
     checkpoint = load_checkpoint(name)
     assert checkpoint.digest == stored["sha256"], "made again? then `make evaluate` with `ship`"
@@ -33,9 +33,9 @@ def test_a_shipped_checkpoint_says_what_it_said(name: str, shared: Path) -> None
 
 
 @pytest.mark.parametrize("name", shipped_checkpoints())
-def test_a_shipped_checkpoint_is_right_far_more_often_than_by_chance(name: str) -> None:
-    """A file that was mixed up with another, or labels with others, would be right in a fifth or
-    less: 0.35 of 64 recordings is three standard deviations above that.
+def test_a_shipped_checkpoint_is_far_more_accurate_than_chance(name: str) -> None:
+    """With files or labels mixed up, accuracy would be a fifth or less: 0.35 of 64 recordings is
+    three standard deviations above that.
 
     At the usual offset, that of ordinary speech, acted recordings are scored less accurately than
     with their own.
