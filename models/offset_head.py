@@ -116,14 +116,13 @@ class OffsetHead(nn.Module):
         one = np.eye(self.numbers)
         spread = parent.covariance + self._spread_within(level) * one
         among = 0.0 if level == "speaker" else float(self.speakers) / sums.recordings
-        uncertainty = (
-            (one + scatter) / sums.segments + among * one + scatter / (float(self.mixture) + 1)
-        )
-        gain = np.linalg.solve((spread + uncertainty).T, spread.T).T
-        apart = sums.total[: self.numbers] / sums.segments - shares @ means - parent.values
+        noise = (one + scatter) / sums.segments + among * one
+        noise += scatter / (float(self.mixture) + 1)
+        gain = np.linalg.solve((spread + noise).T, spread.T).T
+        difference = sums.total[: self.numbers] / sums.segments - shares @ means - parent.values
         covariance = spread - gain @ spread
         covariance = (covariance + covariance.T) / 2  # rounding
-        return Offset(parent.values + gain @ apart, covariance, sums.segments)
+        return Offset(parent.values + gain @ difference, covariance, sums.segments)
 
     def _spread_within(self, level: Level) -> float:
         """The variance of groups of a level around their parent, without its own uncertainty."""
