@@ -1,6 +1,8 @@
-"""What the tests share: real short recordings, a small checkpoint with random weights, a runner."""
+"""What the tests share: real short recordings, small checkpoints, and the commands."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,28 +13,64 @@ import pytest
 import soundfile
 import soxr
 import torch
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from labelled import NAMES, record
 from safetensors.torch import save_file
 from trainings import training
+from typer.testing import CliRunner
 
 from batch_ser.audio.recording import load
 from batch_ser.audio.samples import Samples
 from jobs import RunConfig, run
+from jobs.cli import app
 from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.whisper import WhisperClassifier
 from train.run import train
 
 REPOSITORY = Path(__file__).parent.parent
+PACKAGES = ("batch_ser", "models", "train", "jobs")  # the right imports the left
 PROGRAM = Path(sys.executable).with_name("batch-ser")
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 SMALL = {"taps": (1, 2), "layers": 2, "d_model": 32, "heads": 2, "frozen_layers": 2}
 LABELS = ("neutral", "happy", "sad", "angry")
+
+
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Networks as small as these lose more to threads that wait for each other than they gain."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Make a folder once a run, also where several processes share the tests.
+
+    The first process that needs it makes it, and the others wait.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the folder of one process among several
+        root = root.parent
+
+    def make_once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return make_once
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +86,8 @@ def speech(calls: Path) -> Samples:
 
 
 @pytest.fixture(scope="session")
-def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint_path(make_once: MakeOnce) -> Path:
     """A small whisper checkpoint with random weights: fast, and as sensitive as a trained one."""
-    torch.manual_seed(1)
-    network = WhisperClassifier(len(LABELS), **SMALL)
     info = CheckpointInfo(
         name="small",
         architecture="whisper",
@@ -62,89 +98,118 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_input_s=30.0,
         licence="none: random weights",
     )
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_checkpoint(path, info, network)
-    return path
+
+    def make(folder: Path) -> None:
+        torch.manual_seed(1)
+        network = WhisperClassifier(len(LABELS), **SMALL)
+        save_checkpoint(folder / "small.safetensors", info, network)
+
+    return make_once("checkpoint", make) / "small.safetensors"
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
-    """Twenty good files in folders: real speech cut to lengths from 0.7 to 6 s, two rates."""
-    root = tmp_path_factory.mktemp("archive")
-    lengths_s = np.linspace(0.7, 6.0, 20)
-    for number, length_s in enumerate(lengths_s):
-        folder = root / f"day{number % 3}"
-        folder.mkdir(exist_ok=True)
-        start = number * 16_000
-        samples = speech[start : start + round(length_s * 16_000)]
-        ending = "flac" if number % 2 else "wav"
-        soundfile.write(folder / f"call{number:02}.{ending}", samples, 16_000)
-    (root / "notes.txt").write_text("no audio")
-    (root / ".hidden.wav").write_bytes(b"")
-    return root
+def archive(make_once: MakeOnce, speech: Samples) -> Path:
+    """Twenty good files in folders: real speech cut to lengths from 0.7 to 6 s, two formats."""
+
+    def make(root: Path) -> None:
+        for number, length_s in enumerate(np.linspace(0.7, 6.0, 20)):
+            folder = root / f"day{number % 3}"
+            folder.mkdir(exist_ok=True)
+            start = number * 16_000
+            samples = speech[start : start + round(length_s * 16_000)]
+            ending = "flac" if number % 2 else "wav"
+            soundfile.write(folder / f"call{number:02}.{ending}", samples, 16_000)
+        (root / "notes.txt").write_text("no audio")
+        (root / ".hidden.wav").write_bytes(b"")
+
+    return make_once("archive", make)
 
 
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
+def tree(make_once: MakeOnce, speech: Samples) -> Path:
     """A corpus named like RAVDESS: four actors, three emotions, two takes of a second each.
 
-    What tells the emotions apart is loudness and bandwidth, for networks that learn in seconds.
+    The emotions differ in loudness and bandwidth, for networks that learn in seconds.
     """
-    root = tmp_path_factory.mktemp("ravdess")
-    for actor in range(1, 5):
-        (root / f"Actor_{actor:02}").mkdir()
-        for number, emotion in enumerate((1, 3, 5)):
-            for take in (1, 2):
-                start = (actor * 6 + number * 2 + take - 4) * 16_000
-                samples = speech[start : start + 16_000] * (0.1 + 0.4 * number)
-                name = f"03-01-{emotion:02}-01-01-{take:02}-{actor:02}.wav"
-                rate_hz = 8_000 + 4_000 * number
-                heard = soxr.resample(samples, 16_000, rate_hz)
-                soundfile.write(root / f"Actor_{actor:02}" / name, heard, rate_hz)
-    return root
+
+    def make(root: Path) -> None:
+        for actor in range(1, 5):
+            (root / f"Actor_{actor:02}").mkdir()
+            for number, emotion in enumerate((1, 3, 5)):
+                for take in (1, 2):
+                    start = (actor * 6 + number * 2 + take - 4) * 16_000
+                    samples = speech[start : start + 16_000] * (0.1 + 0.4 * number)
+                    name = f"03-01-{emotion:02}-01-01-{take:02}-{actor:02}.wav"
+                    rate_hz = 8_000 + 4_000 * number
+                    resampled = soxr.resample(samples, 16_000, rate_hz)
+                    soundfile.write(root / f"Actor_{actor:02}" / name, resampled, rate_hz)
+
+    return make_once("ravdess", make)
 
 
 @pytest.fixture(scope="session")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def encoder(make_once: MakeOnce) -> Path:
     """A Whisper encoder with random weights and the sizes of `SMALL`."""
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
-    save_file(WhisperClassifier(8, **SMALL).encoder.state_dict(), path)
-    return path
+
+    def make(folder: Path) -> None:
+        torch.manual_seed(3)
+        weights = WhisperClassifier(8, **SMALL).encoder.state_dict()
+        save_file(weights, folder / "encoder.safetensors")
+
+    return make_once("encoder", make) / "encoder.safetensors"
 
 
 @pytest.fixture(scope="session")
-def ast_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ast_directory(make_once: MakeOnce) -> Path:
     """A small Audio Spectrogram Transformer of 1.28 s, as transformers writes it."""
     transformers = pytest.importorskip("transformers")
-    torch.manual_seed(4)
-    path = tmp_path_factory.mktemp("ast")
     config = transformers.ASTConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_length=128, num_mel_bins=128, id2label={0: "neu", 1: "hap", 2: "ang"},
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_length=128,
+        num_mel_bins=128,
+        id2label={0: "neu", 1: "hap", 2: "ang"},
         label2id={"neu": 0, "hap": 1, "ang": 2},
-    )  # fmt: skip
-    transformers.ASTForAudioClassification(config).save_pretrained(path)
-    transformers.ASTFeatureExtractor(max_length=128).save_pretrained(path)
-    return path
+    )
+
+    def make(folder: Path) -> None:
+        torch.manual_seed(4)
+        transformers.ASTForAudioClassification(config).save_pretrained(folder)
+        transformers.ASTFeatureExtractor(max_length=128).save_pretrained(folder)
+
+    return make_once("ast", make)
 
 
 @pytest.fixture(scope="session")
-def wav2vec_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small wav2vec 2.0 classifier, as transformers writes it; it hears loudness."""
+def wav2vec_directory(make_once: MakeOnce) -> Path:
+    """A small wav2vec 2.0 classifier, as transformers writes it; its scores follow loudness."""
     transformers = pytest.importorskip("transformers")
-    torch.manual_seed(5)
-    path = tmp_path_factory.mktemp("wav2vec")
     config = transformers.Wav2Vec2Config(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        conv_dim=(16, 16, 16), conv_stride=(10, 8, 4), conv_kernel=(10, 8, 4),
-        num_feat_extract_layers=3, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
-        classifier_proj_size=16, mask_time_prob=0.0, layerdrop=0.0,
-        id2label={0: "neu", 1: "hap", 2: "ang"}, label2id={"neu": 0, "hap": 1, "ang": 2},
-    )  # fmt: skip
-    transformers.Wav2Vec2ForSequenceClassification(config).save_pretrained(path)
-    transformers.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(path)
-    return path
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        conv_dim=(16, 16, 16),
+        conv_stride=(10, 8, 4),
+        conv_kernel=(10, 8, 4),
+        num_feat_extract_layers=3,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+        classifier_proj_size=16,
+        mask_time_prob=0.0,
+        layerdrop=0.0,
+        id2label={0: "neu", 1: "hap", 2: "ang"},
+        label2id={"neu": 0, "hap": 1, "ang": 2},
+    )
+
+    def make(folder: Path) -> None:
+        torch.manual_seed(5)
+        transformers.Wav2Vec2ForSequenceClassification(config).save_pretrained(folder)
+        transformers.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
+
+    return make_once("wav2vec", make)
 
 
 @pytest.fixture(scope="session")
@@ -156,22 +221,20 @@ def inits(encoder: Path, ast_directory: Path, wav2vec_directory: Path) -> dict[s
 
 
 @pytest.fixture(scope="session")
-def finished(
-    tree: Path, inits: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:
-    """The folder of a finished training of a recipe; each is trained once."""
-    found: dict[str, Path] = {}
+def finished(tree: Path, inits: dict[str, str], make_once: MakeOnce) -> Callable[[str], Path]:
+    """The folder of a finished training of a recipe."""
 
-    def folder(recipe: str) -> Path:
-        if recipe not in found:
-            found[recipe] = tmp_path_factory.mktemp("runs") / recipe
-            init = inits.get(recipe)
-            if recipe == "fast":
-                init = str(folder("student") / "checkpoint.safetensors")
-            train(training(tree, found[recipe], recipe, init=init))
-        return found[recipe]
+    def finished(recipe: str) -> Path:
+        init = inits.get(recipe)
+        if recipe == "fast":
+            init = str(finished("student") / "checkpoint.safetensors")
 
-    return folder
+        def make(folder: Path) -> None:
+            train(training(tree, folder / recipe, recipe, init=init))
+
+        return make_once(f"run-{recipe}", make) / recipe
+
+    return finished
 
 
 @pytest.fixture(scope="session")
@@ -185,24 +248,37 @@ def shared() -> Path:
 
 @pytest.fixture
 def batch_ser(tmp_path: Path) -> Runner:
-    """Run the installed program in an empty folder; gives its status and what it printed."""
+    """Run a command in this process and an empty folder; returns its status and its output."""
+
+    def run(*arguments: object, cwd: Path = tmp_path) -> "subprocess.CompletedProcess[str]":
+        command = [*map(str, arguments)]
+        with contextlib.chdir(cwd):
+            done = CliRunner().invoke(app, command, catch_exceptions=False, prog_name="batch-ser")
+        return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Runner:
+    """Run the installed program in an empty folder; returns its status and its output."""
 
     def run(*arguments: object, cwd: Path = tmp_path) -> "subprocess.CompletedProcess[str]":
         command = [str(PROGRAM), *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def calm(tmp_path_factory: pytest.TempPathFactory, archive: Path, checkpoint_path: Path) -> Path:
-    """The tables of a calm run over the archive, segments of speech."""
-    out = tmp_path_factory.mktemp("calm") / "results.parquet"
-    run(RunConfig((str(archive),), str(out), str(checkpoint_path), engine="inline"))
-    return out
+def calm(make_once: MakeOnce, archive: Path, checkpoint_path: Path) -> Path:
+    """The tables of a run over the archive that nothing interrupted, segments of speech."""
+
+    def make(folder: Path) -> None:
+        out = str(folder / "results.parquet")
+        run(RunConfig((str(archive),), out, str(checkpoint_path), engine="inline"))
+
+    return make_once("calm", make) / "results.parquet"
 
 
 def cuts(speech: Samples) -> list[Samples]:

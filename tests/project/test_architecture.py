@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PROGRAM, REPOSITORY, Runner
+from conftest import PACKAGES, PROGRAM, REPOSITORY, Runner
 
-ORDER = ["batch_ser", "models", "train", "jobs"]  # the right imports the left
-MODULES = sorted(path for package in ORDER for path in (REPOSITORY / package).rglob("*.py"))
+MODULES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 # of each package, the right imports the left; what is not named comes after them, in any order
 SUB_PACKAGES = {
     "batch_ser": ["errors", "audio", "inputs", "segments", "results"],
@@ -40,7 +39,7 @@ def imported(path: Path) -> Iterator[str]:
 def test_imports_run_one_way(path: Path) -> None:
     package = path.relative_to(REPOSITORY).parts[0]
     tops = {name.partition(".")[0] for name in imported(path)}
-    later = set(ORDER[ORDER.index(package) + 1 :])
+    later = set(PACKAGES[PACKAGES.index(package) + 1 :])
     assert not tops & later, f"{path} imports what stands above it"
     assert "tests" not in tops
 
@@ -120,7 +119,7 @@ def test_folders_with_our_names_hide_nothing(
     engine: str, tmp_path: Path, batch_ser: Runner, checkpoint_path: Path, archive: Path
 ) -> None:
     """The program runs in a folder that has its own models/ and train/: common names."""
-    for name in (*ORDER, "tests"):
+    for name in (*PACKAGES, "tests"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger')")
     done = batch_ser(
