@@ -1,4 +1,4 @@
-"""The structure: one-way imports, faces of sub-packages, one module with Ray, small modules."""
+"""The structure: one-way imports, interfaces of sub-packages, small modules, Ray in one of them."""
 
 import ast
 import subprocess
@@ -16,13 +16,13 @@ SUB_PACKAGES = {
     "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
     "jobs": ["worker", "commands"],
 }
-FACES = {
+INTERFACES = {
     f"{package}.{name}"
     for package, names in SUB_PACKAGES.items()
     for name in names
     if (REPOSITORY / package / name).is_dir()
 }
-LONGEST = 300  # lines; 250 are a smell already
+LONGEST = 300  # lines of a module; 250 is a smell
 VAGUE = {"utils", "core", "base", "common", "config", "helpers", "misc"}
 
 
@@ -40,7 +40,7 @@ def test_imports_run_one_way(path: Path) -> None:
     package = path.relative_to(REPOSITORY).parts[0]
     tops = {name.partition(".")[0] for name in imported(path)}
     later = set(PACKAGES[PACKAGES.index(package) + 1 :])
-    assert not tops & later, f"{path} imports what stands above it"
+    assert not tops & later, f"{path} imports a later package"
     assert "tests" not in tops
 
 
@@ -52,30 +52,30 @@ def _module(path: Path) -> str:
     return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
 
 
-def test_every_folder_of_a_package_is_a_sub_package_with_a_place_in_the_order() -> None:
+def test_every_folder_of_a_package_is_a_sub_package_with_its_place_in_the_order() -> None:
     folders = {_sub_package(_module(path)) for path in MODULES if len(_module(path).split(".")) > 2}
-    assert folders == FACES
-    for face in FACES:
-        assert (REPOSITORY.joinpath(*face.split(".")) / "__init__.py").exists(), face
+    assert folders == INTERFACES
+    for name in INTERFACES:
+        assert (REPOSITORY.joinpath(*name.split(".")) / "__init__.py").exists(), name
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_sub_packages_import_one_way_and_through_their_faces(path: Path) -> None:
+def test_sub_packages_import_one_way_and_through_their_interfaces(path: Path) -> None:
     mine, package = _sub_package(_module(path)), path.relative_to(REPOSITORY).parts[0]
     order = SUB_PACKAGES.get(package, [])
     later: set[str] = set()
-    if mine in FACES or mine.rpartition(".")[2] in order:
+    if mine in INTERFACES or mine.rpartition(".")[2] in order:
         later = {f"{package}.{name}" for name in order[order.index(mine.rpartition(".")[2]) + 1 :]}
     for name in imported(path):
         theirs = _sub_package(name)
-        assert theirs not in later, f"{path} imports {name}, which stands above it"
-        if theirs in FACES and theirs not in (mine, "jobs.commands"):
+        assert theirs not in later, f"{path} imports {name}, which comes later"
+        if theirs in INTERFACES and theirs not in (mine, "jobs.commands"):
             assert name == theirs, f"{path} imports {name}; expected what {theirs} names"
 
 
 def test_one_module_imports_ray() -> None:
-    doors = [path for path in MODULES if any(n.split(".")[0] == "ray" for n in imported(path))]
-    assert doors == [REPOSITORY / "jobs" / "on_ray.py"]
+    found = [path for path in MODULES if any(n.split(".")[0] == "ray" for n in imported(path))]
+    assert found == [REPOSITORY / "jobs" / "on_ray.py"]
 
 
 def test_no_network_is_built_outside_models_and_train() -> None:
@@ -85,7 +85,7 @@ def test_no_network_is_built_outside_models_and_train() -> None:
             assert "nn.Module" not in path.read_text(), path
 
 
-def test_rooms_are_small_and_have_names() -> None:
+def test_modules_are_small_and_have_names_and_docstrings() -> None:
     for path in MODULES:
         assert path.stem not in VAGUE, path
         source = path.read_text()
@@ -115,14 +115,14 @@ def test_help_loads_neither_torch_nor_ray(command: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ["inline", "ray"])
-def test_folders_with_our_names_hide_nothing(
-    engine: str, tmp_path: Path, batch_ser: Runner, checkpoint_path: Path, archive: Path
+def test_folders_with_the_names_of_our_packages_hide_nothing(
+    engine: str, tmp_path: Path, program: Runner, checkpoint_path: Path, archive: Path
 ) -> None:
     """The program runs in a folder that has its own models/ and train/: common names."""
     for name in (*PACKAGES, "tests"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('a stranger')")
-    done = batch_ser(
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('another package')")
+    done = program(
         *("run", "--input", archive, "--out", "out.parquet", "--model", checkpoint_path),
         *("--engine", engine, "--workers", 1, "--segment", "whole"),
     )

@@ -1,4 +1,4 @@
-"""Composed calls: what the truth states lies in the files, and the figures of known results."""
+"""Composed calls: the files hold what the truth table lists, and the figures of known results."""
 
 import sys
 from pathlib import Path
@@ -29,11 +29,11 @@ def customers(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> list
     """Two speakers with three half seconds of each emotion, and two that cannot be customers."""
     root = tmp_path_factory.mktemp("customers")
     loud = [n for n in range(50) if np.sqrt(np.mean(speech[(n + 3) * 8_000 :][:8_000] ** 2)) > 0.05]
-    said = [("one", "neutral", 1.0), ("one", "angry", 1.0), ("one", "happy", 1.0)]
-    said += [("two", "neutral", FAINT), ("two", "angry", FAINT), ("three", "angry", 1.0)]
-    said += [("", "neutral", 1.0), ("", "angry", 1.0)]
+    levels = [("one", "neutral", 1.0), ("one", "angry", 1.0), ("one", "happy", 1.0)]
+    levels += [("two", "neutral", FAINT), ("two", "angry", FAINT), ("three", "angry", 1.0)]
+    levels += [("", "neutral", 1.0), ("", "angry", 1.0)]
     found: list[Utterance] = []
-    for speaker, label, level in said:
+    for speaker, label, level in levels:
         for take in range(3):
             path = root / f"{speaker}-{label}-{take}.wav"
             record(path, speech * np.float32(level), loud[len(found) % len(loud)])
@@ -69,7 +69,7 @@ def written(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_seed_gives_the_same_bytes_again(
+def test_the_same_seed_gives_the_same_bytes(
     tmp_path: Path, customers: list[Utterance], agents: list[Path], truth_path: Path
 ) -> None:
     compose(tmp_path / "again", customers, agents, CALLS, seed=1)
@@ -121,7 +121,7 @@ def test_half_of_the_calls_turn_angry_in_their_middle_third(truth: pd.DataFrame)
     assert (min(lengths[True]), max(lengths[True])) == (4, 40)
 
 
-def test_energy_stands_in_the_turns_and_nowhere_else(truth_path: Path, truth: pd.DataFrame) -> None:
+def test_energy_is_in_the_turns_and_nowhere_else(truth_path: Path, truth: pd.DataFrame) -> None:
     for call, turns in truth.groupby("call"):
         samples, _ = soundfile.read(truth_path.parent / str(call))
         outside = np.ones_like(samples, bool)
@@ -129,9 +129,9 @@ def test_energy_stands_in_the_turns_and_nowhere_else(truth_path: Path, truth: pd
         for turn in turns.to_dict("records"):
             start, end = round(turn["start_s"] * 8_000), round(turn["end_s"] * 8_000)
             outside[start:end, turn["channel"]] = False
-            said = samples[start:end, turn["channel"]]
-            powers[turn["channel"]].append(float(np.mean(said**2)))
-            for edge in (said[:80], said[-80:]):  # within 30 dB of the loudest 10 ms
+            spoken = samples[start:end, turn["channel"]]
+            powers[turn["channel"]].append(float(np.mean(spoken**2)))
+            for edge in (spoken[:80], spoken[-80:]):  # within 30 dB of the loudest 10 ms
                 assert np.mean(edge**2) > powers[turn["channel"]][-1] / 1_000
         for channel, found in powers.items():
             noise = np.mean(samples[outside[:, channel], channel] ** 2)
@@ -142,8 +142,8 @@ def test_a_call_has_one_customer_and_one_language(truth_path: Path, truth: pd.Da
     languages, spreads_db = set(), []
     for call, turns in truth.groupby("call"):
         samples, _ = soundfile.read(truth_path.parent / str(call))
-        mine = turns[turns["channel"] == CUSTOMER].to_dict("records")
-        cuts = [(round(each["start_s"] * 8_000), round(each["end_s"] * 8_000)) for each in mine]
+        customer = turns[turns["channel"] == CUSTOMER].to_dict("records")
+        cuts = [(round(each["start_s"] * 8_000), round(each["end_s"] * 8_000)) for each in customer]
         powers = [np.mean(samples[start:end, CUSTOMER] ** 2) for start, end in cuts]
         spreads_db.append(10 * np.log10(max(powers) / min(powers)))
         agent = turns[turns["channel"] == AGENT]
@@ -154,7 +154,7 @@ def test_a_call_has_one_customer_and_one_language(truth_path: Path, truth: pd.Da
     assert max(spreads_db) < 15  # the speakers are 26 dB apart
 
 
-def test_what_no_call_can_be_made_of_is_refused(
+def test_recordings_that_make_no_call_are_refused(
     tmp_path: Path, customers: list[Utterance], agents: list[Path]
 ) -> None:
     neutral = [each for each in customers if each.label == "neutral"]
@@ -178,12 +178,16 @@ def test_results_like_the_truth_are_perfect(truth: pd.DataFrame) -> None:
     assert figures.pop("missed") == 0.0
     assert figures == dict.fromkeys(figures, 1.0)
     assert set(figures) == {
-        "auc_calls", "auc_turns", "neutral_turns", "neutral_customer", "neutral_agent",
+        "auc_calls",
+        "auc_turns",
+        "neutral_turns",
+        "neutral_customer",
+        "neutral_agent",
         "angry_turns",
-    }  # fmt: skip
+    }
 
 
-def test_shuffled_results_are_worth_nothing(truth: pd.DataFrame) -> None:
+def test_shuffled_results_are_at_chance(truth: pd.DataFrame) -> None:
     many = [truth.assign(call=f"{copy}-" + truth["call"]) for copy in range(20)]
     copies = pd.concat(many, ignore_index=True)
     segments = results_of(copies)
@@ -199,8 +203,8 @@ def test_shuffled_results_are_worth_nothing(truth: pd.DataFrame) -> None:
 
 def test_turns_without_a_segment_are_missed(truth: pd.DataFrame) -> None:
     segments = results_of(truth)
-    gone = (truth["label"] == "angry") | (truth["channel"] == AGENT)
-    first = gone & (truth["turn"] < truth["turn"].median())
+    either = (truth["label"] == "angry") | (truth["channel"] == AGENT)
+    first = either & (truth["turn"] < truth["turn"].median())
     figures = judge(segments[~first], truth)
     agent, angry = truth["channel"] == AGENT, truth["label"] == "angry"
     assert figures["missed"] == pytest.approx(first.mean())
@@ -237,7 +241,7 @@ def test_a_turn_has_the_mean_of_its_segments_by_overlap() -> None:
 
 @pytest.fixture
 def sounds(tmp_path: Path, speech: Samples, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder such as PROMPTS names."""
+    """A folder of prompts, which the environment variable PROMPTS names."""
     root = tmp_path / "sounds"
     for voice in VOICES:
         for number, name in enumerate(("hello", "digits/1", "silence/1", "beep")):
@@ -249,8 +253,8 @@ def sounds(tmp_path: Path, speech: Samples, monkeypatch: pytest.MonkeyPatch) -> 
 def test_prompts_are_collected_once(tmp_path: Path, sounds: Path) -> None:
     found = prompts(tmp_path / "work")
     names = sorted(path.relative_to(found).as_posix() for path in found.rglob("*.wav"))
-    assert names == [f"{each}/{name}.wav" for each in ("en", "es", "fr") for name in
-                     ("digits-1", "hello")]  # fmt: skip
+    prompt_names = ("digits-1", "hello")
+    assert names == [f"{each}/{name}.wav" for each in ("en", "es", "fr") for name in prompt_names]
     assert list((tmp_path / "work").iterdir()) == [found]
     (sounds / VOICES[0] / "more.wav").write_bytes(b"")
     assert prompts(tmp_path / "work") == found
