@@ -5,7 +5,10 @@ BIN := .venv/bin
 PAGES = *.md docs/*.md models/checkpoints/*.md examples/calls/*.md
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check docs bench evaluate study clean
+.PHONY: demo test quick check docs bench evaluate study clean
+
+# two processes with a thread each; tests of a group share one of them
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -21,8 +24,11 @@ check: .venv/installed ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check ## lint, types, all tests
-	$(BIN)/pytest
+quick: check ## lint, types, the tests that are not slow; a minute and a half
+	$(PYTEST) -m "not slow"
+
+test: check ## lint, types, all tests; ten minutes
+	$(PYTEST)
 
 .venv/docs: .venv/installed
 	$(BIN)/pip install --quiet --editable '.[docs]'
