@@ -42,7 +42,7 @@ def segmented(
     return stream, [(each.start, each.end, lengths_s[id(each.means)]) for each in stream.scores]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     source_hz=rates,
     network_hz=st.sampled_from([8_000, 16_000, 22_050]),

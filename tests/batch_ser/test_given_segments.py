@@ -17,7 +17,7 @@ HZ = 100  # so that many cases are small
 stretches = st.lists(st.tuples(st.integers(0, 2_999), st.integers(1, 3_000)), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example(total=6, stretches=[], to_end=True, least=7, piece=5, cuts=[])  # a piece fits, but no more
 @given(
     total=st.integers(1, 3_000),

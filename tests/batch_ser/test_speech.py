@@ -105,7 +105,7 @@ def by_frame(signal: Samples, model: Any) -> tuple[Samples, list[Stretch]]:
     return np.array(probabilities, np.float32), [(each["start"], each["end"]) for each in found]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(parts=sounds, cuts=cuts)
 @example(parts=[("speech", 2.9, 1.0, 1_500)], cuts=[])  # ends in the middle of speech
 @example(parts=[("silence", 1.0, 1.0, 0), ("speech", 0.2, 1.0, 1_500)], cuts=[7])  # too short
@@ -200,7 +200,7 @@ def utterances(
     return found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     parts=sounds,
     cuts=cuts,
@@ -222,7 +222,7 @@ def test_utterances_are_merged_padded_and_cut(
             assert np.array_equal(span.samples, signal[span.start : span.end])
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(cuts=cuts, source_hz=st.sampled_from([8_000, 11_025, 44_100, 48_000]))
 def test_speech_of_other_clocks(speech: Samples, cuts: list[int], source_hz: int) -> None:
     """At a network's rate of 22,050 Hz: whatever the blocks, in the source's frames."""

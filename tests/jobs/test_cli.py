@@ -119,7 +119,7 @@ def test_a_stopped_training_leaves_nothing_behind(
         time.sleep(0.02)
     assert list(passing.glob("batch-ser-*"))
     job.send_signal(number)
-    _, said = job.communicate(timeout=60)
+    _, said = job.communicate(timeout=300)
     assert job.returncode == 128 + number, said
     assert b"stopped by a signal; the same command goes on from here" in said
     assert b"Traceback" not in said

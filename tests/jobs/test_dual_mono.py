@@ -76,7 +76,7 @@ def test_only_ten_minutes_with_sound_count() -> None:
     assert not same(stereo(one, two)[2 * rate_hz :], rate_hz=rate_hz)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     where=st.lists(st.integers(0, 10**6), max_size=8),
     level=st.sampled_from([0.0, 0.02, 0.0447, 0.045, 0.1]),

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from conftest import PROGRAM, Runner
+from conftest import PROGRAM, MakeOnce, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.recording import Reading
@@ -25,13 +25,25 @@ from jobs.heartbeat import Heartbeat
 
 
 @pytest.fixture(scope="session")
-def long_archive(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
+def long_archive(make_once: MakeOnce, speech: Samples) -> Path:
     """Twenty files of 50 s, more than the first shards hold: a job that can be stopped half way."""
-    root = tmp_path_factory.mktemp("long")
-    for number in range(20):
-        samples = np.roll(np.tile(speech, 2), number * 4_321)[: 50 * 16_000]
-        soundfile.write(root / f"call{number:02}.wav", samples, 16_000)
-    return root
+
+    def make(root: Path) -> None:
+        for number in range(20):
+            samples = np.roll(np.tile(speech, 2), number * 4_321)[: 50 * 16_000]
+            soundfile.write(root / f"call{number:02}.wav", samples, 16_000)
+
+    return make_once("long archive", make)
+
+
+@pytest.fixture(scope="session")
+def long_calm(make_once: MakeOnce, long_archive: Path, checkpoint_path: Path) -> Path:
+    """The tables of a run over it that nothing interrupted."""
+
+    def make(folder: Path) -> None:
+        score(long_archive, folder / "results.parquet", checkpoint_path)
+
+    return make_once("long calm", make) / "results.parquet"
 
 
 def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
@@ -47,9 +59,10 @@ def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_job_resumes(
     long_archive: Path,
+    long_calm: Path,
     checkpoint_path: Path,
     tmp_path: Path,
-    batch_ser: Runner,
+    program: Runner,
     engine: str,
     number: signal.Signals,
 ) -> None:
@@ -58,17 +71,16 @@ def test_a_stopped_job_resumes(
     command += ["--engine", engine, "--workers", 1]
     job = started_job(tmp_path, *command)
     job.send_signal(number)
-    _, said = job.communicate(timeout=60)
+    _, said = job.communicate(timeout=300)
     assert not (tmp_path / "out.run.json").exists()
     assert 0 < sum(len(pq.read_table(p)) for p in tmp_path.glob("out.work/parts/*.files.*")) < 20
     if number != signal.SIGKILL:
         assert job.returncode == 128 + number, said
         assert b"the same command goes on from here" in said
         assert not (tmp_path / "out.work" / "driver.json").exists()
-    done = batch_ser(*command)
+    done = program(*command)
     assert done.returncode == 0, done.stderr
-    score(long_archive, tmp_path / "calm.parquet", checkpoint_path)
-    assert_same_tables(tmp_path / "out.parquet", tmp_path / "calm.parquet")
+    assert_same_tables(tmp_path / "out.parquet", long_calm)
     assert_holds(tmp_path / "out.parquet")
 
 
@@ -246,7 +258,7 @@ def test_what_is_not_ours_is_left_alone(
 
 def test_one_driver_at_a_time(archive: Path, checkpoint_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    sleeper = subprocess.Popen(["sleep", "60"])
+    sleeper = subprocess.Popen(["sleep", "600"])
     try:
         with Heartbeat(tmp_path / "out.work") as heartbeat:
             other = json.loads(heartbeat.path.read_text()) | {"pid": sleeper.pid}

@@ -78,7 +78,7 @@ def test_a_bad_file_fails_alone(
     checkpoint_path: Path,
     tmp_path: Path,
     speech: Samples,
-    batch_ser: Runner,
+    program: Runner,
     engine: str,
 ) -> None:
     shutil.copytree(archive, tmp_path / "in")
@@ -87,7 +87,7 @@ def test_a_bad_file_fails_alone(
     soundfile.write(tmp_path / "long.flac", speech, 16_000)
     data = (tmp_path / "long.flac").read_bytes()
     (tmp_path / "in" / "cut.flac").write_bytes(data[: len(data) // 2])
-    done = batch_ser(
+    done = program(
         *("run", "--input", "in", "--out", "out.parquet", "--model", checkpoint_path),
         *("--engine", engine, "--workers", 2, "--json"),
     )

@@ -140,10 +140,10 @@ def test_a_job_with_a_directory(kind: str, written: Write, archive: Path, tmp_pa
 
 
 def test_a_job_on_ray_from_another_folder(
-    written: Write, archive: Path, tmp_path: Path, batch_ser: Runner
+    written: Write, archive: Path, tmp_path: Path, program: Runner
 ) -> None:
     folder = written("wav2vec2")
-    done = batch_ser(
+    done = program(
         *("run", "--input", archive / "day1", "--out", "out.parquet", "--workers", 1),
         *("--model", f"hf:{folder.name}", "--segment", "whole"),
         cwd=folder.parent,

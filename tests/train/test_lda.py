@@ -77,7 +77,7 @@ def offset_of(fitted: Discriminant, sample: Sample) -> np.ndarray:
     return fitted.embed(sample.statistics).mean(0) - fitted.means.mean(0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_labels_of_a_corpus_left_out_are_recovered_with_its_offset(seed: int) -> None:
     world = World(seed)
@@ -101,7 +101,7 @@ def test_an_offset_of_its_own_is_worth_much() -> None:
     assert np.mean(gains) > 0.1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_the_noise_has_about_unit_variance_in_every_number(seed: int) -> None:
     world = World(seed)
@@ -121,7 +121,7 @@ def test_the_noise_has_about_unit_variance_in_every_number(seed: int) -> None:
             assert np.allclose(covariance, np.eye(EMBEDDED), atol=0.1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_what_only_one_corpus_has_does_not_shift_the_other_labels(seed: int) -> None:
     """Sums of means and offsets are found, though corpora lack labels."""
@@ -137,7 +137,7 @@ def test_what_only_one_corpus_has_does_not_shift_the_other_labels(seed: int) -> 
     assert not found[4].any()  # a label without recordings
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_a_corpus_that_lacks_labels_teaches_nothing_about_them(seed: int) -> None:
     """Wherever its recordings lie, the others' labels stay as far apart, and are recognised."""
@@ -160,7 +160,7 @@ def test_a_corpus_that_lacks_labels_teaches_nothing_about_them(seed: int) -> Non
     assert not no_angry.means[3].any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_ordinary_speech_sets_the_usual_offset(seed: int) -> None:
     world = World(seed)
