@@ -35,12 +35,22 @@ Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 SMALL = {"taps": (1, 2), "layers": 2, "d_model": 32, "heads": 2, "frozen_layers": 2}
 LABELS = ("neutral", "happy", "sad", "angry")
+ENGINES = ["inline", pytest.param("ray", marks=pytest.mark.ray)]
 
 
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+@pytest.hookimpl(tryfirst=True)  # before slow tests are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ray starts several processes: one test at a time."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group("ray"))
 
 
 @pytest.fixture(scope="session", autouse=True)

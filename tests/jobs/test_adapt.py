@@ -110,6 +110,7 @@ def test_files_have_the_means_of_their_adapted_segments(calm: Path) -> None:
     assert np.allclose(files.loc[3, SCORES].astype(float), expected, atol=1e-5)
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize(
     ("by", "expect"),
     [("archive", "balanced"), ("archive", "natural"), ("recording", "angry=0.5")],

@@ -99,6 +99,7 @@ def test_a_training_of_nothing_is_told(batch_ser: Runner) -> None:
         assert not done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_training_leaves_nothing_behind(
     tree: Path, tmp_path: Path, number: signal.Signals

@@ -76,6 +76,7 @@ def test_verify_finds_an_embedding_that_is_not_finite(stored: Path, tmp_path: Pa
     assert any("an embedding that is missing or not finite" in each for each in faults)
 
 
+@pytest.mark.ray
 def test_scores_and_embeddings_do_not_depend_on_options_and_workers(
     stored: Path, archive: Path, embedding_path: Path, tmp_path: Path
 ) -> None:

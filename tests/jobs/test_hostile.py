@@ -231,6 +231,7 @@ def growth(*paths: Path) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in (line.split() for line in done.stdout.splitlines())]
 
 
+@pytest.mark.slow
 def test_fifty_megabytes_of_cover_art(tmp_path: Path, clip: Samples) -> None:
     """In an ID3 tag, and as FLAC pictures; each twice the memory that may be used."""
     plain, art, flac = tmp_path / "a.mp3", tmp_path / "art.mp3", tmp_path / "art.flac"
@@ -252,6 +253,7 @@ def test_fifty_megabytes_of_cover_art(tmp_path: Path, clip: Samples) -> None:
     assert found[4][1] < 60  # FFmpeg's libraries among it
 
 
+@pytest.mark.slow
 def test_an_hour_of_silence_in_a_small_file(tmp_path: Path) -> None:
     """It unfolds to 230 MB of samples, of which one block is held at a time."""
     bombs = {tmp_path / "a.flac": 60, tmp_path / "a.opus": 6}

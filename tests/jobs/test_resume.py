@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from conftest import PROGRAM, MakeOnce, Runner
+from conftest import ENGINES, PROGRAM, MakeOnce, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.recording import Reading
@@ -55,7 +55,8 @@ def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
     return job
 
 
-@pytest.mark.parametrize("engine", ["inline", "ray"])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_job_resumes(
     long_archive: Path,

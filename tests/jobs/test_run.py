@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from conftest import LABELS, Runner
+from conftest import ENGINES, LABELS, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.samples import Samples
@@ -41,8 +41,8 @@ def test_every_file_has_its_rows(calm: Path, archive: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"engine": "ray", "workers": 1},
-        {"engine": "ray", "workers": 2},
+        pytest.param({"engine": "ray", "workers": 1}, marks=pytest.mark.ray),
+        pytest.param({"engine": "ray", "workers": 2}, marks=pytest.mark.ray),
         {"batch_s": 1.0},
         {"batch_s": 500.0},
     ],
@@ -55,6 +55,7 @@ def test_scores_do_not_depend_on_how_a_job_is_run(
     assert_same_tables(out, calm)
 
 
+@pytest.mark.ray
 def test_real_recordings_give_the_same_scores_on_ray(shared: Path, tmp_path: Path) -> None:
     """The shipped checkpoint on RAVDESS, whole recordings: one row each, within 1e-4."""
     actor = shared / "data" / "ravdess" / "Actor_05"
@@ -71,7 +72,7 @@ def test_real_recordings_give_the_same_scores_on_ray(shared: Path, tmp_path: Pat
 
 
 @pytest.mark.timeout(120)  # libsndfile hangs when it seeks in a FLAC that is cut off
-@pytest.mark.parametrize("engine", ["inline", "ray"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_bad_file_fails_alone(
     calm: Path,
     archive: Path,

@@ -43,6 +43,7 @@ def wild_worker(witness: Path) -> type[on_ray.Worker]:
     return Wild
 
 
+@pytest.mark.ray
 def test_a_crashing_file_fails_alone(
     archive: Path, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_crashing_file_fails_alone(
     assert (tmp_path / "witness").exists()
 
 
+@pytest.mark.ray
 def test_a_broken_checkpoint_convicts_no_file(
     archive: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:

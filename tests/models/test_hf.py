@@ -139,6 +139,7 @@ def test_a_job_with_a_directory(kind: str, written: Write, archive: Path, tmp_pa
     assert np.allclose(rows[["p_ang", "p_hap", "p_neu"]].sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.ray
 def test_a_job_on_ray_from_another_folder(
     written: Write, archive: Path, tmp_path: Path, program: Runner
 ) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import PACKAGES, REPOSITORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.ray
 UNTRACKED = (".*", "build", "dist", "__pycache__", "*.egg-info")
 
 
