@@ -235,6 +235,7 @@ def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "save_state", stop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped_after", [1, 3])
 def test_a_distillation_goes_on_where_it_was_stopped(
     tree: Path, tmp_path: Path, encoder: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
@@ -256,6 +257,7 @@ def test_a_distillation_goes_on_where_it_was_stopped(
     assert not all(torch.equal(another[name], calm[name]) for name in another)
 
 
+@pytest.mark.slow
 def test_the_error_falls_on_the_training_side_and_nothing_else_is_used(
     tree: Path, tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +291,7 @@ def test_the_error_falls_on_the_training_side_and_nothing_else_is_used(
     assert np.mean(errors[-steps:]) < 0.8 * np.mean(errors[:steps])
 
 
+@pytest.mark.slow
 def test_labels_do_not_matter_to_an_encoder(tree: Path, tmp_path: Path, encoder: Path) -> None:
     """The same recordings under other labels leave the same encoder, and another head."""
     shutil.copytree(tree, tmp_path / "tree")
@@ -310,6 +313,7 @@ def test_labels_do_not_matter_to_an_encoder(tree: Path, tmp_path: Path, encoder:
     assert not same & {"hidden.1.weight", "head.means"}
 
 
+@pytest.mark.slow
 def test_an_encoder_is_of_weights_that_float16_holds(finished: Callable[[str], Path]) -> None:
     weights = encoder_weights(finished("student"))
     assert {each.dtype for name, each in weights.items() if "weight" in name} == {torch.float16}
@@ -324,6 +328,7 @@ def test_a_distillation_that_diverges_names_the_rate_to_lower(
         train(student(tree, tmp_path / "a", encoder))
 
 
+@pytest.mark.slow
 def test_a_distilled_encoder_serves_a_fit_by_gradient_too(
     tree: Path, tmp_path: Path, encoder: Path
 ) -> None:
@@ -335,6 +340,7 @@ def test_a_distilled_encoder_serves_a_fit_by_gradient_too(
     assert [name for name in lda if not torch.equal(gradient[name], lda[name])] == []
 
 
+@pytest.mark.slow
 def test_teachers_that_cannot_be_are_refused(
     tree: Path, tmp_path: Path, encoder: Path, finished: Callable[[str], Path]
 ) -> None:
@@ -359,6 +365,7 @@ def fast(tree: Path, out: Path, init: Path | str, *sets: str, **rest: Any) -> Tr
     return training(tree, out, "fast", *sets, init=str(init), **rest)
 
 
+@pytest.mark.slow
 def test_an_encoder_of_a_checkpoint_stays_as_it_is(finished: Callable[[str], Path]) -> None:
     distilled, taken = encoder_weights(finished("student")), encoder_weights(finished("fast"))
     assert distilled.keys() == taken.keys()
@@ -370,6 +377,7 @@ def test_an_encoder_of_a_checkpoint_stays_as_it_is(finished: Callable[[str], Pat
     assert not any(each.requires_grad for each in network.encoder.parameters())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_states_what_its_encoder_was_distilled_on(
     tree: Path, tmp_path: Path, speech: Samples, finished: Callable[[str], Path]
 ) -> None:
@@ -390,6 +398,7 @@ def test_a_checkpoint_states_what_its_encoder_was_distilled_on(
     assert "distilled" not in read_info(finished("student") / CHECKPOINT).note
 
 
+@pytest.mark.slow
 def test_encoders_that_do_not_fit_are_refused(
     tree: Path, tmp_path: Path, finished: Callable[[str], Path]
 ) -> None:
@@ -409,6 +418,7 @@ def test_encoders_that_do_not_fit_are_refused(
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_shipped_encoder_is_taken_by_its_name_or_by_none(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Callable[[str], Path]
 ) -> None:

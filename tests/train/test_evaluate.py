@@ -76,6 +76,7 @@ def sharp(path: Path, data: Path, to: Path) -> Path:
     return to
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [*SETS, "hf:ast", "hf:wav2vec"])
 def test_a_job_gives_the_probabilities_of_an_evaluation(
     model: str, labelled: Path, finished: Finished, ast_directory: Path, wav2vec_directory: Path,
@@ -107,6 +108,7 @@ def test_a_job_gives_the_probabilities_of_an_evaluation(
     assert np.ptp(predictions[shared].to_numpy(), axis=0).max() > 1e-3  # they are not all alike
 
 
+@pytest.mark.slow
 def test_evaluate_as_the_command_line_does_it(
     labelled: Path, finished: Finished, tmp_path: Path, batch_ser: Runner
 ) -> None:
@@ -129,6 +131,7 @@ def test_evaluate_as_the_command_line_does_it(
     assert wrong.stderr.startswith("batch-ser: --model gone.safetensors")
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_scikit_learn(
     labelled: Path, finished: Finished, tmp_path: Path
 ) -> None:
@@ -160,6 +163,7 @@ def test_figures_are_those_of_scikit_learn(
     })  # fmt: skip
 
 
+@pytest.mark.slow
 def test_only_labels_on_both_sides_are_judged(
     labelled: Path, finished: Finished, tmp_path: Path
 ) -> None:
@@ -197,6 +201,7 @@ def test_labels_of_a_foreign_network_go_by_the_shared_names(
     assert {"p_neutral", "p_happy", "p_angry"} <= set(rows)
 
 
+@pytest.mark.slow
 def test_the_test_side_of_a_saved_split(tree: Path, finished: Finished, tmp_path: Path) -> None:
     """What a training told of its held-out side is told again."""
     out = finished("gap-cnn")
@@ -221,6 +226,7 @@ def test_the_test_side_of_a_saved_split(tree: Path, finished: Finished, tmp_path
     assert note in (tmp_path / "b" / "report.txt").read_text()
 
 
+@pytest.mark.slow
 def test_recordings_that_may_have_been_trained_on_are_told(
     tree: Path, labelled: Path, tmp_path: Path
 ) -> None:
@@ -262,6 +268,7 @@ def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.evaluate.predict", scored)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unscored")
 def test_folders_that_are_no_evaluations_are_left_alone(
     labelled: Path, checkpoint_path: Path, finished: Finished, tmp_path: Path

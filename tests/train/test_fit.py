@@ -227,6 +227,7 @@ def test_a_corpus_teaches_nothing_about_a_label_that_it_lacks(
         assert np.allclose(claimed.sum(1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_smoothed_labels_keep_a_network_less_sure(
     task: Callable[..., Task], tmp_path: Path
 ) -> None:

@@ -242,6 +242,7 @@ def test_a_wrong_setting_on_the_command_line_ends_it(
     assert "lda.shrinkage=2: expected a share from 0 to 1" in done.stderr
 
 
+@pytest.mark.slow
 def test_trained_loaded_and_scored(finished: Callable[[str], Path], speech: Samples) -> None:
     path = finished("accurate") / "checkpoint.safetensors"
     checkpoint = load_checkpoint(path)

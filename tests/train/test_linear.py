@@ -194,6 +194,7 @@ def test_long_recordings_are_embedded_in_pieces(speech: Samples, tmp_path: Path)
     assert np.allclose(found[1, 1], np.average(parts, axis=0, weights=shares), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_training_uses_kept_embeddings(tree: Path, encoder: Path, tmp_path: Path) -> None:
     def run(name: str) -> str:
         config = training(tree, tmp_path / name, "whisper-frozen", "speeds=[1, 0.9]",

@@ -27,6 +27,7 @@ def tensors(out: Path) -> dict[str, Any]:
     return load_file(out / "checkpoint.safetensors")
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_checkpoint(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_stopped_training_goes_on_to_the_same_checkpoint(
     assert not all(np.array_equal(calm[name], other[name]) for name in calm)
 
 
+@pytest.mark.slow
 def test_a_folder_with_something_else_in_it_is_refused(
     tree: Path, tmp_path: Path, finished: Callable[[str], Path]
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_folder_with_something_else_in_it_is_refused(
     assert (out / "checkpoint.safetensors").read_bytes() != before
 
 
+@pytest.mark.slow
 def test_other_recordings_do_not_go_on_with_a_training(
     tree: Path, tmp_path: Path, finished: Callable[[str], Path]
 ) -> None:
@@ -120,6 +123,7 @@ def test_a_model_s_folder_is_not_taken_for_a_run(tree: Path, tmp_path: Path) -> 
         assert (out / "sub" / "model.bin").exists()
 
 
+@pytest.mark.slow
 def test_beginning_again_deletes_what_a_training_wrote_and_nothing_else(
     tree: Path, tmp_path: Path
 ) -> None:
@@ -138,6 +142,7 @@ def test_beginning_again_deletes_what_a_training_wrote_and_nothing_else(
     assert stale.read_bytes() != before
 
 
+@pytest.mark.slow
 def test_somebody_s_checkpoint_is_not_overwritten(
     tree: Path, tmp_path: Path, finished: Callable[[str], Path]
 ) -> None:
@@ -180,6 +185,7 @@ def test_a_training_that_diverges_says_so(tree: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_several_corpora_are_judged_one_by_one(tree: Path, tmp_path: Path, speech: Samples) -> None:
     """Each among the labels that it has, as EmoBox does: the figures are those of predictions."""
     for number in range(12):
@@ -199,6 +205,7 @@ def test_several_corpora_are_judged_one_by_one(tree: Path, tmp_path: Path, speec
         assert figures[f"random {corpus}"]["UAR"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_training_of_a_version_with_fewer_settings_goes_on(tree: Path, tmp_path: Path) -> None:
     """A setting that came later has its default; another value of it is another training."""
     config = training(tree, tmp_path / "run")
@@ -219,12 +226,14 @@ def test_a_training_of_a_version_with_fewer_settings_goes_on(tree: Path, tmp_pat
         train(replace(config, allow_leak=True))
 
 
+@pytest.mark.slow
 def test_a_training_with_copies_on_both_sides_says_so(tree: Path, tmp_path: Path) -> None:
     train(training(tree, tmp_path / "run", "gap-cnn", "epochs=1", allow_leak=True))
     card = (tmp_path / "run" / "checkpoint.md").read_text()
     assert "with --allow-leak the test side may have been trained on" in card
 
 
+@pytest.mark.slow
 def test_a_refit_trains_on_the_valid_side_that_the_temperature_was_found_on(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ TABLES = {"history.csv", "split.json", "config.json", "metrics.json", "report.tx
 CHECKPOINT = {"checkpoint.safetensors", "checkpoint.md"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", SETS)
 def test_every_recipe_trains_and_writes_its_folder(
     recipe: str, finished: Callable[[str], Path]
@@ -63,6 +64,7 @@ def test_every_recipe_trains_and_writes_its_folder(
     assert NOT_INDEPENDENT in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["vgg", "mfcc-cnn", "acnt", "gap-cnn"])
 def test_statistics_of_the_training_set_travel_in_the_checkpoint(
     recipe: str, finished: Callable[[str], Path]
@@ -73,6 +75,7 @@ def test_statistics_of_the_training_set_travel_in_the_checkpoint(
     assert not (tensors["scaling.deviation"] == 1).all()
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_held_out_side(
     tree: Path, finished: Callable[[str], Path]
 ) -> None:
@@ -90,6 +93,7 @@ def test_figures_are_those_of_the_held_out_side(
     assert checkpoint.info.metrics == {"random": figures}
 
 
+@pytest.mark.slow
 def test_a_training_from_folder_to_scores(
     tree: Path, encoder: Path, tmp_path: Path, batch_ser: Runner
 ) -> None:
@@ -125,6 +129,7 @@ def test_a_training_from_folder_to_scores(
     assert (run / "checkpoint.safetensors").read_bytes() == out.read_bytes()
 
 
+@pytest.mark.slow
 def test_several_folds_for_their_figures_only(tree: Path, tmp_path: Path) -> None:
     config = training(tree, tmp_path / "run", "gap-cnn", "epochs=1", split="speakers:2",
                       figures_only=True)  # fmt: skip
@@ -191,6 +196,7 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["accurate", "student"])
 def test_ordinary_speech_trains_an_offset_head_and_is_tested_nowhere(
     recipe: str, tree: Path, ordinary: Path, tmp_path: Path, inits: dict[str, str]
@@ -218,6 +224,7 @@ def test_ordinary_speech_is_no_label_of_other_fits(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_first_blocks_of_a_larger_encoder_are_taken(
     tree: Path, tmp_path: Path, finished: Callable[[str], Path]
 ) -> None:
@@ -239,6 +246,7 @@ def test_the_first_blocks_of_a_larger_encoder_are_taken(
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 def test_an_offset_head_on_a_single_corpus_has_figures(finished: Callable[[str], Path]) -> None:
     """Those of a network that classifies, and a temperature that was fitted."""
     for recipe in ("accurate", "student", "fast"):
