@@ -7,8 +7,8 @@ PAGES = *.md docs/*.md models/checkpoints/*.md examples/calls/*.md
 .DEFAULT_GOAL := demo
 .PHONY: demo test quick check docs bench evaluate study clean
 
-# two processes with a thread each; tests of a group share one of them
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
+# two processes with a thread each; a group of tests shares one of them
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -46,11 +46,17 @@ settings.load_profile("any machine")
 
 @pytest.hookimpl(tryfirst=True)  # before slow tests are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Ray starts several processes: one test at a time."""
+    """Tests of a module share a process and its fixtures; so do those with Ray, of all modules.
+
+    Ray starts processes of its own: one such test at a time, and they begin first as the longest.
+    """
     for item in items:
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group("ray"))
+        else:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

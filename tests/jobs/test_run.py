@@ -71,6 +71,7 @@ def test_real_recordings_give_the_same_scores_on_ray(shared: Path, tmp_path: Pat
     assert_same_tables(tmp_path / "0.parquet", tmp_path / "1.parquet")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)  # libsndfile hangs when it seeks in a FLAC that is cut off
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_bad_file_fails_alone(

@@ -86,6 +86,7 @@ def test_segments_of_one_recording_are_no_copies(folder: Path) -> None:
     assert len(set(contents)) == len(ENTRIES)
 
 
+@pytest.mark.slow
 def test_the_recording_that_ravdess_itself_holds_twice_is_kept(shared: Path) -> None:
     """Under two names: published folds count both."""
     utterances = read_data([f"ravdess:{shared / 'data' / 'ravdess'}"])

@@ -33,6 +33,7 @@ def test_mixed_precision_learns_what_float32_learns(tree: Path, tmp_path: Path) 
     assert (mixed != exact) is has_bfloat16(CPU)  # and it is not float32 under another name
 
 
+@pytest.mark.slow
 def test_half_rounds_every_weight(tree: Path, tmp_path: Path) -> None:
     train(training(tree, tmp_path / "run", "mfcc-cnn", "half=true"))
     with safe_open(tmp_path / "run" / "checkpoint.safetensors", "pt") as file:
