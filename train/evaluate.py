@@ -1,4 +1,4 @@
-"""How good a checkpoint is on labelled recordings: figures, pictures and every prediction."""
+"""An evaluation: a checkpoint's figures on labelled recordings, pictures, and every prediction."""
 
 import errno
 import json
@@ -48,18 +48,18 @@ class EvaluateConfig:
     expect: str | None = None  # None: balanced, as labelled corpora are
 
     def adaptation(self, checkpoint: Checkpoint) -> Adaptation | None:
-        """How recordings are scored; None by a head without an offset.
+        """How recordings are adapted to; None for a head without an offset.
 
         Raises:
-            CheckpointError: more is asked of such a head.
-            UsageError: no such way, or a label that the checkpoint does not have.
+            CheckpointError: `--adapt` or `--expect` with such a head.
+            UsageError: no such --adapt, or a label that the checkpoint does not have.
         """
-        asked = Adaptation(self.adapt, self.expect or BALANCED)
+        adaptation = Adaptation(self.adapt, self.expect or BALANCED)
         if not checkpoint.has_offset and self.adapt == NONE and self.expect is None:
             return None
         checkpoint.check_offset()
-        checkpoint.expectation(asked.expect)
-        return asked
+        checkpoint.expectation(adaptation.expect)
+        return adaptation
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -97,8 +97,10 @@ def evaluate(config: EvaluateConfig) -> str:
 
 
 def _check_out(out: str) -> None:
-    """Refuse a folder with anything but an earlier evaluation: a training's figures lie in files
-    of the same names."""
+    """Refuse a folder with anything but an earlier evaluation.
+
+    A training's figures lie in files of the same names.
+    """
     if os.path.exists(out) and not os.path.isdir(out):
         raise UsageError(f"--out {out}: found a file, {EXPECTED_OUT}")
     try:
@@ -111,13 +113,13 @@ def _check_out(out: str) -> None:
             f"--out {out}: found the folder of a training ({run}), whose held-out figures would be "
             f"overwritten, {EXPECTED_OUT}"
         )
-    strange = [name for name in found if name not in EVALUATION_FILES and not name.startswith(".")]
-    if strange:
-        raise UsageError(f"--out {out}: found {strange[0]}, no evaluation's file, {EXPECTED_OUT}")
+    others = [name for name in found if name not in EVALUATION_FILES and not name.startswith(".")]
+    if others:
+        raise UsageError(f"--out {out}: found {others[0]}, no evaluation's file, {EXPECTED_OUT}")
 
 
 def _make(out: str) -> None:
-    """The folder, before the work whose result it shall hold."""
+    """Make the folder before the work, which would be lost without it."""
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
         if not os.access(out, os.W_OK):
@@ -144,16 +146,17 @@ def _rows(config: EvaluateConfig, data: Data) -> list[int]:
     if config.fold and config.fold not in names:
         raise UsageError(f"--fold {config.fold}: expected one of {', '.join(names)}")
     if len(names) != 1 and not config.fold:
-        raise UsageError(f"--split {config.split} has {len(names)} folds: give --fold, one of "
-                         f"{', '.join(names)}")  # fmt: skip
+        raise UsageError(
+            f"--split {config.split} has {len(names)} folds: give --fold, one of {', '.join(names)}"
+        )
     fold = split.folds[names.index(config.fold or names[0])]
     return list(map(int, np.flatnonzero(fold.test)))
 
 
 def _note(path: Path, info: CheckpointInfo, judged: Sequence[Utterance]) -> str:
-    """What the figures do not promise, as far as the checkpoint's training is known."""
+    """A note where recordings or speakers were in the checkpoint's training, as far as is known."""
     names = {each.name for each in judged}
-    own = next((fold for fold in _unheard(path) if names <= set(fold["test"])), None)
+    own = next((fold for fold in _folds_held_out(path) if names <= set(fold["test"])), None)
     if own:
         return "" if own["independent"] else NOT_INDEPENDENT
     trained = [str(each.get("name", "")) for each in info.corpora]
@@ -166,11 +169,11 @@ def _note(path: Path, info: CheckpointInfo, judged: Sequence[Utterance]) -> str:
     )
 
 
-def _unheard(path: Path) -> list[dict[str, Any]]:
-    """Folds of a checkpoint's own training whose test side it has not heard.
+def _folds_held_out(path: Path) -> list[dict[str, Any]]:
+    """Folds of a checkpoint's own training whose test side it was not trained on.
 
-    A training of several folds ends with a checkpoint that has heard them all; those of the folds
-    lie in folders that tell their number.
+    A training of several folds ends with a checkpoint trained on all of them; those of the folds
+    lie in folders with their number.
     """
     beside = path.with_suffix(".run")  # of a training whose --out was the checkpoint
     alone = _saved_folds(beside if beside.is_dir() else path.parent)
@@ -186,11 +189,11 @@ def _saved_folds(folder: Path) -> list[dict[str, Any]]:
         folds: list[dict[str, Any]] = json.loads((folder / SPLIT).read_text())["folds"]
         return [each for each in folds if {"name", "test", "independent"} <= each.keys()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []  # not ours: nothing is promised by it
+        return []  # another program's file
 
 
 def _shared_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """A foreign checkpoint's labels (`ang`, `happiness`) under the shared names, where they are.
+    """Another program's labels (`ang`, `happiness`) under the shared names, where there are any.
 
     Where two share a name, all are left as they are.
     """

@@ -1,4 +1,4 @@
-"""How good predictions are: UAR, accuracy, macro F1, calibration, and how sure one can be of it."""
+"""Metrics of predictions: UAR, accuracy, macro F1, calibration, and bootstrap intervals."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -57,8 +57,8 @@ def by_group(
     for row, group in enumerate(groups):
         rows.setdefault(group, []).append(row)
     return {
-        group: scores([truth[row] for row in mine], [predicted[row] for row in mine])[name]
-        for group, mine in sorted(rows.items())
+        group: scores([truth[row] for row in members], [predicted[row] for row in members])[name]
+        for group, members in sorted(rows.items())
         if group
     }
 
@@ -73,15 +73,15 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def calibration_bins(confidence: Array, right: NDArray[np.bool_]) -> Array:
-    """Per bin of confidence (bins, 3): recordings, summed confidence, right ones."""
+def calibration_bins(confidence: Array, correct: NDArray[np.bool_]) -> Array:
+    """Per bin of confidence (bins, 3): recordings, summed confidence, correct ones."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    columns = (np.ones(len(bins)), confidence, right.astype(float))
+    columns = (np.ones(len(bins)), confidence, correct.astype(float))
     return np.stack([np.bincount(bins, column, BINS) for column in columns], axis=1)
 
 
 def calibration_error(bins: Array) -> Array:
-    """Expected calibration error of bins (..., bins, 3): how far confidence is from accuracy.
+    """Expected calibration error of bins (..., bins, 3): distance of confidence from accuracy.
 
     Source: Guo et al. 2017; 15 bins of equal width.
     """
@@ -101,9 +101,9 @@ def headline(
     names, unit = np.unique(np.array(units), return_inverse=True)
     confusion = np.zeros((len(names), labels, labels))
     np.add.at(confusion, (unit, truth, predicted), 1)
-    sure, right = probabilities.max(1), predicted == truth
+    confidence, correct = probabilities.max(1), predicted == truth
     bins = np.stack(
-        [calibration_bins(sure[unit == i], right[unit == i]) for i in range(len(names))]
+        [calibration_bins(confidence[unit == i], correct[unit == i]) for i in range(len(names))]
     )
     whole = _figures(confusion.sum(0)[None], bins.sum(0)[None])
     found = {name: {"value": float(values[0])} for name, values in whole.items()}
@@ -121,10 +121,10 @@ def headline(
 def _figures(confusion: Array, bins: Array) -> dict[str, Array]:
     """Figures of confusion matrices (draws, true, predicted), means over labels that occur."""
     hits = np.diagonal(confusion, axis1=1, axis2=2)
-    support, claimed = confusion.sum(2), confusion.sum(1)
+    support, predictions = confusion.sum(2), confusion.sum(1)
     occurs = support > 0
     recall = np.where(occurs, hits / np.maximum(support, 1), 0.0)
-    f1 = np.where(occurs, 2 * hits / np.maximum(support + claimed, 1), 0.0)
+    f1 = np.where(occurs, 2 * hits / np.maximum(support + predictions, 1), 0.0)
     counted = np.maximum(occurs.sum(1), 1)
     return {
         "uar": recall.sum(1) / counted,

@@ -19,10 +19,10 @@ from train import metrics
 from train.data import Data, labelled, overview, read
 from train.evaluation import Predictions, card, note_of, predict, versions, write_figures
 from train.fitting import encoder_corpora, init_path, new_network, pretrained_teacher
-from train.fold import Study, train_fold
+from train.fold import TrainingContext, train_fold
 from train.recipes import Recipe, as_text, check_ordinary, check_together, find_recipe
 from train.run_folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
-from train.splits import Fold, default_split, everything, make_split
+from train.splits import Fold, Split, default_split, everything, make_split
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class TrainConfig:
             raise UsageError(f"--seed {self.seed}: expected 0 or more")
 
     def show(self) -> str:
-        """The recipe with every field, and what would be trained on."""
+        """The recipe with every field, and an overview of the data."""
         shown = [as_text(find_recipe(self.recipe, self.overrides))] if self.recipe else []
         if self.data:
             shown += [overview(labelled(self.data, self.labels))]
         return "\n\n".join(shown)
 
-    def chosen(self) -> Recipe:
-        """The recipe with its fields changed.
+    def chosen_recipe(self) -> Recipe:
+        """The recipe with its overrides.
 
         Raises:
-            UsageError: it does not exist, or has fields that contradict each other.
+            UsageError: there is no such recipe, or its fields contradict each other.
         """
         recipe = find_recipe(self.recipe, self.overrides)
         check_together(recipe)
@@ -80,39 +80,49 @@ def train(config: TrainConfig) -> str:
     Raises:
         UsageError: the data, recipe, split, labels or weights cannot be used as given.
     """
-    recipe, folder = config.chosen(), config.folder
+    recipe, folder = config.chosen_recipe(), config.folder
     device = torch.device(usable_device(config.device))
     data = read(config.data, config.labels, config.allow_duplicates)
     check_ordinary(recipe, data.utterances)
-    text = config.split or default_split(data.utterances)
-    split = make_split(
-        text, data.utterances, data.contents, config.seed, recipe.valid_share, config.allow_leak
-    )
+    split = _split(config, recipe, data)
     with torch.random.fork_rng():
-        _rehearse(recipe, config, data)
-    claim(folder, config.out or "", _content(config, recipe, data), config.restart)
+        _check_networks(recipe, config, data)
+    content = _content(config, recipe, data)
+    claim(folder, config.out or "", content, restart=config.restart)
     split.save(folder / SPLIT, data.utterances, data.contents)
     with tempfile.TemporaryDirectory(prefix="batch-ser-") as own, torch.random.fork_rng():
-        cache = Path(config.cache or own)
-        study = Study(
-            data, recipe, config.init, config.seed, device, cache, Path(own),
-            split.heard_always(),
-        )  # fmt: skip
-        folders = fold_folders(folder, split.names)
-        found = [_fold(study, *each) for each in zip(split.folds, folders, strict=True)]
+        context = TrainingContext(
+            data=data,
+            recipe=recipe,
+            init=config.init,
+            seed=config.seed,
+            device=device,
+            cache=Path(config.cache or own),
+            scratch=Path(own),
+            never_tested=split.never_tested(),
+        )
         note = note_of(split, data, encoder_corpora(recipe, config.init), config.allow_leak)
-        lines = write_figures(folder, split, found, ", ".join(config.data), note) if found else []
-        asked = len(split.folds) != 1 and not config.figures_only
-        if asked and not (folder / CHECKPOINT).exists():
-            whole = everything(data.utterances, data.contents, config.seed, recipe.valid_share)
-            train_fold(study, whole, folder, _name(config))
+        lines = _train_folds(context, config, split, note)
+        if len(split.folds) != 1 and not config.figures_only:
+            _train_everything(context, config)
     if (folder / CHECKPOINT).exists():
-        lines += _publish(config, folder, len(split.folds) != 1, note)
+        lines += _publish(config, folder, note, all_seen=len(split.folds) != 1)
     return "\n".join([*lines, f"written: {folder}"])
 
 
+def _split(config: TrainConfig, recipe: Recipe, data: Data) -> Split:
+    return make_split(
+        config.split or default_split(data.utterances),
+        data.utterances,
+        data.contents,
+        config.seed,
+        recipe.optimisation.valid_share,
+        allow_leak=config.allow_leak,
+    )
+
+
 def _content(config: TrainConfig, recipe: Recipe, data: Data) -> dict[str, Any]:
-    """What `config.json` says of a training."""
+    """The content of `config.json`."""
     init = init_path(recipe, config.init)
     return {
         "training": asdict(config),
@@ -123,7 +133,7 @@ def _content(config: TrainConfig, recipe: Recipe, data: Data) -> dict[str, Any]:
     }
 
 
-def _rehearse(recipe: Recipe, config: TrainConfig, data: Data) -> None:
+def _check_networks(recipe: Recipe, config: TrainConfig, data: Data) -> None:
     """Build the networks and score a second of silence, before anything is written.
 
     Raises:
@@ -134,47 +144,73 @@ def _rehearse(recipe: Recipe, config: TrainConfig, data: Data) -> None:
         raise UsageError(f"--cache {config.cache}: found a file, expected a folder")
     labels = len({each.label for each in data.utterances})
     network = new_network(recipe, labels, config.init, config.seed).eval()
-    if recipe.distil.epochs:
+    if recipe.distillation.epochs:
         pretrained_teacher(recipe, config.init, network.settings.predicted)
-    asked = recipe.front_end
-    if asked.get("rate_hz", network.rate_hz) != network.rate_hz:
+    changed = recipe.front_end
+    if changed.get("rate_hz", network.rate_hz) != network.rate_hz:
         raise UsageError(f"front_end.rate_hz: {recipe.architecture} takes {network.rate_hz} Hz")
     try:
-        if float(asked.get("length_s", 0)) > network.max_input_s:
+        if float(changed.get("length_s", 0)) > network.max_input_s:
             raise ValueError(f"length_s: expected at most {network.max_input_s:g}")
-        hear = front_end(network.front_end, dict(network.front_end_settings) | asked)
+        features_of = front_end(network.front_end, dict(network.front_end_settings) | changed)
         silence = np.zeros(network.rate_hz, np.float32)
         with torch.inference_mode():
-            network(hear([silence], torch.device("cpu")))
+            network(features_of([silence], torch.device("cpu")))
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        told = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0]
         raise UsageError(
-            f"front_end={asked} does not fit {recipe.architecture} with these settings: {told}"
+            f"front_end={changed} does not fit {recipe.architecture} with these settings: {reason}"
         ) from error
 
 
-def _fold(study: Study, fold: Fold, folder: Path) -> Predictions:
+def _train_folds(
+    context: TrainingContext, config: TrainConfig, split: Split, note: str
+) -> list[str]:
+    """Train every fold, and write and return the held-out figures."""
+    folders = fold_folders(config.folder, split.names)
+    found = [
+        _fold_predictions(context, fold, folder)
+        for fold, folder in zip(split.folds, folders, strict=True)
+    ]
+    if not found:
+        return []
+    return write_figures(config.folder, split, found, ", ".join(config.data), note)
+
+
+def _fold_predictions(context: TrainingContext, fold: Fold, folder: Path) -> Predictions:
     """Train a fold unless an earlier call did, and predict its test side."""
     if not (folder / CHECKPOINT).exists():
-        print(f"{fold.name}: {fold.train.sum()} train, {fold.valid.sum()} valid, "
-              f"{fold.test.sum()} test", file=sys.stderr)  # fmt: skip
-        train_fold(study, fold, folder, folder.name)
+        print(
+            f"{fold.name}: {fold.train.sum()} train, {fold.valid.sum()} valid, "
+            f"{fold.test.sum()} test",
+            file=sys.stderr,
+        )
+        train_fold(context, fold, folder, folder.name)
     try:
-        checkpoint = load_checkpoint(folder / CHECKPOINT, study.device.type)
+        checkpoint = load_checkpoint(folder / CHECKPOINT, context.device.type)
     except CheckpointError as error:
         raise UsageError(f"{error}; delete it and train again, or --restart") from error
-    test = study.data.chosen(list(np.flatnonzero(fold.test)))
+    test = context.data.chosen(list(np.flatnonzero(fold.test)))
     found = predict(checkpoint, test, fold.name)
     print(metrics.as_line(fold.name, found.known().scores()), file=sys.stderr)
     return found
+
+
+def _train_everything(context: TrainingContext, config: TrainConfig) -> None:
+    """Train the checkpoint on all recordings, unless an earlier call did."""
+    if (config.folder / CHECKPOINT).exists():
+        return
+    data, share = context.data, context.recipe.optimisation.valid_share
+    fold = everything(data.utterances, data.contents, context.seed, share)
+    train_fold(context, fold, config.folder, _name(config))
 
 
 def _name(config: TrainConfig) -> str:
     return Path(config.out or "").stem
 
 
-def _publish(config: TrainConfig, folder: Path, all_seen: bool, note: str) -> list[str]:
-    """Put the held-out figures into the checkpoint, write its card, and put both where asked."""
+def _publish(config: TrainConfig, folder: Path, note: str, *, all_seen: bool) -> list[str]:
+    """Store the held-out figures in the checkpoint, write its card, and copy both to `--out`."""
     info, network = load_network(folder / CHECKPOINT)
     path = folder / "figures.json"
     figures: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
@@ -185,5 +221,5 @@ def _publish(config: TrainConfig, folder: Path, all_seen: bool, note: str) -> li
         places.append(target)
     for place in places:
         save_checkpoint(place, info, network)
-        place.with_suffix(".md").write_text(card(info, all_seen))
+        place.with_suffix(".md").write_text(card(info, all_seen=all_seen))
     return [f"written: {target}"] if target.suffix == SUFFIX else []

@@ -1,9 +1,9 @@
-"""A run's folder: taken for one training, known again when it goes on, never taken from others."""
+"""A run's folder: claimed by one training, recognised when that goes on, refused to others."""
 
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from train.recipes import Recipe
 
 SUFFIX = ".safetensors"
 CHECKPOINT, STATE, HISTORY = "checkpoint.safetensors", "state.safetensors", "history.csv"
-AGAIN = "again.safetensors"  # the state of a second fit, on the valid side, too
+REFIT_STATE = "again.safetensors"  # of a second fit, on train and valid
 DISTILLED = "distilled.safetensors"  # the state of a student's encoder
 CONFIG, SPLIT = "config.json", "split.json"
 # of config.json, on which a result depends
@@ -26,15 +26,24 @@ EVALUATION_FILES = (
     "reliability.png",
     "predictions.parquet",
 )
+STATES = (STATE, REFIT_STATE, DISTILLED)
 WRITTEN = {
-    *EVALUATION_FILES, CONFIG, SPLIT, CHECKPOINT, STATE, f"{STATE}.partial", AGAIN,
-    f"{AGAIN}.partial", DISTILLED, f"{DISTILLED}.partial", HISTORY,
-    "checkpoint.md", "curves.png", "examples.png", "figures.json",
-}  # fmt: skip
+    *EVALUATION_FILES,
+    *STATES,
+    *(f"{name}.partial" for name in STATES),
+    CONFIG,
+    SPLIT,
+    CHECKPOINT,
+    HISTORY,
+    "checkpoint.md",
+    "curves.png",
+    "examples.png",
+    "figures.json",
+}
 
 
-def claim(folder: Path, out: str, content: dict[str, Any], restart: bool) -> None:
-    """Take the run's folder and write `config.json`; what holds something else is refused.
+def claim(folder: Path, out: str, content: dict[str, Any], *, restart: bool) -> None:
+    """Make the run's folder and write `config.json`; a folder with other content is refused.
 
     Raises:
         UsageError: the folder, or the checkpoint that `--out` names, is not this training's.
@@ -54,14 +63,7 @@ def claim(folder: Path, out: str, content: dict[str, Any], restart: bool) -> Non
     if earlier is not None and restart:
         _clear(folder)
     elif earlier is not None:
-        changed = _changed(earlier, json.loads(json.dumps(content)))
-        if changed:
-            rest = len(changed) - MOST_NAMED
-            named = ", ".join(changed[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
-            raise UsageError(
-                f"--out {out}: {folder} holds a training with other settings ({named}); give "
-                "another --out, or --restart to begin again"
-            )
+        _check_same_training(folder, out, earlier, json.loads(json.dumps(content)))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(json.dumps(content, indent=1) + "\n")
@@ -70,20 +72,20 @@ def claim(folder: Path, out: str, content: dict[str, Any], restart: bool) -> Non
 
 
 def _earlier(folder: Path) -> dict[str, Any] | None:
-    """What `config.json` says of the training in a folder; None where there is none of ours."""
+    """The content of `config.json`, by which a folder is one of a training; else None."""
     try:
         found = json.loads((folder / CONFIG).read_text())
     except (OSError, ValueError):
         return None
-    ours = isinstance(found, dict) and {"training", "recipe", "recordings"} <= found.keys()
-    return found if ours else None
+    complete = isinstance(found, dict) and {"training", "recipe", "recordings"} <= found.keys()
+    return found if complete else None
 
 
 def _clear(folder: Path) -> None:
     """Delete what a training wrote, in its folder and those of its folds, and nothing else."""
     for each in sorted(folder.iterdir()):
-        mine = fold_number(each) and not (each / CONFIG).exists()  # else another training's
-        if mine and each.is_dir() and not each.is_symlink():
+        of_fold = fold_number(each) and not (each / CONFIG).exists()  # else another training's
+        if of_fold and each.is_dir() and not each.is_symlink():
             _clear(each)
             if not any(each.iterdir()):
                 each.rmdir()
@@ -91,45 +93,57 @@ def _clear(folder: Path) -> None:
             each.unlink()
 
 
-def _changed(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs, of everything that a training's result depends on."""
+def _check_same_training(
+    folder: Path, out: str, earlier: dict[str, Any], now: dict[str, Any]
+) -> None:
+    """Refuse to go on with a training of which anything that its result depends on differs."""
     changed = []
     for part in PARTS:
         before, after = earlier.get(part), now[part]
         if part in ("recordings", "init"):
             changed += [part] * (before != after)
         else:
-            found = other_settings(before if isinstance(before, dict) else {}, after)
-            changed += [key for key in found if not (part == "training" and key in FREE)]
-    return list(dict.fromkeys(changed))
+            names = other_settings(before if isinstance(before, dict) else {}, after)
+            changed += [name for name in names if not (part == "training" and name in FREE)]
+    changed = list(dict.fromkeys(changed))
+    if changed:
+        rest = len(changed) - MOST_NAMED
+        named = ", ".join(changed[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+        raise UsageError(
+            f"--out {out}: {folder} holds a training with other settings ({named}); give "
+            "another --out, or --restart to begin again"
+        )
 
 
 def other_settings(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Which settings of a training or a recipe, as JSON keeps them, are not what they were."""
-    before = _of_then(before, after)
-    return [key for key in after if before.get(key) != after[key]]
+    """The names of settings of a training or a recipe, as JSON holds them, that differ.
+
+    A setting that `before` lacks, since its version did not have it, has its default there; one
+    that `after` lacks is another setting.
+    """
+    defaults = json.loads(json.dumps(Recipe("", "").stored()))
+    plain = dict(_flat(defaults, defaults))
+    earlier, now = (dict(_flat(each, defaults)) for each in (before, after))
+    for name in now.keys() - earlier.keys():
+        default = plain.get(name)
+        earlier[name] = now[name] if default is None and not now[name] else default
+    return [name for name in now | earlier if earlier[name] != now.get(name)]
 
 
-def _of_then(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Earlier settings, with those that the program did not have yet as it was without them."""
-    plain = json.loads(json.dumps(Recipe("", "").stored()))
-    lacking = after.keys() - before.keys() - plain.keys()
-    new = {key: after[key] for key in lacking if not after[key]}
-    return _completed(new | before, {key: plain[key] for key in after.keys() & plain.keys()})
-
-
-def _completed(before: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
-    """Earlier settings, of which those that are lacking have the values of `plain`."""
-    found = plain | before
-    for key, value in plain.items():
-        earlier = found[key] or {}
-        if isinstance(value, dict) and isinstance(earlier, dict):
-            found[key] = _completed(earlier, value)
-    return found
+def _flat(
+    settings: dict[str, Any], groups: dict[str, Any], before: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Names and values of settings, those in groups of a recipe as `group.name`."""
+    for name, value in settings.items():
+        group = groups.get(name)
+        if isinstance(value, dict) and isinstance(group, dict) and group:
+            yield from _flat(value, group, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def digest_of(init: str | None) -> str | None:
-    """SHA-256 of what `--init` names: a file, or the configuration and weights of a folder."""
+    """SHA-256 of `--init`: of a file, or of the configuration and weights in a folder."""
     if init is None:
         return None
     path = Path(init)
@@ -144,9 +158,9 @@ def digest_of(init: str | None) -> str | None:
 
 
 def fold_folders(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Where each fold goes: the run's folder itself, or one below it for each of several.
+    """The folder of each fold: the run's own, or one below it for each of several.
 
-    Folds may be named after speakers, who may be called anything: their number comes first.
+    Folds may have speakers' names, which may be anything: their number comes first.
     """
     if len(names) == 1:
         return [folder]
@@ -157,7 +171,7 @@ def fold_folders(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def fold_number(folder: Path) -> int | None:
-    """Which fold a folder of `fold_folders` is of; None where its name is none of theirs."""
+    """The number of the fold of a folder of `fold_folders`; None for any other folder."""
     found = re.match(r"(?:fold-([1-9]\d*)$|([1-9]\d*)-)", folder.name)
     return int(found[1] or found[2]) if found else None
 

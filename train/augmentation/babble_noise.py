@@ -1,7 +1,8 @@
-"""Voices behind the speaker: who they are, and how loud.
+"""Babble: other voices behind the speaker, and how loud they are.
 
-They must not tell the network whom a fold tests: they are of other corpora, and of those the
-recordings that no fold tests; where there are none, the recording itself backwards.
+No recording that a fold tests may be among them, or the network would train on it: they are of
+other corpora, and of those the recordings that no fold tests; where there are none, the recording
+itself backwards.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,27 +18,27 @@ from train.data import Utterance
 Generator = np.random.Generator
 Voices = Callable[[Generator, int], Sequence[Samples]]  # so many recordings of other people
 VOICES = 6
-SILENT = 1e-9  # a decoder may leave 1e-34 of digital silence, whose power is none
+SILENT = 1e-9  # largest sample; a decoder may leave 1e-34 of digital silence, whose power is 0
 
 
 def babblers(
-    utterances: Sequence[Utterance], heard_always: NDArray[np.bool_] | None
+    utterances: Sequence[Utterance], never_tested: NDArray[np.bool_] | None
 ) -> dict[str, NDArray[np.int64]]:
     """For each corpus, the recordings of the others that no fold tests.
 
-    Not of its own: who is held out of one fold babbles in no other, and views stay the same for
-    all folds.
+    None of its own: a speaker that one fold holds out is in no other fold's babble, and views stay
+    the same for all folds.
     """
-    if heard_always is None:
+    if never_tested is None:
         return {}
     corpora = np.array([each.corpus for each in utterances])
     return {
-        corpus: np.flatnonzero(heard_always & (corpora != corpus)) for corpus in np.unique(corpora)
+        corpus: np.flatnonzero(never_tested & (corpora != corpus)) for corpus in np.unique(corpora)
     }
 
 
 def babble(voices: Sequence[Samples], length: int, draw: Generator) -> Samples:
-    """Voices at once (length,): equally loud, over and over, each from a place of its own."""
+    """Voices at once (length,): equally loud, repeated, each from a random start."""
     found = np.zeros(length, np.float32)
     for voice in filter(len, voices):
         level = np.sqrt(np.mean(voice**2)) + 1e-9

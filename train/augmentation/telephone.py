@@ -1,6 +1,6 @@
 """What telephones and small files do to speech: real codecs, by libsndfile.
 
-Training hears recordings through them, and the benchmarks measure what they cost.
+Training uses them as augmentation, and the benchmarks measure what they cost.
 """
 
 import io
@@ -29,7 +29,7 @@ class Codec:
 CODECS = {
     "ulaw": Codec("WAV", "ULAW"),  # G.711, 64 kbit/s
     "gsm": Codec("WAV", "GSM610"),  # 13 kbit/s
-    "mp3": Codec("MP3", "MPEG_LAYER_III", 0.9, 1_105),  # 16 kbit/s; LAME states no delay so low
+    "mp3": Codec("MP3", "MPEG_LAYER_III", 0.9, 1_105),  # 16 kbit/s; LAME states no delay here
     "opus": Codec("OGG", "OPUS", 0.98),  # 8 kbit/s
 }
 
@@ -43,11 +43,15 @@ def telephoned(samples: Samples, rate_hz: int, codec: str) -> Samples:
     loudest = max(float(np.abs(narrow).max(initial=0.0)) / PEAK, 1.0)
     file = io.BytesIO()
     soundfile.write(
-        file, np.pad(narrow / np.float32(loudest), (0, chosen.delay)), TELEPHONE_RATE_HZ,
-        format=chosen.container, subtype=chosen.subtype, compression_level=chosen.level,
+        file,
+        np.pad(narrow / np.float32(loudest), (0, chosen.delay)),
+        TELEPHONE_RATE_HZ,
+        format=chosen.container,
+        subtype=chosen.subtype,
+        compression_level=chosen.level,
         bitrate_mode="CONSTANT" if chosen.container == "MP3" else None,
-    )  # fmt: skip
+    )
     file.seek(0)
-    heard, _ = soundfile.read(file, dtype="float32")
-    wide = soxr.resample(heard[chosen.delay :] * np.float32(loudest), TELEPHONE_RATE_HZ, rate_hz)
+    decoded, _ = soundfile.read(file, dtype="float32")
+    wide = soxr.resample(decoded[chosen.delay :] * np.float32(loudest), TELEPHONE_RATE_HZ, rate_hz)
     return np.pad(wide[: len(samples)], (0, max(0, len(samples) - len(wide))))

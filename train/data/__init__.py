@@ -1,6 +1,6 @@
 """Labelled recordings: corpora, folders and manifests, their labels, copies among them."""
 
-from train.data.corpora import ORDINARY, overview, read_data
+from train.data.corpora import ORDINARY, read_data
 from train.data.dataset import (
     Data,
     about_corpora,
@@ -12,7 +12,8 @@ from train.data.dataset import (
     read,
 )
 from train.data.labels import check_labels, in_order, shared_name
-from train.data.utterances import Utterance
+from train.data.overview import overview
+from train.data.utterances import Utterance, load_utterance
 
 __all__ = [
     "ORDINARY",
@@ -25,6 +26,7 @@ __all__ = [
     "is_called",
     "labelled",
     "licence_of",
+    "load_utterance",
     "overview",
     "possible_labels",
     "read",

@@ -1,4 +1,4 @@
-"""Copies by content: the same audio under several names, as a download that lies there twice.
+"""Copies by content: the same audio under several names, as a corpus that was downloaded twice.
 
 A copy on both sides of a split makes held-out figures too good, so copies are used once. What
 counts is the decoded audio: a WAV and the FLAC made of it are the same recording.
@@ -32,9 +32,10 @@ def content_of(utterance: Utterance) -> str:
 def drop_copies(utterances: Sequence[Utterance], allow: bool) -> tuple[list[Utterance], list[str]]:
     """The utterances without copies of others, and the content of each that is kept.
 
-    Of copies, the first by name stays; `allow` keeps all. In a corpus whose names tell what a
-    recording is, only one of the same name is a copy: published folds count takes that the corpus
-    itself has twice. Standard error says how many there are, and which contradict each other.
+    Of copies, the first by name stays; `allow` keeps all. In a corpus whose names describe the
+    recordings, only one of the same name is a copy: published folds count takes that the corpus
+    itself has twice. How many there are, and whose labels contradict each other, goes to standard
+    error.
 
     Raises:
         UsageError: recordings that cannot be decoded, all listed.
@@ -42,16 +43,16 @@ def drop_copies(utterances: Sequence[Utterance], allow: bool) -> tuple[list[Utte
     contents = _contents(utterances)
     first = _firsts(utterances, contents)
     kept = [i for i in range(len(utterances)) if allow or first[i] == i]
-    _tell(utterances, first, allow)
+    _report(utterances, first, allow)
     return [utterances[i] for i in kept], [contents[i] for i in kept]
 
 
 def _firsts(utterances: Sequence[Utterance], contents: Sequence[str]) -> list[int]:
     """What each is a copy of: the first by name of the same content, or itself."""
-    kept: dict[str, list[int]] = {}
+    originals: dict[str, list[int]] = {}
     first = list(range(len(utterances)))
     for i in sorted(range(len(utterances)), key=lambda i: utterances[i].name):
-        others = kept.setdefault(contents[i], [])
+        others = originals.setdefault(contents[i], [])
         copied = [j for j in others if not _two_takes(utterances[i], utterances[j])]
         if copied:
             first[i] = copied[0]
@@ -61,7 +62,7 @@ def _firsts(utterances: Sequence[Utterance], contents: Sequence[str]) -> list[in
 
 
 def _two_takes(one: Utterance, other: Utterance) -> bool:
-    """Whether a corpus with telling names calls the two by different ones."""
+    """Whether they are two takes of one corpus, by its names for them."""
     return one.corpus in CORPORA and one.corpus == other.corpus and one.key != other.key
 
 
@@ -76,7 +77,7 @@ def _contents(utterances: Sequence[Utterance]) -> list[str]:
         except FileError as error:
             faults.append(f"{path}: {error}")
     if faults:
-        raise listed("these recordings cannot be decoded; mend them or take them out", faults)
+        raise listed("these recordings cannot be decoded; fix them or take them out", faults)
     return [_with_segment(digests[each.path], each) for each in utterances]
 
 
@@ -94,8 +95,8 @@ def _with_segment(digest: str, utterance: Utterance) -> str:
     return hashlib.sha256(f"{digest} {utterance.start_s} {utterance.end_s}".encode()).hexdigest()
 
 
-def _tell(utterances: Sequence[Utterance], first: Sequence[int], allow: bool) -> None:
-    """Say on standard error how many are copies; `first` is what each is a copy of, or itself."""
+def _report(utterances: Sequence[Utterance], first: Sequence[int], allow: bool) -> None:
+    """Print how many are copies; `first` is what each is a copy of, or itself."""
     copies = [i for i in range(len(utterances)) if first[i] != i]
     if not copies:
         return
@@ -105,15 +106,17 @@ def _tell(utterances: Sequence[Utterance], first: Sequence[int], allow: bool) ->
         f"copies: {len(copies):,} of {len(utterances):,} recordings are copies of others, such as "
         f"{example}: {done}"
     ]
-    told = [
+    contradictions = [
         f"{utterances[i].name} is {utterances[i].label}, "
         f"{utterances[first[i]].name} is {utterances[first[i]].label}"
         for i in copies
         if utterances[i].label != utterances[first[i]].label
     ]
-    if told:
-        lines.append(f"{len(told):,} of these copies carry another label than the first by name:")
-        lines += [f"  {line}" for line in told[:MOST_CONTRADICTIONS]]
-    if len(told) > MOST_CONTRADICTIONS:
-        lines.append(f"  and {len(told) - MOST_CONTRADICTIONS} more")
+    if contradictions:
+        lines.append(
+            f"{len(contradictions):,} of these copies carry another label than the first by name:"
+        )
+        lines += [f"  {line}" for line in contradictions[:MOST_CONTRADICTIONS]]
+    if len(contradictions) > MOST_CONTRADICTIONS:
+        lines.append(f"  and {len(contradictions) - MOST_CONTRADICTIONS} more")
     print("\n".join(lines), file=sys.stderr)

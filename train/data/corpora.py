@@ -1,27 +1,19 @@
-"""Labelled data: corpora whose file names say everything, folders and manifests; ordinary speech.
+"""The corpora, whose file names state label and speaker, and every other kind of `--data`.
 
 To add a corpus: a parser in `train/data/parsers.py`, and a line in `CORPORA`.
 """
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
-
-from batch_ser.errors import FileError, UsageError
+from batch_ser.errors import UsageError
 from train.data import parsers
 from train.data.manifest import read_folder, read_manifest
-from train.data.utterances import (
-    Utterance,
-    length_s,
-    listed,
-    parse_ordinary,
-    read_ordinary,
-    recordings,
-)
+from train.data.speaker_tables import crema_d_sexes, nemo_sexes
+from train.data.utterances import Utterance, parse_ordinary, read_ordinary, recordings
 
 
 @dataclass(frozen=True)
@@ -33,7 +25,7 @@ class Corpus:
     licence: str
     source: str
     parse: Callable[[Path], Utterance | None]
-    sexes: Callable[[Path], dict[str, str]] | None = None  # of speakers, where a table tells them
+    sexes: Callable[[Path], dict[str, str]] | None = None  # of speakers, by a table
 
 
 CORPORA: dict[str, Corpus] = {
@@ -52,7 +44,7 @@ CORPORA: dict[str, Corpus] = {
             "ODbL 1.0",
             "github.com/CheyneyComputerScience/CREMA-D; Cao et al. 2014",
             parsers.parse_crema_d,
-            parsers.crema_d_sexes,
+            crema_d_sexes,
         ),
         Corpus(
             "tess",
@@ -95,7 +87,7 @@ CORPORA: dict[str, Corpus] = {
             "CC BY-NC-SA 4.0",
             "github.com/amu-cai/nEMO; Christop 2024",
             parsers.parse_nemo,
-            parsers.nemo_sexes,
+            nemo_sexes,
         ),
         Corpus(
             "emospeech",
@@ -113,37 +105,56 @@ CORPORA: dict[str, Corpus] = {
         ),
     )
 }
+ASTERISK = "Asterisk core sounds"
 # Known folders of `ordinary:PATH`, by their names; any other is the user's own.
 ORDINARY: dict[str, Corpus] = {
     name: Corpus(f"ordinary {name}", title, licence, source, parse_ordinary)
     for name, title, licence, source in (
-        ("speechocean", "speechocean762", "CC BY 4.0",
-         "github.com/jimbozhang/speechocean762; Zhang et al. 2021"),
-        ("orders", "Picovoice speech-to-intent orders", "Apache-2.0",
-         "github.com/Picovoice/speech-to-intent-benchmark"),
-        ("asterisk-core-sounds", "Asterisk core sounds, English, Spanish, French", "CC BY-SA 3.0",
-         "Debian's asterisk-core-sounds-en, -es and -fr"),
-        *((voice, f"Asterisk core sounds, {voice}", "CC BY-SA 3.0",
-           f"Debian's asterisk-core-sounds-{voice[:2]}")
-          for voice in ("en_US_f_Allison", "es_MX_f_Allison", "fr_CA_f_June")),
+        (
+            "speechocean",
+            "speechocean762",
+            "CC BY 4.0",
+            "github.com/jimbozhang/speechocean762; Zhang et al. 2021",
+        ),
+        (
+            "orders",
+            "Picovoice speech-to-intent orders",
+            "Apache-2.0",
+            "github.com/Picovoice/speech-to-intent-benchmark",
+        ),
+        (
+            "asterisk-core-sounds",
+            f"{ASTERISK}, English, Spanish, French",
+            "CC BY-SA 3.0",
+            "Debian's asterisk-core-sounds-en, -es and -fr",
+        ),
+        *(
+            (
+                voice,
+                f"{ASTERISK}, {voice}",
+                "CC BY-SA 3.0",
+                f"Debian's asterisk-core-sounds-{voice[:2]}",
+            )
+            for voice in ("en_US_f_Allison", "es_MX_f_Allison", "fr_CA_f_June")
+        ),
     )
-}  # fmt: skip
+}
 KINDS = (*CORPORA, "ordinary", "folder", "manifest")
 
 
 def known_corpus(name: str) -> Corpus | None:
-    """What is known of the corpus that utterances call so; None of recordings of the user's own."""
+    """The corpus of an utterance by its name there; None for recordings of the user's own."""
     ordinary, _, folder = name.partition(" ")
     return ORDINARY.get(folder) if ordinary == "ordinary" else CORPORA.get(name)
 
 
 def read_data(data: Sequence[str], own_labels: Collection[str] = ()) -> list[Utterance]:
-    """The utterances of several `KIND:PATH`, in the order given and then by path.
+    """The utterances of several `KIND:PATH`, in this order and then by path.
 
     `own_labels` are labels of the user's own, which folders and manifests may hold.
 
     Raises:
-        UsageError: an unknown kind, no such folder, nothing of that corpus in it, data given
+        UsageError: an unknown kind, no such folder, nothing of that corpus in it, the same data
             twice, ordinary speech of two folders with one name, or a folder or manifest that
             cannot be used as it is.
     """
@@ -186,68 +197,11 @@ def _read_folder_of(corpus: Corpus, folder: Path) -> list[Utterance]:
         )
     if len(found) < len(paths):
         known = {each.path for each in found}
-        stranger = next(path for path in paths if path not in known)
+        other = next(path for path in paths if path not in known)
         print(
             f"{corpus.name}:{folder}: {len(paths) - len(found):,} of {len(paths):,} recordings are "
-            f"not named as in {corpus.title} and are left out, such as {stranger.name}",
+            f"not named as in {corpus.title} and are left out, such as {other.name}",
             file=sys.stderr,
         )
     sexes = corpus.sexes(folder) if corpus.sexes else {}
     return [replace(each, root=folder, sex=sexes.get(each.speaker, each.sex)) for each in found]
-
-
-def overview(utterances: Iterable[Utterance]) -> str:
-    """Lengths, and counts by label, sex, language, speaker and more, as a table for people.
-
-    Raises:
-        UsageError: recordings that cannot be opened, all listed.
-    """
-    table = pd.DataFrame(_described(utterances))
-    lengths, speakers = table["seconds"], table["speaker"]
-    known = speakers[speakers != "unknown"].nunique()
-    lines = [
-        f"{len(table)} recordings, {lengths.sum() / 3600:.2f} h, {known or 'unknown'} speakers; "
-        f"{lengths.min():.2f} to {lengths.max():.2f} s, median {lengths.median():.2f} s"
-    ]
-    for column in ("corpus", "style", "split"):
-        if table[column].nunique() == 1:
-            table = table.drop(columns=column)
-    for column in table.columns.drop("seconds"):
-        counts = table[column].value_counts().sort_index()
-        lines.append(f"{column}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
-    if "corpus" in table:
-        lines += ["", pd.crosstab(table["label"], table["corpus"]).to_string()]
-    return "\n".join(lines)
-
-
-def _described(utterances: Iterable[Utterance]) -> list[dict[str, str | float]]:
-    """A row for each utterance; the columns are the overview's lines, in their order."""
-    rows: list[dict[str, str | float]] = []
-    faults = []
-    for each in utterances:
-        named = {
-            "label": each.label,
-            "sex": each.sex,
-            "language": each.language,
-            "intensity": each.intensity,
-            "style": each.style,
-            "split": each.side,
-            "corpus": each.corpus,
-            "speaker": each.speaker,
-        }
-        try:
-            seconds = _seconds(each)
-        except FileError as error:
-            faults.append(f"{each.path}: {error}")
-            continue
-        rows.append({name: value or "unknown" for name, value in named.items()})
-        rows[-1]["seconds"] = seconds
-    if faults:
-        raise listed("these recordings cannot be opened; mend them or take them out", faults)
-    return rows
-
-
-def _seconds(utterance: Utterance) -> float:
-    if utterance.start_s is None or utterance.end_s is None:
-        return length_s(utterance.path)
-    return utterance.end_s - utterance.start_s

@@ -1,4 +1,4 @@
-"""The recordings of a training or an evaluation: read, labelled as asked for, without copies."""
+"""The recordings of a training or an evaluation: read, with the chosen labels, without copies."""
 
 import hashlib
 import sys
@@ -25,13 +25,14 @@ class Data:
 
     def digest(self) -> str:
         """SHA-256 over every recording's name, label and content."""
-        told = [
+        described = [
             (each.name, each.label, content)
             for each, content in zip(self.utterances, self.contents, strict=True)
         ]
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        return hashlib.sha256(repr(described).encode()).hexdigest()
 
     def chosen(self, rows: Sequence[int]) -> list[Utterance]:
+        """Some of the recordings."""
         return [self.utterances[row] for row in rows]
 
 
@@ -53,17 +54,17 @@ def labelled(data: Sequence[str], labels: str | None) -> list[Utterance]:
     choice = parse_labels(labels)
     utterances = read_data(data, choice.own_labels if choice else ())
     unmatched = choice.unmatched({each.label for each in utterances}) if choice else ()
-    told = f"--labels {labels}: no recording is labelled {', '.join(unmatched)}"
+    lacking = f"--labels {labels}: no recording is labelled {', '.join(unmatched)}"
     chosen = _relabelled(utterances, choice, labels) if choice else utterances
     present = in_order({each.label for each in chosen})
     if len(present) < 2:
         raise UsageError(
             f"--data: found {len(chosen)} recordings with the labels "
             f"{', '.join(present) or 'none'}; expected two labels or more"
-            + (f"; {told}" if unmatched else "")
+            + (f"; {lacking}" if unmatched else "")
         )
     if unmatched:
-        print(told, file=sys.stderr)
+        print(lacking, file=sys.stderr)
     return chosen
 
 
@@ -89,25 +90,25 @@ def _relabelled(
 def possible_labels(data: Data, labels: tuple[str, ...]) -> NDArray[np.bool_]:
     """(recordings, labels): whether a recording's corpus has a label.
 
-    A corpus that lacks one must not teach that it does not exist.
+    A corpus without one is no evidence against it.
     """
     has = {(each.corpus, each.label) for each in data.utterances}
     return np.array([[(each.corpus, label) in has for label in labels] for each in data.utterances])
 
 
 def corpus_names(utterances: Sequence[Utterance]) -> list[str]:
-    """What checkpoints call the corpora of recordings: a title, or the name of the user's own."""
+    """The corpora of recordings as checkpoints name them: titles, or names of the user's own."""
     corpora = dict.fromkeys(each.corpus for each in utterances)
     return [known.title if (known := known_corpus(each)) else each for each in corpora]
 
 
 def is_called(name: str, corpus: str) -> bool:
-    """Whether a checkpoint's name of a corpus is this one's, or tells a part: `RAVDESS, speech`."""
+    """Whether a checkpoint's name of a corpus is this one's, or a part's: `RAVDESS, speech`."""
     return name == corpus or name.startswith(f"{corpus}, ")
 
 
 def about_corpora(utterances: Sequence[Utterance]) -> tuple[dict[str, Any], ...]:
-    """What a checkpoint says of the corpora that it was trained on."""
+    """A checkpoint's metadata on the corpora that it was trained on."""
     found = []
     for name in dict.fromkeys(each.corpus for each in utterances):
         mine = [each for each in utterances if each.corpus == name]

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from batch_ser.errors import UsageError
 
 SHARED = (
-    "neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised", "bored",
-)  # fmt: skip
+    "neutral",
+    "calm",
+    "happy",
+    "sad",
+    "angry",
+    "fearful",
+    "disgust",
+    "surprised",
+    "bored",
+)
 SPELLINGS = {
     "neutral": "neutral neu neutrality",
     "calm": "calm cal calmness",
@@ -30,7 +38,7 @@ PUNCTUATION = re.compile(r"[\s_.-]+")
 
 
 def shared_name(name: str) -> str | None:
-    """The shared label that a corpus calls so, or None: `ANG`, `Anger` and `05Angry` are angry.
+    """The shared label of a corpus' name for it, or None: `ANG`, `Anger` and `05Angry` are angry.
 
     Case, a number in front and spaces, dots, hyphens and underscores do not matter.
     """
@@ -56,7 +64,7 @@ class LabelChoice:
     """Which labels a network learns, and which one each label of the data becomes."""
 
     names: tuple[str, ...]
-    mapping: dict[str, str]  # label of the data -> chosen label; a label that is not here is left
+    mapping: dict[str, str]  # label of the data -> chosen label; others are left out
     preset: bool = False  # chosen by a preset's name
 
     @property
@@ -77,11 +85,11 @@ class LabelChoice:
 
 def preset_of(labels: Iterable[str]) -> str | None:
     """The preset that has these labels, if one has."""
-    wanted = set(labels)
-    return next((name for name in PRESETS if set(_known(name).names) == wanted), None)
+    found = set(labels)
+    return next((name for name in PRESETS if set(_preset(name).names) == found), None)
 
 
-def _known(preset: str) -> LabelChoice:
+def _preset(preset: str) -> LabelChoice:
     choice = parse_labels(preset)
     assert choice
     return choice
@@ -103,7 +111,7 @@ def parse_labels(text: str | None) -> LabelChoice | None:
     for part in PRESETS.get(text.strip(), text).split(","):
         target, sources = _target(text, part)
         if _folded(target) in map(_folded, names):
-            raise _wrong(text, f"the label {target} stands twice")
+            raise _wrong(text, f"the label {target} is there twice")
         names.append(target)
         for source in sources:
             twice = next((label for label in mapping if _folded(label) == _folded(source)), None)
@@ -144,10 +152,10 @@ def _wrong(text: str, found: str) -> UsageError:
 
 
 def check_labels(labels: Sequence[str], carried: Iterable[str]) -> set[str]:
-    """The labels that recordings carry, of which a checkpoint with `labels` must know two.
+    """The labels that recordings carry, of which a checkpoint with `labels` must have two.
 
     Raises:
-        UsageError: it knows fewer.
+        UsageError: it has fewer.
     """
     present = set(carried)
     if len(present & set(labels)) > 1:

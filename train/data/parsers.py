@@ -3,11 +3,9 @@
 Each parser reads the names as the corpus' authors publish them; letters' case does not matter.
 """
 
-import csv
 import re
 from pathlib import Path
 
-from batch_ser.errors import UsageError
 from train.data.utterances import Utterance
 
 RAVDESS = re.compile(r"03-(01|02)-0([1-8])-(01|02)-(01|02)-(01|02)-(\d\d)")
@@ -16,28 +14,47 @@ RAVDESS_SUNG = 6  # the song recordings have neither disgust nor surprised
 
 CREMA_D = re.compile(r"(1\d{3})_[a-z]{3}_([a-z]{3})_(lo|md|hi|xx?)")
 CREMA_D_EMOTIONS = {
-    "ang": "angry", "dis": "disgust", "fea": "fearful",
-    "hap": "happy", "neu": "neutral", "sad": "sad",
-}  # fmt: skip
+    "ang": "angry",
+    "dis": "disgust",
+    "fea": "fearful",
+    "hap": "happy",
+    "neu": "neutral",
+    "sad": "sad",
+}
 CREMA_D_LEVELS = {"lo": "low", "md": "medium", "hi": "high"}
 
 TESS = re.compile(r"(oaf?|yaf)_[a-z]+_([a-z]+)")
 TESS_EMOTIONS = {
-    "angry": "angry", "disgust": "disgust", "fear": "fearful", "happy": "happy",
-    "neutral": "neutral", "ps": "surprised", "sad": "sad",
-}  # fmt: skip
+    "angry": "angry",
+    "disgust": "disgust",
+    "fear": "fearful",
+    "happy": "happy",
+    "neutral": "neutral",
+    "ps": "surprised",
+    "sad": "sad",
+}
 
 SAVEE = re.compile(r"(dc|je|jk|kl)_(sa|su|[adfhn])\d\d")
 SAVEE_EMOTIONS = {
-    "a": "angry", "d": "disgust", "f": "fearful", "h": "happy",
-    "n": "neutral", "sa": "sad", "su": "surprised",
-}  # fmt: skip
+    "a": "angry",
+    "d": "disgust",
+    "f": "fearful",
+    "h": "happy",
+    "n": "neutral",
+    "sa": "sad",
+    "su": "surprised",
+}
 
 EMO_DB = re.compile(r"(\d\d)[ab]\d\d([wleaftn])[a-z]")
 EMO_DB_EMOTIONS = {  # initials of Wut, Langeweile, Ekel, Angst, Freude, Trauer
-    "w": "angry", "l": "bored", "e": "disgust", "a": "fearful",
-    "f": "happy", "t": "sad", "n": "neutral",
-}  # fmt: skip
+    "w": "angry",
+    "l": "bored",
+    "e": "disgust",
+    "a": "fearful",
+    "f": "happy",
+    "t": "sad",
+    "n": "neutral",
+}
 EMO_DB_SEXES = dict.fromkeys(("03", "10", "11", "12", "15"), "male") | dict.fromkeys(
     ("08", "09", "13", "14", "16"), "female"
 )
@@ -51,9 +68,13 @@ TUREV_EMOTIONS = {"kz": "angry", "sk": "calm", "mt": "happy", "hl": "sad"}
 
 NEMO = re.compile(r"([a-z]{2}\d)_(anger|fear|happiness|neutral|sadness|surprised)_\d+")
 NEMO_EMOTIONS = {
-    "anger": "angry", "fear": "fearful", "happiness": "happy",
-    "neutral": "neutral", "sadness": "sad", "surprised": "surprised",
-}  # fmt: skip
+    "anger": "angry",
+    "fear": "fearful",
+    "happiness": "happy",
+    "neutral": "neutral",
+    "sadness": "sad",
+    "surprised": "surprised",
+}
 
 EMOSPEECH = re.compile(
     r"[a-z]+-(?:[a-z _]+-)?(angry|calm|fearful|happy)-(?:\d{13,14}|\?\?)-([0-9a-f]{12,64})"
@@ -90,7 +111,7 @@ def parse_ravdess(path: Path) -> Utterance | None:
 
 
 def parse_crema_d(path: Path) -> Utterance | None:
-    """actor_sentence_emotion_level, as in `1001_DFA_ANG_XX`; the sexes stand in a table beside.
+    """actor_sentence_emotion_level, as in `1001_DFA_ANG_XX`; the sexes are in a table beside.
 
     One name lacks a letter, `1040_ITH_SAD_X`. Source: Cao et al. 2014.
     """
@@ -100,31 +121,6 @@ def parse_crema_d(path: Path) -> Utterance | None:
     level = CREMA_D_LEVELS.get(found[3], "unspecified")
     label = CREMA_D_EMOTIONS[found[2]]
     return Utterance(path, label, f"crema-d-{found[1]}", "", "en", level, corpus="crema-d")
-
-
-def crema_d_sexes(folder: Path) -> dict[str, str]:
-    """Speakers to sexes by the corpus' VideoDemographics.csv, where it lies in or above a folder.
-
-    Raises:
-        UsageError: a table of that name without the corpus' columns.
-    """
-    return _sexes(folder / "VideoDemographics.csv", "crema-d", "ActorID", "Sex", ",")
-
-
-def _sexes(path: Path, corpus: str, speaker: str, sex: str, delimiter: str) -> dict[str, str]:
-    """Speakers to sexes by two columns of a table, there or a folder above; nothing without it."""
-    for table in (path, path.parent.parent / path.name):
-        if table.is_file():
-            with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-                rows = list(csv.DictReader(file, delimiter=delimiter))
-            if not rows or not {speaker, sex} <= rows[0].keys():
-                raise UsageError(
-                    f"{table}: expected the table of {corpus} with columns {speaker} and {sex}"
-                )
-            pairs = ((row[speaker] or "", row[sex] or "") for row in rows)
-            sexes = {f"{corpus}-{a.strip().lower()}": b.strip().lower() for a, b in pairs}
-            return {each: value for each, value in sexes.items() if value in ("male", "female")}
-    return {}
 
 
 def parse_tess(path: Path) -> Utterance | None:
@@ -177,7 +173,7 @@ def parse_ased(path: Path) -> Utterance | None:
 def parse_turev(path: Path) -> Utterance | None:
     """speaker_emotion_word, as in `1157_kz_acik`; Turkish.
 
-    The codes are those of its folders Angry, Calm, Happy and Sad; the names do not tell the
+    The codes are those of its folders Angry, Calm, Happy and Sad; the names lack the
     speakers' sex. Source: Canpolat et al. 2020.
     """
     found = TUREV.fullmatch(path.stem.lower())
@@ -197,15 +193,6 @@ def parse_nemo(path: Path) -> Utterance | None:
         return None
     label = NEMO_EMOTIONS[found[2]]
     return Utterance(path, label, f"nemo-{found[1]}", "", "pl", corpus="nemo")
-
-
-def nemo_sexes(folder: Path) -> dict[str, str]:
-    """Speakers to sexes by the corpus' data.tsv, where it lies in or above a folder.
-
-    Raises:
-        UsageError: a table of that name without the corpus' columns.
-    """
-    return _sexes(folder / "data.tsv", "nemo", "speaker_id", "gender", "\t")
 
 
 def parse_emospeech(path: Path) -> Utterance | None:

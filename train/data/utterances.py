@@ -1,4 +1,4 @@
-"""One labelled recording, and the recordings of a folder."""
+"""One labelled recording: what is known of it, its samples; the recordings of a folder."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import soundfile
 
-from batch_ser.audio import Recording
+from batch_ser.audio import Recording, Samples, load
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs import AUDIO_SUFFIXES
 
 ORDINARY_STYLE = "ordinary"
 MOST_LISTED = 50  # faults in one message
-UNKNOWN_FRAMES = 2**62  # libsndfile's word for a header that states no length is larger
+UNKNOWN_FRAMES = 2**62  # libsndfile reports more where a header states no length
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Utterance:
     corpus: str = ""
     start_s: float | None = None
     end_s: float | None = None
-    side: str = ""  # train, valid or test, where a manifest says so
-    root: Path | None = None  # the folder that was given
+    side: str = ""  # train, valid or test, where a manifest states it
+    root: Path | None = None  # the folder of --data, or of the manifest
     style: str = "speech"  # or song, or ordinary
 
     @property
     def is_ordinary(self) -> bool:
-        """Whether it is ordinary speech, without emotion to speak of: it serves only to train."""
+        """Whether it is ordinary speech, with hardly any emotion: it serves only to train."""
         return self.style == ORDINARY_STYLE
 
     @property
@@ -45,7 +45,7 @@ class Utterance:
 
     @property
     def name(self) -> str:
-        """What it is called wherever the data lies: `corpus:path in its folder#start-end`."""
+        """Its name, the same wherever the data lies: `corpus:path in its folder#start-end`."""
         inside = self.path.relative_to(self.root) if self.root else Path(self.path.name)
         segment = "" if self.start_s is None else f"#{self.start_s}-{self.end_s}"
         return f"{self.corpus}:{inside.as_posix()}{segment}"
@@ -67,10 +67,15 @@ def parse_ordinary(path: Path) -> Utterance:
     return Utterance(path, "neutral", "", "", "", style=ORDINARY_STYLE)
 
 
-def read_ordinary(folder: Path, given: Collection[str]) -> list[Utterance]:
-    """All recordings of a folder, where a sub-folder is a speaker; `given` are corpora so far."""
+def read_ordinary(folder: Path, earlier: Collection[str]) -> list[Utterance]:
+    """All recordings of a folder, where a sub-folder is a speaker; `earlier` are the corpora of
+    other `--data`.
+
+    Raises:
+        UsageError: no recordings, or a corpus of this name among the earlier ones.
+    """
     corpus = f"ordinary {Path(os.path.abspath(folder)).name}"
-    if corpus in given:  # two of one name would be one corpus, and their recordings share names
+    if corpus in earlier:  # two of one name would be one corpus, and their recordings share names
         raise UsageError(
             f"--data ordinary:{folder}: another folder of ordinary speech has this name; rename "
             "one, or give a link to it under another name"
@@ -86,12 +91,12 @@ def read_ordinary(folder: Path, given: Collection[str]) -> list[Utterance]:
 
 
 def length_s(path: Path) -> float:
-    """How long a recording is, by its header where that states it.
+    """The length of a recording in seconds, by its header where that states it.
 
     Raises:
         FileError: it cannot be opened.
     """
-    recording = Recording(str(path))  # says what is wrong with a file that is none
+    recording = Recording(str(path))  # raises the reason where the file is no recording
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
@@ -101,8 +106,16 @@ def length_s(path: Path) -> float:
     return sum(len(block) for block in recording.blocks()) / recording.rate_hz
 
 
+def load_utterance(utterance: Utterance, rate_hz: int) -> Samples:
+    """A recording, or its given segment, mixed to mono at a rate."""
+    samples = load(str(utterance.path), rate_hz)
+    if utterance.start_s is None or utterance.end_s is None:
+        return samples
+    return samples[round(utterance.start_s * rate_hz) : round(utterance.end_s * rate_hz)]
+
+
 def listed(what: str, faults: Sequence[str], hint: str = "") -> UsageError:
-    """One error that tells all faults, a line each, up to `MOST_LISTED`."""
+    """One error that lists all faults, a line each, up to `MOST_LISTED`."""
     shown = list(faults[:MOST_LISTED])
     if len(faults) > MOST_LISTED:
         shown.append(f"and {len(faults) - MOST_LISTED} more")

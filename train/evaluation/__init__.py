@@ -1,11 +1,13 @@
 """Figures, pictures, reports and cards from predictions on labelled recordings."""
 
 from train.evaluation.adaptation import CORPUS, SPEAKER, Adaptation
+from train.evaluation.checkpoint_info import checkpoint_info, versions
 from train.evaluation.figures import NOT_INDEPENDENT, note_of, write_figures
+from train.evaluation.measurements import write_evaluation
 from train.evaluation.model_card import card
-from train.evaluation.predictions import Predictions, predict, write_evaluation
-from train.evaluation.provenance import about, versions
+from train.evaluation.predictions import Predictions
 from train.evaluation.report import as_text
+from train.evaluation.scoring import predict
 
 __all__ = [
     "CORPUS",
@@ -13,9 +15,9 @@ __all__ = [
     "SPEAKER",
     "Adaptation",
     "Predictions",
-    "about",
     "as_text",
     "card",
+    "checkpoint_info",
     "note_of",
     "predict",
     "versions",

@@ -1,4 +1,4 @@
-"""Adaptation of labelled recordings: what `run --adapt` does, to be measured."""
+"""Adaptation on labelled recordings: what `run --adapt` does, for measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ WAYS = (NONE, ARCHIVE, CORPUS, SPEAKER)
 
 @dataclass(frozen=True)
 class Adaptation:
-    """Whose offset is subtracted, and what the recordings are expected to hold.
+    """Whose offset is subtracted, and the expected mixture of labels.
 
     `archive` takes all recordings together, `corpus` each corpus, `speaker` each speaker on top of
-    the corpus; `expect` is what `--expect` says.
+    the corpus; `expect` is that of `--expect`.
     """
 
     by: str = NONE
@@ -45,32 +45,32 @@ class Adaptation:
             return checkpoint.score_embeddings(embeddings, durations_s, None, self.expect)
         shares = checkpoint.expectation(self.expect).offset
         corpora = [ARCHIVE if self.by == ARCHIVE else each.corpus for each in utterances]
-        whose = [self._part(each) for each in utterances]
+        speakers = [self._speaker(each) for each in utterances]
         values = embeddings.astype(np.float64)
-        offsets = _offsets(checkpoint.head, corpora, whose, values, shares)
+        offsets = _offsets(checkpoint.head, corpora, speakers, values, shares)
         found = np.zeros((len(utterances), len(checkpoint.info.labels)), np.float32)
-        for key, mine in rows_by_key(zip(corpora, whose, strict=True)).items():
-            found[mine] = checkpoint.score_embeddings(
-                embeddings[mine], durations_s[mine], offsets[key], self.expect
+        for key, rows in rows_by_key(zip(corpora, speakers, strict=True)).items():
+            found[rows] = checkpoint.score_embeddings(
+                embeddings[rows], durations_s[rows], offsets[key], self.expect
             )
         return found
 
-    def _part(self, utterance: Utterance) -> str:
-        """Whose a recording is within its corpus; nobody's where that is not asked or known."""
+    def _speaker(self, utterance: Utterance) -> str:
+        """The speaker whose offset is subtracted; empty: that of the corpus or archive is."""
         return utterance.speaker if self.by == SPEAKER else ""
 
 
 def _offsets(
     head: OffsetHead,
     corpora: Sequence[str],
-    whose: Sequence[str],
+    speakers: Sequence[str],
     values: NDArray[np.float64],
     shares: NDArray[np.float64],
 ) -> dict[Key | None, Offset]:
-    """By corpus and speaker; of nobody's recordings the corpus's own."""
+    """By corpus and speaker; without a speaker, the corpus's own."""
     whole, parts = GroupSums(), GroupSums()
     recordings = np.arange(len(values))
-    keys = list(zip(corpora, whose, strict=True))
+    keys = list(zip(corpora, speakers, strict=True))
     whole.add(corpora, recordings, values)
     parts.add(keys, recordings, values)
     usual = head.usual_offset()

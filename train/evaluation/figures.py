@@ -1,4 +1,4 @@
-"""The held-out figures of a training: of every fold, of every corpus, and what they promise."""
+"""The held-out figures of a training, by fold and corpus, and how far they generalise."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,8 @@ import numpy as np
 
 from train import metrics
 from train.data import Data, corpus_names, is_called
-from train.evaluation.predictions import Predictions, write_evaluation
+from train.evaluation.measurements import write_evaluation
+from train.evaluation.predictions import Predictions
 from train.run_folder import fold_folders
 from train.splits import Split
 
@@ -17,7 +18,7 @@ LEAKS = "with --allow-leak the test side may have been trained on"
 DISTILLED_ON = (
     "the encoder was distilled in another training on {}, without labels, perhaps on the test side"
 )
-NOT_INDEPENDENT = "the test speakers were also heard in training: the figures are for known voices"
+NOT_INDEPENDENT = "the test speakers were also in training: the figures are speaker-dependent"
 
 
 def write_figures(
@@ -45,7 +46,7 @@ def write_figures(
 def note_of(
     split: Split, data: Data, encoder_corpora: Sequence[Mapping[str, Any]] = (), leaks: bool = False
 ) -> str:
-    """What the held-out figures do not promise: which test speakers were in training.
+    """A note where figures are too good for unseen speakers: test speakers or recordings were used.
 
     `encoder_corpora` are those that an encoder of another training was distilled on.
     """
@@ -56,7 +57,7 @@ def note_of(
 
 
 def _encoder_note(split: Split, data: Data, earlier: Sequence[Mapping[str, Any]]) -> str:
-    """Of which corpora recordings may have served an encoder, without labels, and be tested."""
+    """Corpora with test recordings that an encoder may have been distilled on."""
     tested = [row for row in range(len(data.utterances)) if any(f.test[row] for f in split.folds)]
     names = corpus_names(data.chosen(tested))
     shared = [name for name in names if any(is_called(each["name"], name) for each in earlier)]
@@ -64,18 +65,17 @@ def _encoder_note(split: Split, data: Data, earlier: Sequence[Mapping[str, Any]]
 
 
 def _speakers_note(split: Split, data: Data) -> str:
+    """Corpora whose folds are speaker-dependent."""
     speakers = np.array([each.speaker for each in data.utterances])
     corpora = np.array([each.corpus for each in data.utterances])
-    known: set[str] = set()
+    dependent: set[str] = set()
     for fold in split.folds:
-        heard = fold.test & (
-            np.isin(speakers, speakers[fold.train | fold.valid]) | (speakers == "")
-        )
-        known |= set() if fold.independent else set(corpora[heard])
+        seen = np.isin(speakers, speakers[fold.train | fold.valid]) | (speakers == "")
+        dependent |= set() if fold.independent else set(corpora[fold.test & seen])
     judged = {str(corpus) for fold in split.folds for corpus in corpora[fold.test]}
-    if not known or known == judged:
-        return NOT_INDEPENDENT if known else ""
-    return f"of {', '.join(sorted(known))}, {NOT_INDEPENDENT}"
+    if not dependent or dependent == judged:
+        return NOT_INDEPENDENT if dependent else ""
+    return f"of {', '.join(sorted(dependent))}, {NOT_INDEPENDENT}"
 
 
 def _by_fold_and_corpus(found: list[Predictions]) -> dict[str, dict[str, float]]:
@@ -84,12 +84,12 @@ def _by_fold_and_corpus(found: list[Predictions]) -> dict[str, dict[str, float]]
     several = any(len({each.corpus for each in one.utterances}) > 1 for one in found)
     split = [one.known().by_corpus() if several else {"": one.known()} for one in found]
     for corpus in dict.fromkeys(name for each in split for name in each):
-        mine = {
+        own = {
             f"{one.folds[0]} {corpus}".strip(): each[corpus].scores()
             for one, each in zip(found, split, strict=True)
             if corpus in each
         }
-        figures |= mine
-        if len(mine) > 1:
-            figures[f"mean {corpus}".strip()] = metrics.mean_scores(list(mine.values()))
+        figures |= own
+        if len(own) > 1:
+            figures[f"mean {corpus}".strip()] = metrics.mean_scores(list(own.values()))
     return figures

@@ -1,4 +1,4 @@
-"""A checkpoint's card: what it is for, what it was trained on, what to expect of it."""
+"""The card of a checkpoint: its purpose, its training data, its figures."""
 
 from models.checkpoint import CheckpointInfo
 from models.expectation import NATURAL_SHARES, NEUTRAL
@@ -15,7 +15,7 @@ ACTED = "It was trained on acted speech in a studio. "
 
 SEEN = """\
 This file was trained on {which} below. The figures are those of the same
-recipe on {whom} that were not in its training: expect them of unseen {whom} recorded
+recipe on {whom} that were not in its training: expect them on unseen {whom} recorded
 in the same way. Other recording conditions and languages do worse."""
 
 NOT_SEEN = "This file was trained without the test side of the fold below."
@@ -75,7 +75,7 @@ recordings with the same recipe: `batch-ser train --recipe {recipe}`.
 """
 
 
-def card(info: CheckpointInfo, all_seen: bool) -> str:
+def card(info: CheckpointInfo, *, all_seen: bool) -> str:
     """The card as Markdown; `all_seen`: it was trained on the folds' test sides too."""
     calm = "calm" in info.labels and any(
         is_called(each["name"], "RAVDESS") for each in info.corpora
@@ -87,8 +87,9 @@ def card(info: CheckpointInfo, all_seen: bool) -> str:
     if any(name.endswith("left out") for name in info.metrics):
         whom = "corpora"
     fit = info.recipe.get("fit", "linear")  # once the only kind
-    every = fit in ("linear", "lda") or info.recipe.get("refit", False)  # need no valid side
-    which = "all the recordings" if every else "the recordings, but some that only steered it,"
+    refit = info.recipe.get("optimisation", {}).get("refit", False)
+    every = fit in ("linear", "lda") or refit  # without a valid side
+    which = "all the recordings" if every else "the recordings, but some that only validated it,"
     shares = NATURAL_SHARES | info.natural
     return CARD.format(
         name=info.name,

@@ -1,4 +1,4 @@
-"""Pictures of a training and of an evaluation, drawn without any global state of matplotlib."""
+"""Pictures of a training and of an evaluation, without global state of matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ TRAIN, VALID = "tab:blue", "tab:orange"
 
 
 def curves(path: Path, history: Sequence[Epoch], monitor: str) -> None:
-    """Loss and accuracy of both sides by epoch; the line marks the epoch that is kept."""
+    """Loss and accuracy of both sides by epoch; a line marks the epoch that is kept."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [each.epoch for each in history]
@@ -35,7 +35,7 @@ def curves(path: Path, history: Sequence[Epoch], monitor: str) -> None:
 def confusion(
     path: Path, truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str]
 ) -> None:
-    """Which labels are taken for which: percent of each true label, and counts."""
+    """The confusion matrix: percent of each true label, and counts."""
     counts = confusion_matrix(truth, predicted, labels=list(labels))
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = 2.2 + 0.62 * len(labels)
@@ -55,7 +55,7 @@ def confusion(
 
 
 def reliability(path: Path, bins: Array) -> None:
-    """Accuracy against confidence, from `metrics.calibration_bins`, and how many there are."""
+    """Accuracy and recordings by confidence, from `metrics.calibration_bins`."""
     figure = Figure(figsize=(4.6, 5.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges = np.linspace(0, 1, len(bins) + 1)
@@ -75,7 +75,7 @@ Picture = NDArray[np.float32]
 
 
 def examples(path: Path, pictures: Mapping[str, Sequence[tuple[str, Picture]]]) -> None:
-    """The front end's picture of one recording per label: as it is, and augmented."""
+    """The front end's features of one recording per label: as it is, and augmented."""
     columns = max(len(each) for each in pictures.values())
     figure = Figure(figsize=(4.2 * columns, 1.7 * len(pictures) + 0.5), layout="constrained")
     grid = figure.subplots(len(pictures), columns, squeeze=False)

@@ -31,8 +31,8 @@ def as_text(found: dict[str, Any]) -> str:
     lines += _groups("macro F1 by sex", found["macro_f1_by_sex"])
     lines += _groups("UAR by speaker", found["uar_by_speaker"])
     if over := found["uar_over_speakers"]:
-        told = ", ".join(f"{name} {100 * value:.1f}" for name, value in over.items())
-        lines.append(f"  over speakers: {told}")
+        figures = ", ".join(f"{name} {100 * value:.1f}" for name, value in over.items())
+        lines.append(f"  over speakers: {figures}")
     if found["by_fold"]:
         lines += ["", "by fold"]
         lines += [

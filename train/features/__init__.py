@@ -1,15 +1,15 @@
-"""Features and embeddings of all recordings, computed once and kept on disk."""
+"""Features and embeddings of all recordings, computed once and cached on disk."""
 
+from train.features.cached import CachedFeatures
 from train.features.embedding import Embeddings, embed
 from train.features.encoded import EncodedFeatures, freeze
-from train.features.store import Kept, Store, load_utterance
+from train.features.store import Store
 
 __all__ = [
+    "CachedFeatures",
     "Embeddings",
     "EncodedFeatures",
-    "Kept",
     "Store",
     "embed",
     "freeze",
-    "load_utterance",
 ]

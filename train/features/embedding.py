@@ -1,4 +1,4 @@
-"""Embeddings of a corpus by a frozen network, at several speeds, cached on request."""
+"""Embeddings of recordings by a frozen network, at several speeds, cached on disk."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,7 @@ from batch_ser.features import FrontEnd, front_end
 from models.batching import BATCH_S, Outputs, consecutive, segment_means
 from models.whisper import WhisperClassifier
 from train.augmentation import played
-from train.data import Utterance
-from train.features.store import load_utterance
+from train.data import Utterance, load_utterance
 from train.progress import every_s
 
 Embeddings = NDArray[np.float32]
@@ -33,50 +32,51 @@ def embed(
     front_end_settings: Mapping[str, Any],
     cache: Path,
 ) -> Embeddings:
-    """Embeddings (speeds, recordings, width), kept in `cache` by all that they depend on."""
+    """Embeddings (speeds, recordings, width), cached by all that they depend on."""
     settings = dict(network.front_end_settings) | dict(front_end_settings)
-    hear = front_end(network.front_end, settings)
+    features_of = front_end(network.front_end, settings)
     weights = _digest(network)
     each = []
     for speed in speeds:
         what = repr((FEATURES_VERSION, weights, settings, speed, list(contents)))
-        kept = cache / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npy"
-        if not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with kept.with_suffix(".partial").open("wb") as file:
-                np.save(file, _embed_at(network, hear, utterances, speed))
-            kept.with_suffix(".partial").replace(kept)
-        each.append(np.load(kept))
+        path = cache / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npy"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.with_suffix(".partial").open("wb") as file:
+                np.save(file, _embed_at(network, features_of, utterances, speed))
+            path.with_suffix(".partial").replace(path)
+        each.append(np.load(path))
     return np.stack(each)
 
 
 def _embed_at(
-    network: WhisperClassifier, hear: FrontEnd, utterances: Sequence[Utterance], speed: float
+    network: WhisperClassifier, features_of: FrontEnd, utterances: Sequence[Utterance], speed: float
 ) -> Embeddings:
     """Embeddings (recordings, width) at one speed, in batches of similar length."""
     order = sorted(range(len(utterances)), key=lambda i: utterances[i].path.stat().st_size)
     found: dict[int, Embeddings] = {}
 
-    def heard(utterance: Utterance) -> Samples:
+    def samples_of(utterance: Utterance) -> Samples:
         return played(load_utterance(utterance, network.rate_hz), network.rate_hz, speed)
 
     with tqdm(total=len(order), desc=f"features x{speed:g}", mininterval=every_s()) as bar:
         for part in consecutive(len(order), AT_ONCE):
             chosen = order[part]
-            rows = _embed_whole(network, hear, [heard(utterances[i]) for i in chosen])
+            rows = _embed_whole(network, features_of, [samples_of(utterances[i]) for i in chosen])
             found |= dict(zip(chosen, rows, strict=True))
             bar.update(len(chosen))
     return np.stack([found[i] for i in range(len(order))])
 
 
 def _embed_whole(
-    network: WhisperClassifier, hear: FrontEnd, recordings: Sequence[Samples]
+    network: WhisperClassifier, features_of: FrontEnd, recordings: Sequence[Samples]
 ) -> list[Embeddings]:
     """Each recording's embedding (width,): the mean over its pieces, as in a job."""
 
     def pooled(pieces: Sequence[Samples]) -> Outputs:
         with torch.inference_mode():
-            rows = network.pool(network.forward_frozen(hear(pieces, torch.device("cpu")))).numpy()
+            features = network.forward_frozen(features_of(pieces, torch.device("cpu")))
+            rows = network.pool(features).numpy()
         return np.zeros((len(rows), 0), np.float32), rows
 
     most, budget = (round(each * network.rate_hz) for each in (network.max_input_s, BATCH_S))

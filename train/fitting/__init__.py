@@ -1,15 +1,21 @@
-"""Fitting networks and heads: gradients, linear heads, discriminants, distillation."""
+"""Fitting networks and heads: gradient descent, linear heads, discriminants, distillation."""
 
 from train.fitting.calibration import best_temperature
 from train.fitting.discriminant import Sample
-from train.fitting.distillation import recipe_of, teacher_outputs, train_encoder
-from train.fitting.gradient import fit, judge
+from train.fitting.distillation import distillation_recipe, train_encoder
+from train.fitting.gradient import fit, log_probabilities
 from train.fitting.history import Epoch, best_epoch, write_history
+from train.fitting.initialisation import (
+    encoder_corpora,
+    init_path,
+    new_network,
+    pretrained_teacher,
+)
 from train.fitting.lda import FittedHead, fit_lda, fit_sample, sample_of, set_head
+from train.fitting.left_out import Part, parts_left_out
 from train.fitting.linear import fit_linear, held_out_logits, set_linear_head
-from train.fitting.start import encoder_corpora, init_path, new_network, pretrained_teacher
 from train.fitting.task import Task, training_features
-from train.fitting.transfer import Part, parts_left_out
+from train.fitting.teacher import teacher_outputs
 
 __all__ = [
     "Epoch",
@@ -19,6 +25,7 @@ __all__ = [
     "Task",
     "best_epoch",
     "best_temperature",
+    "distillation_recipe",
     "encoder_corpora",
     "fit",
     "fit_lda",
@@ -26,11 +33,10 @@ __all__ = [
     "fit_sample",
     "held_out_logits",
     "init_path",
-    "judge",
+    "log_probabilities",
     "new_network",
     "parts_left_out",
     "pretrained_teacher",
-    "recipe_of",
     "sample_of",
     "set_head",
     "set_linear_head",

@@ -1,10 +1,10 @@
-"""One temperature that makes held-out probabilities honest."""
+"""Temperature scaling: one number that calibrates held-out probabilities."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-COLDEST, HOTTEST = 0.1, 10.0
+LOWEST, HIGHEST = 0.1, 10.0
 
 
 def best_temperature(
@@ -22,7 +22,7 @@ def best_temperature(
     def loss(temperature: float) -> float:
         return weighted_loss(logits / temperature + log_prior, truth, weights)
 
-    return float(minimize_scalar(loss, bounds=(COLDEST, HOTTEST), method="bounded").x)
+    return float(minimize_scalar(loss, bounds=(LOWEST, HIGHEST), method="bounded").x)
 
 
 def weighted_loss(

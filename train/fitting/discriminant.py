@@ -1,15 +1,15 @@
 """Fitting the offset head: regularised linear discriminant analysis on pooled statistics.
 
 statistics = mean of the label + offset of the corpus + noise. Means and offsets are fitted
-together by least squares, since corpora lack labels. The covariance of the noise is that of what
-is left, to which another is added: how far corpora disagree about a label, since what only one of
-them shows does not carry over to a corpus that training never had. It is shrunk towards a multiple
-of the identity. Nothing is learned by gradient; everything takes seconds.
+together by least squares, since corpora lack labels. The covariance of the noise is that of the
+residuals, plus that of the corpora's disagreement about each label, since what only one of them
+shows does not carry over to other corpora. It is shrunk towards a multiple of the identity. No
+gradients; a fit takes seconds.
 
-What each of these is worth on corpora left out: docs/results.md, `benchmarks/recipe.py`.
+The effect of each part on corpora left out: docs/results.md, `benchmarks/recipe.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,19 @@ from train.recipes import LDASettings
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
-ORDINARY = -1  # the label of ordinary speech, whatever label neutral is
-ROUNDS = 200  # of alternating least squares; they end earlier
-SETTLED = 1e-10
+ORDINARY = -1  # the label of ordinary speech: neutral has another number in each training
+ROUNDS = 200  # of alternating least squares, at most
+CONVERGED = 1e-10
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Statistics of recordings, and what is known of each: numbers of label, corpus, speaker."""
+    """Statistics of recordings, and the numbers of their labels, corpora and speakers."""
 
     statistics: NDArray[np.float32]  # (n, width)
     labels: Numbers  # (n,): ORDINARY for ordinary speech
     corpora: Numbers  # (n,)
-    speakers: Numbers  # (n,): -1 where it is not known who speaks
+    speakers: Numbers  # (n,): -1 for an unknown speaker
     recordings: Numbers  # (n,): several rows of one recording are views of it
     durations_s: Floats  # (n,)
 
@@ -40,10 +40,7 @@ class Sample:
 
     def rows(self, chosen: NDArray[np.bool_]) -> "Sample":
         """Some of the rows."""
-        return Sample(
-            self.statistics[chosen], self.labels[chosen], self.corpora[chosen],
-            self.speakers[chosen], self.recordings[chosen], self.durations_s[chosen],
-        )  # fmt: skip
+        return Sample(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @property
     def is_ordinary(self) -> NDArray[np.bool_]:
@@ -56,18 +53,18 @@ class Discriminant:
 
     shift: Floats  # (width,)
     projection: Floats  # (numbers in all, width)
-    means: Floats  # (labels, labels - 1); zeros for a label that training never had
-    known: NDArray[np.bool_]  # (labels,): which it had
+    means: Floats  # (labels, labels - 1); zeros for a label without recordings
+    known: NDArray[np.bool_]  # (labels,): which have recordings
     usual: Floats  # (labels - 1,): the offset of ordinary speech
     of_training: Floats  # (labels - 1,): the mean offset of the labelled corpora
 
     @property
     def numbers(self) -> int:
-        """Of those in which the means of the labels differ."""
+        """The numbers of an embedding in which the means of the labels differ."""
         return int(self.means.shape[1])
 
     def embed(self, statistics: NDArray[np.float32]) -> Floats:
-        """Embeddings (n, numbers) that scores depend on."""
+        """The numbers of embeddings that scores depend on (n, numbers)."""
         return np.asarray((statistics - self.shift) @ self.projection[: self.numbers].T)
 
 
@@ -106,8 +103,10 @@ def fit_discriminant(
 def additive(
     x: Floats, labels: Numbers, groups: Numbers, weights: Floats, count: int
 ) -> tuple[Floats, Floats]:
-    """Means of the labels (count, width) and offsets of the groups (groups, width) whose sums fit
-    the rows of `x` (n, width) best. The means are centred; a label without rows has zeros.
+    """Means of labels (count, width) and offsets of groups (groups, width), by least squares.
+
+    Their sums fit the rows of `x` (n, width). The means are centred; a label without rows has
+    zeros.
     """
     size = int(groups.max()) + 1
     cells, cell = np.unique(groups * count + labels, return_inverse=True)
@@ -124,7 +123,7 @@ def additive(
         means = of_label @ (table - offsets[group])
         means[present] -= means[present].mean(0)
         offsets = of_group @ (table - means[label])
-        if np.abs(means - before).max() < SETTLED:
+        if np.abs(means - before).max() < CONVERGED:
             break
     return means, offsets
 
@@ -137,7 +136,7 @@ def _averaging(numbers: Numbers, weights: NDArray[np.generic], count: int) -> Fl
 
 
 def _weights(sample: Sample) -> Floats:
-    """Each corpus counts alike, and in it each label (n,)."""
+    """Weights (n,) by which every corpus counts the same, and in it every label."""
     cells, cell, count = np.unique(
         np.stack([sample.corpora, sample.labels]), axis=1, return_inverse=True, return_counts=True
     )
@@ -156,7 +155,7 @@ def _spread(sample: Sample) -> Floats:
 
 
 def _disagreement(sample: Sample, residuals: Floats) -> Floats:
-    """The covariance (width, width) of what corpora disagree about the labels."""
+    """The covariance (width, width) of the corpora's disagreement about the labels."""
     cells = np.unique(np.stack([sample.corpora, sample.labels]), axis=1).T
     apart = np.stack(
         [
@@ -170,21 +169,22 @@ def _disagreement(sample: Sample, residuals: Floats) -> Floats:
 def _whitening(covariance: Floats, shrinkage: float) -> Floats:
     """The matrix (width, width) that takes the shrunk covariance to the identity."""
     size = len(covariance)
-    round_one = np.eye(size) * np.trace(covariance) / size
-    shrunk = (1 - shrinkage) * covariance + shrinkage * round_one + 1e-9 * np.eye(size)
+    identity = np.eye(size) * np.trace(covariance) / size
+    shrunk = (1 - shrinkage) * covariance + shrinkage * identity + 1e-9 * np.eye(size)
     return np.asarray(solve_triangular(cholesky(shrunk, lower=True), np.eye(size), lower=True))
 
 
 def _speaker_means(residuals: Floats, sample: Sample) -> Floats:
-    """What is left of each speaker's recordings on average (speakers, width)."""
+    """The mean residuals of each speaker (speakers, width)."""
     who = np.where(sample.speakers < 0, sample.speakers.max(initial=0) + 1, sample.speakers)
     numbers = np.unique(who, return_inverse=True)[1]
     return _averaging(numbers, np.ones(len(numbers)), int(numbers.max()) + 1) @ residuals
 
 
 def _axes(means: Floats, further: Floats, width: int, first: int) -> Floats:
-    """Orthonormal axes (at most `width`, all numbers): the `first` ones span the means of the
-    labels, the others are those in which speakers differ most.
+    """Orthonormal axes (at most `width`, all numbers).
+
+    The `first` ones span the means of the labels; along the others speakers differ most.
     """
     span = np.linalg.svd(means, full_matrices=False)[2][:first]
     rest = further - further @ span.T @ span

@@ -1,12 +1,13 @@
-"""The fitting loop: a network by gradient descent, epoch by epoch, resumable after each.
+"""The fitting loop: gradient descent on a network, epoch by epoch, resumable after each.
 
-Everything random comes from the seed and the epoch's number alone, so that a training that was
-interrupted repeats, bit for bit on a CPU, the one that was not.
+All random numbers come from the seed and the epoch's number, so that a training that was
+interrupted ends, bit for bit on a CPU, as one that was not.
 """
 
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,40 +26,49 @@ from train.fitting.state import State, load_state, save_state
 from train.fitting.task import Task, batches
 from train.metrics import scores
 from train.progress import every_s
-from train.recipes import Recipe
+from train.recipes import Optimisation
 
 Bar = Any  # tqdm is generic in its stubs, plain at run time
 
 
+@dataclass
+class Descent:
+    """What the epochs of one training share."""
+
+    network: Network
+    task: Task
+    optimiser: torch.optim.Optimizer
+    schedule: Schedule
+    bar: Bar
+
+    @property
+    def settings(self) -> Optimisation:
+        return self.task.recipe.optimisation
+
+
 def fit(network: Network, task: Task, state_path: Path) -> list[Epoch]:
-    """Train a network, leave it with its best epoch's weights, and tell every epoch.
+    """Train a network, leave it with its best epoch's weights, and return all epochs' figures.
 
     The state after each epoch is kept at `state_path`; with one there, the training goes on.
     """
-    recipe = task.recipe
+    settings = task.recipe.optimisation
     # convolutions are a quarter faster in this layout on a CPU, and on a GPU in mixed precision
     network.to(task.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = make_optimiser(network, recipe)
-    steps = -(-len(task.train) // recipe.batch_size)
-    schedule = Schedule(optimiser, recipe, steps)
+    optimiser = make_optimiser(network, settings)
+    steps = -(-len(task.train) // settings.batch_size)
+    schedule = Schedule(optimiser, settings, steps)
     state = load_state(state_path, network, optimiser, schedule) or State()
     if not state.history:
         state.best = _copy(network)
-    total = recipe.epochs * steps
-    with tqdm(
-        total=total, initial=len(state.history) * steps, desc="training", mininterval=every_s()
-    ) as bar:
-        while not _finished(state.history, recipe):
-            started = time.monotonic()
-            number = len(state.history) + 1
-            rate = optimiser.param_groups[0]["lr"]
-            loss, accuracy = _epoch(network, task, number, optimiser, schedule, bar)
-            judged = judge(network, task, task.valid)
-            epoch = _told(number, rate, loss, accuracy, judged, task, time.monotonic() - started)
+    done, total = len(state.history) * steps, settings.epochs * steps
+    with tqdm(total=total, initial=done, desc="training", mininterval=every_s()) as bar:
+        descent = Descent(network, task, optimiser, schedule, bar)
+        while not _finished(state.history, settings):
+            epoch = _epoch(descent, len(state.history) + 1)
             if schedule.per_epoch:
-                schedule.epoch_ended(epoch.monitored(recipe.monitor))
+                schedule.epoch_ended(epoch.monitored(settings.monitor))
             state.history.append(epoch)
-            if better(state.history, recipe.monitor):
+            if better(state.history, settings.monitor):
                 state.best = _copy(network)
             save_state(state_path, state, network, optimiser, schedule)
             bar.set_postfix_str(f"valid UAR {100 * epoch.valid_uar:.1f} %")
@@ -70,42 +80,58 @@ def _copy(network: Network) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
-def _finished(history: Sequence[Epoch], recipe: Recipe) -> bool:
+def _finished(history: Sequence[Epoch], settings: Optimisation) -> bool:
     """All epochs are done, or the valid side has not improved for too long."""
-    if len(history) >= recipe.epochs:
+    if len(history) >= settings.epochs:
         return True
-    best = max(range(len(history)), key=lambda i: history[i].monitored(recipe.monitor), default=0)
-    return len(history) - 1 - best >= recipe.patience
+    figures = [epoch.monitored(settings.monitor) for epoch in history]
+    best = max(range(len(history)), key=figures.__getitem__, default=0)
+    return len(history) - 1 - best >= settings.patience
 
 
-def _epoch(
-    network: Network,
-    task: Task,
-    number: int,
-    optimiser: torch.optim.Optimizer,
-    schedule: Schedule,
-    bar: Bar,
-) -> tuple[float, float]:
-    """One pass over the training side: mean loss and accuracy, as they were on the way."""
-    recipe = task.recipe
+def _epoch(descent: Descent, number: int) -> Epoch:
+    """Train for one epoch, then validate."""
+    started, task = time.monotonic(), descent.task
+    rate = descent.optimiser.param_groups[0]["lr"]
+    loss, accuracy = _train(descent, number)
+    log_p, truth = log_probabilities(descent.network, task, task.valid), task.targets[task.valid]
+    names = np.array(task.labels)
+    figures = scores(list(names[truth]), list(names[log_p.argmax(1)]))
+    valid_loss = float(-log_p[np.arange(len(truth)), truth].mean())
+    return Epoch(
+        epoch=number,
+        learning_rate=rate,
+        train_loss=loss,
+        train_accuracy=accuracy,
+        valid_loss=finite(valid_loss, number, descent.settings.learning_rate),
+        valid_accuracy=figures["WA"],
+        valid_uar=figures["UAR"],
+        valid_macro_f1=figures["macro F1"],
+        seconds=time.monotonic() - started,
+    )
+
+
+def _train(descent: Descent, number: int) -> tuple[float, float]:
+    """One pass over the training side: mean loss and accuracy of its steps."""
+    network, task, settings = descent.network, descent.task, descent.settings
     network.train()
     torch.manual_seed(task.seed * 100_003 + number)  # for dropout
-    weights = _class_weights(task).to(task.device) if recipe.class_weights else None
-    losses, right, seen = 0.0, 0.0, 0
-    mixed = recipe.precision == "mixed" and has_bfloat16(task.device)
+    weights = _class_weights(task).to(task.device) if settings.class_weights else None
+    losses, correct, seen = 0.0, 0.0, 0
+    mixed = settings.precision == "mixed" and has_bfloat16(task.device)
     for batch in batches(task, number):
-        loss, logits = loss_of(network, recipe, batch, weights, mixed)
-        optimiser.zero_grad()
+        loss, logits = loss_of(network, batch, settings.label_smoothing, weights, mixed=mixed)
+        descent.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.clip is not None:
-            torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        optimiser.step()
-        schedule.step_done()
-        losses += finite(loss.item(), number, recipe.learning_rate) * len(logits)
-        right += float((logits.argmax(1) == batch.targets.argmax(1)).sum())
+        if settings.clip is not None:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+        descent.optimiser.step()
+        descent.schedule.step_done()
+        losses += finite(loss.item(), number, settings.learning_rate) * len(logits)
+        correct += float((logits.argmax(1) == batch.targets.argmax(1)).sum())
         seen += len(logits)
-        bar.update()
-    return losses / seen, right / seen
+        descent.bar.update()
+    return losses / seen, correct / seen
 
 
 def _class_weights(task: Task) -> torch.Tensor:
@@ -115,40 +141,23 @@ def _class_weights(task: Task) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def judge(network: Network, task: Task, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def log_probabilities(network: Network, task: Task, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Log-probabilities (rows, labels), each recording's the mean over its pieces.
 
-    A label that a recording's corpus does not have gets none.
+    A label that a recording's corpus does not have gets no probability.
     """
     network.eval()
-    kept = task.store.pieces()
-    wanted = np.flatnonzero(np.isin(kept.owners, rows))
+    pieces = task.source.pieces()
+    chosen = np.flatnonzero(np.isin(pieces.recordings, rows))
     means: defaultdict[int, SegmentMeans] = defaultdict(SegmentMeans)
-    for numbers, features in kept.batches(wanted, task.device):
+    for numbers, features in pieces.batches(chosen, task.device):
         logits = network.forward_trainable(features).double()
         batch = torch.softmax(logits, dim=1).cpu().numpy()
         for number, probabilities in zip(numbers, batch, strict=True):
-            mean = means[int(kept.owners[number])]
-            mean.add(probabilities, np.zeros(0), int(kept.weights[number]))
+            mean = means[int(pieces.recordings[number])]
+            mean.add(probabilities, np.zeros(0), int(pieces.weights[number]))
     nothing = np.zeros(len(task.labels))  # an empty recording has no piece
     found = [means[row].probabilities if row in means else nothing for row in map(int, rows)]
-    chosen = np.array(found) * task.possible[rows]
-    sums = np.maximum(chosen.sum(1, keepdims=True), np.finfo(np.float64).tiny)  # all impossible
-    return np.asarray(np.log(chosen / sums + 1e-12))
-
-
-def _told(
-    number: int, rate: float, loss: float, accuracy: float, judged: NDArray[np.float64],
-    task: Task, seconds: float,
-) -> Epoch:  # fmt: skip
-    """What an epoch is remembered by."""
-    truth = task.targets[task.valid]
-    names = np.array(task.labels)
-    figures = scores(list(names[truth]), list(names[judged.argmax(1)]))
-    valid_loss = float(-judged[np.arange(len(truth)), truth].mean())
-    return Epoch(
-        number, rate, loss, accuracy,
-        valid_loss=finite(valid_loss, number, task.recipe.learning_rate),
-        valid_accuracy=figures["WA"], valid_uar=figures["UAR"],
-        valid_macro_f1=figures["macro F1"], seconds=seconds,
-    )  # fmt: skip
+    possible = np.array(found) * task.possible[rows]
+    sums = np.maximum(possible.sum(1, keepdims=True), np.finfo(np.float64).tiny)  # all impossible
+    return np.asarray(np.log(possible / sums + 1e-12))

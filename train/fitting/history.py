@@ -1,4 +1,4 @@
-"""What every epoch of a training is remembered by, and which of them is the best."""
+"""The figures of every epoch of a training, and which of them is the best."""
 
 import csv
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch: the training side's figures as they were on the way, the valid side's after it."""
+    """One epoch: the training side's figures during it, the valid side's after it."""
 
     epoch: int  # from 1
     learning_rate: float
@@ -21,7 +21,7 @@ class Epoch:
     seconds: float
 
     def monitored(self, name: str) -> float:
-        """The figure that decides, larger is better: a valid one, or its number."""
+        """The figure by which epochs are compared, larger is better: a valid one, or its number."""
         if name == "last":
             return float(self.epoch)
         return -self.valid_loss if name == "loss" else float(getattr(self, f"valid_{name}"))

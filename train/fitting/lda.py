@@ -22,8 +22,8 @@ from train.fitting.discriminant import (
     Sample,
     fit_discriminant,
 )
+from train.fitting.left_out import Part, calibrate, head_of, parts_left_out
 from train.fitting.task import Task
-from train.fitting.transfer import Part, calibrate, head_of, parts_left_out
 from train.recipes import LDASettings
 
 AT_ONCE = 64
@@ -39,7 +39,7 @@ class FittedHead:
 
 
 def fit_lda(network: Network, task: Task, utterances: Sequence[Utterance]) -> float:
-    """Fit the head on the training and the valid side; the temperature of its probabilities."""
+    """Fit the head on train and valid, and return the temperature of its probabilities."""
     sample = sample_of(network, task, utterances)
     found = fit_sample(sample, task.labels, network.embedding_width, task.recipe.lda)
     set_head(network, found)
@@ -53,8 +53,9 @@ def fit_sample(
     settings: LDASettings,
     parts: Sequence[Part] | None = None,
 ) -> FittedHead:
-    """A head for embeddings of `width` numbers; `parts` calibrate it, by default each corpus in
-    turn, left out.
+    """A head for embeddings of `width` numbers.
+
+    `parts` calibrate it, by default each corpus in turn, left out of a fit on the others.
 
     Raises:
         UsageError: there is nothing that could be left out.
@@ -77,33 +78,37 @@ def fit_sample(
 
 
 def sample_of(network: Network, task: Task, utterances: Sequence[Utterance]) -> Sample:
-    """The pooled statistics of every view of the training and the valid side."""
+    """The pooled statistics of every view of train and valid."""
     rows = np.union1d(task.train, task.valid)
     views = range(max(task.recipe.views, 1))
-    speakers = [f"{each.corpus}\n{each.speaker}" if each.speaker else "" for each in utterances]
-    who = np.unique(speakers, return_inverse=True)[1] - ("" in speakers)
-    where = np.unique([each.corpus for each in utterances], return_inverse=True)[1]
+    names = [f"{each.corpus}\n{each.speaker}" if each.speaker else "" for each in utterances]
+    speakers = np.unique(names, return_inverse=True)[1] - ("" in names)
+    corpora = np.unique([each.corpus for each in utterances], return_inverse=True)[1]
     labels = np.where([each.is_ordinary for each in utterances], ORDINARY, task.targets)
-    again = np.tile(rows, len(views))
+    recordings = np.tile(rows, len(views))
     found = [_of_view(network, task, view, rows) for view in views]
     return Sample(
-        np.concatenate([statistics for statistics, _ in found]), labels[again], where[again],
-        who[again], again, np.concatenate([durations_s for _, durations_s in found]),
-    )  # fmt: skip
+        statistics=np.concatenate([statistics for statistics, _ in found]),
+        labels=labels[recordings],
+        corpora=corpora[recordings],
+        speakers=speakers[recordings],
+        recordings=recordings,
+        durations_s=np.concatenate([durations_s for _, durations_s in found]),
+    )
 
 
 @torch.inference_mode()
 def _of_view(
     network: Network, task: Task, view: int, rows: Numbers
 ) -> tuple[NDArray[np.float32], Floats]:
-    """Statistics (rows, width) of recordings in a view, and how long they are there (rows,)."""
+    """Statistics (rows, width) of recordings in a view, and their lengths in it (rows,)."""
     network.eval()
-    kept = task.view(view)
+    features = task.view(view)
     found = []
     for part in consecutive(len(rows), AT_ONCE):
-        batch: Features = pad([kept.piece(int(row)) for row in rows[part]], task.device)
+        batch: Features = pad([features.piece(int(row)) for row in rows[part]], task.device)
         found.append(network.statistics(batch).float().cpu().numpy())
-    return np.concatenate(found), kept.durations_s[rows]
+    return np.concatenate(found), features.durations_s[rows]
 
 
 @torch.no_grad()
@@ -117,6 +122,6 @@ def set_head(network: Network, found: FittedHead) -> None:
     projection.weight.zero_()
     projection.bias.zero_()
     projection.weight[:width] = torch.from_numpy(fitted.projection).float()
-    own = network.head
-    assert isinstance(own, OffsetHead)  # `fit=lda` is refused for other heads
-    own.load_state_dict(found.head.state_dict())
+    head = network.head
+    assert isinstance(head, OffsetHead)  # `fit=lda` is refused for other heads
+    head.load_state_dict(found.head.state_dict())

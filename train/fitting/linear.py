@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from torch import nn
 
 from models.whisper import WhisperClassifier
 from train.features import Embeddings
-from train.recipes import Recipe
+from train.recipes import LinearFit
 
 CALIBRATION_FOLDS = 4
-UNHEARD = -30.0  # the logit of a label that a head was not fitted on: finite, for a temperature
+UNFITTED = -30.0  # the logit of a label without recordings; finite, for a temperature
 Logits = NDArray[np.float64]
-Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows to fit on, rows to judge on
+Numbers = NDArray[np.int64]
+Fold = tuple[Numbers, Numbers]  # rows to fit on, rows held out
 
 
 @dataclass(frozen=True)
@@ -35,69 +37,77 @@ class Head:
 
 
 def fit_linear(
-    embeddings: Embeddings, truth: NDArray[np.int64], recipe: Recipe, labels: int | None = None
+    embeddings: Embeddings, truth: Numbers, settings: LinearFit, labels: int | None = None
 ) -> Head:
     """Fit on embeddings (speeds, n, width) of recordings with labels (n,).
 
     The head has as many outputs as there are `labels`, by default up to the largest in `truth`;
-    one that is not in `truth` never wins.
+    one that is not in `truth` is never predicted.
     """
     flat = embeddings.reshape(-1, embeddings.shape[-1])
     shift = flat.mean(0)
     scale = 1.0 / (flat.std(0) + np.float32(1e-6))
-    heard, weight, bias = regression(
-        (flat - shift) * scale, np.tile(truth, len(embeddings)), recipe.regularisation,
-        recipe.max_iterations,
-    )  # fmt: skip
+    found = regression(
+        (flat - shift) * scale,
+        np.tile(truth, len(embeddings)),
+        settings.regularisation,
+        settings.max_iterations,
+    )
     outputs = labels or int(truth.max()) + 1
-    every_weight = np.zeros((outputs, flat.shape[1]), weight.dtype)
-    every_bias = np.full(outputs, UNHEARD, bias.dtype)
-    every_weight[heard], every_bias[heard] = weight, bias
-    return Head(shift, scale, every_weight, every_bias)
+    weight = np.zeros((outputs, flat.shape[1]), found.weight.dtype)
+    bias = np.full(outputs, UNFITTED, found.bias.dtype)
+    weight[found.labels], bias[found.labels] = found.weight, found.bias
+    return Head(shift, scale, weight, bias)
 
 
-def regression(
-    rows: Embeddings, truth: NDArray[np.int64], strength: float, iterations: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """The labels in `truth` (k,), and their weights (k, width) and biases (k,).
+class Regression(NamedTuple):
+    """A fitted logistic regression, for the labels that it was fitted on."""
+
+    labels: Numbers  # (k,)
+    weight: NDArray[np.float64]  # (k, width)
+    bias: NDArray[np.float64]  # (k,)
+
+
+def regression(rows: Embeddings, truth: Numbers, strength: float, iterations: int) -> Regression:
+    """A logistic regression on rows (n, width) with labels (n,).
 
     `strength` is the inverse one of regularisation, scikit-learn's C.
     """
-    heard = np.unique(truth)
-    if len(heard) == 1:  # nothing to tell apart, which scikit-learn refuses
-        return heard, np.zeros((1, rows.shape[1])), np.zeros(1)
+    labels = np.unique(truth)
+    if len(labels) == 1:  # which scikit-learn refuses
+        return Regression(labels, np.zeros((1, rows.shape[1])), np.zeros(1))
     fitted = LogisticRegression(C=strength, max_iter=iterations).fit(rows, truth)
     weight, bias = fitted.coef_, fitted.intercept_
-    if len(weight) == 1:  # two labels: scikit-learn keeps the second one's only
+    if len(weight) == 1:  # two labels: scikit-learn returns the second one's only
         weight, bias = np.vstack([-weight / 2, weight / 2]), np.array([-bias[0] / 2, bias[0] / 2])
-    return fitted.classes_, weight, bias
+    return Regression(fitted.classes_, weight, bias)
 
 
 def held_out_logits(
-    embeddings: Embeddings, truth: NDArray[np.int64], groups: Sequence[str], recipe: Recipe
+    embeddings: Embeddings, truth: Numbers, groups: Sequence[str], settings: LinearFit
 ) -> Logits:
-    """Logits (n, labels) of each recording by a head that has not heard its group (speaker).
+    """Logits (n, labels) of each recording by a head that was not fitted on its group (speaker).
 
-    A recording keeps zeros where no other group has its label: that head cannot know the label,
-    and zeros are the same at every temperature, so that they do not move it.
+    They are zeros where no other group has a recording's label, which that head cannot predict:
+    zeros are the same at every temperature, so that they do not change it.
     """
     labels = int(truth.max()) + 1
     held_out = np.zeros((len(truth), labels))
     for train, test in _folds(truth, np.asarray(groups)):
-        head = fit_linear(embeddings[:, train], truth[train], recipe, labels)
+        head = fit_linear(embeddings[:, train], truth[train], settings, labels)
         known = test[np.isin(truth[test], truth[train])]
         held_out[known] = head.logits(embeddings[0, known])
     return held_out
 
 
-def _folds(truth: NDArray[np.int64], groups: NDArray[np.str_]) -> list[Fold]:
-    """Sides to fit and to judge on: by group; by recording where groups share no label.
+def _folds(truth: Numbers, groups: NDArray[np.str_]) -> list[Fold]:
+    """Folds of groups; of recordings where groups share no label.
 
-    With no label heard twice there is nothing to hold out: both sides are everything.
+    Where each label has one recording, nothing can be held out: both sides are everything.
     """
     order = np.argsort(truth, kind="stable")
     turns = np.empty(len(truth), np.int64)
-    turns[order] = np.arange(len(truth)) % CALIBRATION_FOLDS  # each label dealt out in turn
+    turns[order] = np.arange(len(truth)) % CALIBRATION_FOLDS  # each label's recordings in turn
     for parts in (groups, turns):
         count = min(CALIBRATION_FOLDS, len(np.unique(parts)))
         if count > 1:
@@ -110,7 +120,7 @@ def _folds(truth: NDArray[np.int64], groups: NDArray[np.str_]) -> list[Fold]:
 
 def set_linear_head(network: WhisperClassifier, head: Head) -> None:
     """Put a fitted head into its network."""
-    assert isinstance(network.head, nn.Linear)  # `train.recipes.presets.contradictions` saw to it
+    assert isinstance(network.head, nn.Linear)  # `train.recipes.check_together` refuses others
     with torch.no_grad():
         network.shift.copy_(torch.from_numpy(head.shift))
         network.scale.copy_(torch.from_numpy(head.scale))

@@ -1,4 +1,4 @@
-"""What a training minimises: cross-entropy among the labels that a recording's corpus has."""
+"""The loss: cross-entropy among the labels that a recording's corpus has."""
 
 import math
 from typing import NamedTuple
@@ -10,9 +10,8 @@ from torch.nn import functional as F
 from batch_ser.errors import UsageError
 from batch_ser.features import Features
 from models.network import Network
-from train.recipes import Recipe
 
-IMPOSSIBLE = -1e4  # a logit without probability or gradient; minus infinity times 0 is no number
+IMPOSSIBLE = -1e4  # a logit without probability or gradient; minus infinity times 0 is not a number
 
 
 class Batch(NamedTuple):
@@ -20,7 +19,7 @@ class Batch(NamedTuple):
 
     features: Features
     targets: Tensor  # (batch, labels)
-    possible: Tensor  # (batch, labels): what a recording's corpus can say at all
+    possible: Tensor  # (batch, labels): which labels a recording's corpus has
 
     def to(self, device: torch.device) -> "Batch":
         """All of it on a device."""
@@ -29,27 +28,27 @@ class Batch(NamedTuple):
 
 
 def loss_of(
-    network: Network, recipe: Recipe, batch: Batch, weights: Tensor | None, mixed: bool
+    network: Network, batch: Batch, label_smoothing: float, weights: Tensor | None, *, mixed: bool
 ) -> tuple[Tensor, Tensor]:
-    """The loss of a batch, and its logits (batch, labels)."""
+    """The loss of a batch, with weights of the labels (labels,); its logits (batch, labels)."""
     possible = batch.possible
     with torch.autocast(possible.device.type, torch.bfloat16, enabled=mixed):
         logits = network.forward_trainable(batch.features)
-    smooth = recipe.label_smoothing * possible / possible.sum(1, keepdim=True)
-    wanted = (1 - recipe.label_smoothing) * batch.targets + smooth
+    smooth = label_smoothing * possible / possible.sum(1, keepdim=True)
+    targets = (1 - label_smoothing) * batch.targets + smooth
     masked = logits.float().masked_fill(~possible, IMPOSSIBLE)
-    return F.cross_entropy(masked, wanted, weight=weights), masked
+    return F.cross_entropy(masked, targets, weight=weights), masked
 
 
-def finite(value: float, epoch: int, rate: float, field: str = "learning_rate") -> float:
-    """A loss that is a number; `field` of the recipe holds the learning rate.
+def finite(value: float, epoch: int, rate: float, group: str = "optimisation") -> float:
+    """A loss that is a number; the learning rate is that of a `group` of the recipe.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not.
     """
     if not math.isfinite(value):
         raise UsageError(
             f"epoch {epoch}: the loss is {value}: the training diverged; give a lower "
-            f"--set {field} (it is {rate:g})"
+            f"--set {group}.learning_rate (it is {rate:g})"
         )
     return value

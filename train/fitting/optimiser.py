@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from batch_ser.errors import UsageError
-from train.recipes import Recipe
+from train.recipes import Optimisation
 
 OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -15,8 +15,8 @@ OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
 }
 
 
-def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """An optimiser over what learns; the pretrained part may have a rate of its own.
+def make_optimiser(network: nn.Module, settings: Optimisation) -> torch.optim.Optimizer:
+    """An optimiser of the weights that learn; the pretrained part may have a rate of its own.
 
     Raises:
         UsageError: nothing in the network learns.
@@ -28,25 +28,32 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         if parameter.requires_grad:
             own = part is not None and name.startswith(f"{part}.")
             (pretrained if own else new).append(parameter)
-    groups: list[dict[str, Any]] = [{"params": new, "lr": recipe.learning_rate}] if new else []
+    rate = settings.learning_rate
+    groups: list[dict[str, Any]] = [{"params": new, "lr": rate}] if new else []
     if pretrained:
-        groups.append({"params": pretrained, "lr": recipe.pretrained_rate or recipe.learning_rate})
+        groups.append({"params": pretrained, "lr": settings.pretrained_rate or rate})
     if not groups:
-        raise UsageError(f"recipe {recipe.name}: nothing in the network learns")
-    kind: type[torch.optim.Optimizer] = OPTIMISERS[recipe.optimiser]
-    return kind(groups, weight_decay=recipe.weight_decay)  # type: ignore[call-arg]
+        raise UsageError(
+            "nothing in the network learns: found all its weights frozen, expected settings of the "
+            "recipe that leave some"
+        )
+    kind: type[torch.optim.Optimizer] = OPTIMISERS[settings.optimiser]
+    return kind(groups, weight_decay=settings.weight_decay)  # type: ignore[call-arg]
 
 
 class Schedule:
     """Learning rates: constant, cosine after a warm-up (per step), or halved on a plateau."""
 
-    def __init__(self, optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> None:
-        self.per_epoch = recipe.schedule == "plateau"
+    def __init__(
+        self, optimiser: torch.optim.Optimizer, settings: Optimisation, steps: int
+    ) -> None:
+        """`steps` are those of one epoch."""
+        self.per_epoch = settings.schedule == "plateau"
         self._step: Any = None
         self._plateau: Any = None
-        if recipe.schedule == "cosine":
-            total = recipe.epochs * steps
-            warm = max(1, round(recipe.warm_up * total))
+        if settings.schedule == "cosine":
+            total = settings.epochs * steps
+            warm = max(1, round(settings.warm_up * total))
 
             def share(step: int) -> float:
                 if step < warm:
@@ -59,7 +66,7 @@ class Schedule:
                 optimiser,
                 mode="max",
                 factor=0.5,
-                patience=recipe.plateau_patience,
+                patience=settings.plateau_patience,
                 threshold_mode="abs",  # "rel" takes a worse loss for a better one: it is negative
             )
 

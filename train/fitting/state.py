@@ -1,4 +1,4 @@
-"""The state of a training between epochs, in one safetensors file: an interrupted one goes on."""
+"""The state of a training between epochs, from which an interrupted one goes on."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -33,7 +33,7 @@ def save_state(
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
 ) -> None:
-    """Write everything that the next epoch depends on, in one go."""
+    """Write everything that the next epoch depends on, to one file, in one step."""
     found = optimiser.state_dict()
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
@@ -56,7 +56,7 @@ def save_state(
 def load_state(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, schedule: Schedule
 ) -> State | None:
-    """Put an earlier state into network, optimiser and schedule; None where there is none.
+    """Load a state into network, optimiser and schedule; None where there is none.
 
     Raises:
         UsageError: the file is damaged, or belongs to another training.
@@ -74,9 +74,9 @@ def load_state(
             moments.setdefault(int(number), {})[which] = tensor
         optimiser.load_state_dict({"state": moments, "param_groups": rest["groups"]})
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        told = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0]
         raise UsageError(
-            f"{path}: not the state of this training ({told}); --restart begins again"
+            f"{path}: not the state of this training ({reason}); --restart begins again"
         ) from error
     schedule.restore(rest["schedule"])
     history = [Epoch(**epoch) for epoch in rest["history"]]

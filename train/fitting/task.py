@@ -11,92 +11,97 @@ from numpy.typing import NDArray
 from batch_ser.features import Features, pad
 from models.batching import consecutive
 from train.augmentation import change_features, mix
-from train.features import Kept
+from train.features import CachedFeatures
 from train.fitting.loss import Batch
 from train.recipes import Recipe
 
+Rows = NDArray[np.int64]
 
-class Heard(Protocol):
+
+class FeatureSource(Protocol):
     """Features of every recording: a `Store` or `EncodedFeatures` of `train.features`."""
 
-    def view(self, number: int, passing: bool = False) -> Kept:
+    def view(self, number: int, *, temporary: bool = False) -> CachedFeatures:
         """One version of every recording."""
 
-    def pieces(self) -> Kept:
+    def pieces(self) -> CachedFeatures:
         """Every recording in pieces that the network takes."""
 
-    def picture(self, recording: int, number: int) -> torch.Tensor:
-        """What the front end makes of a view of one recording (bands, frames)."""
+    def front_end_view(self, recording: int, number: int) -> torch.Tensor:
+        """The front end's features of a view of one recording (bands, frames)."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One training: rows of the store to train on and to judge by, and their labels' numbers."""
+    """One training: recordings to train on and to validate by, and their labels' numbers."""
 
     recipe: Recipe
-    store: Heard
+    source: FeatureSource
     targets: NDArray[np.int64]  # (recordings,), -1 where a recording is not of this fold
-    possible: NDArray[np.bool_]  # (recordings, labels): what a recording's corpus can say at all
+    possible: NDArray[np.bool_]  # (recordings, labels): which labels a recording's corpus has
     labels: tuple[str, ...]
-    train: NDArray[np.int64]
-    valid: NDArray[np.int64]
+    train: Rows
+    valid: Rows
     seed: int
     device: torch.device
-    views: dict[int, Kept] = field(default_factory=dict)  # those that are open
+    views: dict[int, CachedFeatures] = field(default_factory=dict)  # those that are open
 
-    def view(self, number: int) -> Kept:
+    def view(self, number: int) -> CachedFeatures:
+        """A view of every recording; where each epoch has a new one, the last one is deleted."""
         if number not in self.views:
-            passing = self.recipe.views == 0  # a new one each epoch: the last one goes
-            if passing:
+            always_new = self.recipe.views == 0
+            if always_new:
                 for old in self.views.values():
                     old.remove()
                 self.views.clear()
-            self.views[number] = self.store.view(number, passing)
+            self.views[number] = self.source.view(number, temporary=always_new)
         return self.views[number]
 
-    def number(self, epoch: int, row: int) -> int:
+    def view_number(self, epoch: int, row: int) -> int:
         """Which view of a recording an epoch uses."""
         return epoch if self.recipe.views == 0 else (epoch + row) % self.recipe.views
 
-    def heard(self, epoch: int, row: int) -> torch.Tensor:
+    def features(self, epoch: int, row: int) -> torch.Tensor:
         """The features of a recording in an epoch (bands, frames)."""
-        return self.view(self.number(epoch, row)).piece(row)
+        return self.view(self.view_number(epoch, row)).piece(row)
 
-    def order(self, epoch: int, draw: np.random.Generator) -> list[NDArray[np.int64]]:
-        """The training side in random order, in batches; with `alike`, of similar lengths each."""
-        order, size = draw.permutation(self.train), self.recipe.batch_size
-        if self.recipe.alike > 1:
-            chunk = size * self.recipe.alike
-            chunks = [order[part] for part in consecutive(len(order), chunk)]
-            order = np.concatenate([self._by_length(epoch, each) for each in chunks])
+    def order(self, epoch: int, draw: np.random.Generator) -> list[Rows]:
+        """The training side in random order, in batches.
+
+        With length bucketing each batch has recordings of similar length.
+        """
+        order, size = draw.permutation(self.train), self.recipe.optimisation.batch_size
+        bucket = size * self.recipe.optimisation.bucket_batches
+        if bucket > size:
+            buckets = [order[part] for part in consecutive(len(order), bucket)]
+            order = np.concatenate([self._by_length(epoch, each) for each in buckets])
         batches = [order[part] for part in consecutive(len(order), size)]
         if len(batches[-1]) == 1 and len(order) > 1:  # batch norm needs two
             batches[-1] = np.append(batches[-1], order[0])
-        if self.recipe.alike > 1:
+        if bucket > size:
             batches = [batches[number] for number in draw.permutation(len(batches))]
         return batches
 
-    def _by_length(self, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        views = [self.view(self.number(epoch, int(row))) for row in rows]
-        lengths = [view.length(int(row)) for view, row in zip(views, rows, strict=True)]
+    def _by_length(self, epoch: int, rows: Rows) -> Rows:
+        lengths = [self.view(self.view_number(epoch, row)).length(row) for row in map(int, rows)]
         return rows[np.argsort(lengths, kind="stable")]
 
 
 def batches(task: Task, epoch: int) -> Iterator[Batch]:
     """The training side in random order, each recording in one of its views."""
-    augment = task.recipe.augment
+    augmentation = task.recipe.augmentation
     draw = np.random.default_rng((task.seed, epoch))
     one_hot = torch.eye(len(task.labels))
     for rows in task.order(epoch, draw):
-        each = [change_features(task.heard(epoch, int(row)), augment, draw) for row in rows]
+        each = [change_features(task.features(epoch, int(row)), augmentation, draw) for row in rows]
         targets = one_hot[torch.from_numpy(task.targets[rows])]
         possible = torch.from_numpy(task.possible[rows])
         features = pad(each, torch.device("cpu"))
-        yield Batch(*mix(features, targets, possible, augment, draw)).to(task.device)
+        yield Batch(*mix(features, targets, possible, augmentation, draw)).to(task.device)
 
 
 def training_features(task: Task, batch: int = 32) -> Iterator[Features]:
-    """The training side's first views, for statistics: as they are, in order."""
+    """The training side's first views, for statistics: unchanged, in order."""
     view = task.view(0)
     for part in consecutive(len(task.train), batch):
         yield pad([view.piece(int(row)) for row in task.train[part]], torch.device("cpu"))

@@ -2,13 +2,16 @@
 
 from train.recipes.contradictions import check_ordinary, check_together
 from train.recipes.overrides import as_text, find_recipe
-from train.recipes.presets import RECIPES, Recipe
-from train.recipes.settings import Distillation, LDASettings
+from train.recipes.presets import RECIPES
+from train.recipes.recipe import Recipe
+from train.recipes.settings import Distillation, LDASettings, LinearFit, Optimisation
 
 __all__ = [
     "RECIPES",
     "Distillation",
     "LDASettings",
+    "LinearFit",
+    "Optimisation",
     "Recipe",
     "as_text",
     "check_ordinary",

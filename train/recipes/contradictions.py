@@ -1,15 +1,15 @@
-"""Fields of a recipe that cannot go together, and data that a recipe cannot use."""
+"""What fields of two groups, or a recipe and its data, contradict each other in."""
 
 from collections.abc import Sequence
 
 from batch_ser.errors import UsageError
-from train.augmentation import Augment
+from train.augmentation import Augmentation
 from train.data import Utterance
-from train.recipes.presets import Recipe
+from train.recipes.recipe import Recipe
 
 WITH_OFFSET = ("whisper", "tdnn")  # architectures that have the offset head
 STUDENTS = ("tdnn",)  # and those whose encoder is distilled
-OF_BATCHES = ("time_masks", "band_masks", "spectral_noise", "mixup")  # of `Augment`
+OF_BATCHES = ("time_masks", "band_masks", "spectral_noise", "mixup")  # of `Augmentation`
 
 
 def check_together(recipe: Recipe) -> None:
@@ -21,23 +21,22 @@ def check_together(recipe: Recipe) -> None:
     _check_regression(recipe)
     _check_lda(recipe)
     _check_distillation(recipe)
-    if recipe.refit and recipe.monitor != "last":
-        raise UsageError(f"refit=true: found monitor={recipe.monitor}, expected monitor=last")
     if recipe.fit != "linear":
-        _check_views("", recipe.views, recipe.augment)
+        _check_views("", recipe.views, recipe.augmentation)
 
 
 def _check_regression(recipe: Recipe) -> None:
-    regression = recipe.fit == "linear" or recipe.probe
+    linear = recipe.fit == "linear"
+    regression = linear or recipe.optimisation.linear_probe_initialisation
     if regression and (recipe.architecture != "whisper" or recipe.settings.get("hidden")):
         raise UsageError(
-            f"recipe {recipe.name}: fit=linear and probe=true need the architecture whisper "
-            "with settings.hidden=0"
+            f"recipe {recipe.name}: fit=linear and optimisation.linear_probe_initialisation=true "
+            "need the architecture whisper with settings.hidden=0"
         )
-    if recipe.fit == "linear" and (recipe.half or recipe.refit):
+    if linear and (recipe.float16 or recipe.optimisation.refit):
         raise UsageError(
-            f"recipe {recipe.name}: fit=linear has no half or refit; expected a recipe with "
-            "fit=gradient"
+            f"recipe {recipe.name}: fit=linear has no float16 or optimisation.refit; expected a "
+            "recipe with fit=gradient"
         )
 
 
@@ -56,51 +55,52 @@ def _check_lda(recipe: Recipe) -> None:
         )
     if not lda:
         return
-    if recipe.refit:
+    if recipe.optimisation.refit:
         raise UsageError(
-            f"recipe {recipe.name}: found refit=true with fit=lda, which is fitted on the valid "
-            "side, too; expected refit=false"
+            f"recipe {recipe.name}: found optimisation.refit=true with fit=lda, which is fitted on "
+            "the valid side, too; expected optimisation.refit=false"
         )
     if not recipe.views:
         raise UsageError(f"recipe {recipe.name}: found views=0 with fit=lda, expected 1 or more")
-    _check_unused("", "fit=lda", recipe.augment)
+    _check_unused("", "fit=lda", recipe.augmentation)
 
 
 def _check_distillation(recipe: Recipe) -> None:
-    distil = recipe.distil
-    if not distil.epochs:
+    chosen = recipe.distillation
+    if not chosen.epochs:
         return
     if recipe.architecture not in STUDENTS:
         raise UsageError(
-            f"recipe {recipe.name}: found distil.epochs={distil.epochs} with the architecture "
-            f"{recipe.architecture}; expected {' or '.join(STUDENTS)}, or distil.epochs=0"
+            f"recipe {recipe.name}: found distillation.epochs={chosen.epochs} with the "
+            f"architecture {recipe.architecture}; expected {' or '.join(STUDENTS)}, or "
+            "distillation.epochs=0"
         )
     if not recipe.views:
         raise UsageError(
-            f"recipe {recipe.name}: found views=0 with distil.epochs={distil.epochs}, whose "
+            f"recipe {recipe.name}: found views=0 with distillation.epochs={chosen.epochs}, whose "
             "encoder's features stay in memory; expected 1 or more"
         )
-    _check_views("distil.", distil.views, distil.augment)
-    _check_unused("distil.", "distillation", distil.augment)
+    _check_views("distillation.", chosen.views, chosen.augmentation)
+    _check_unused("distillation.", "distillation", chosen.augmentation)
 
 
-def _check_views(field: str, views: int, augment: Augment) -> None:
+def _check_views(group: str, views: int, augmentation: Augmentation) -> None:
     """Refuse changes of samples where every recording is used as it is."""
-    changed = set(augment.of_samples()) - {"probability", "pad"}
+    changed = set(augmentation.of_samples()) - {"probability", "pad"}
     if views == 1 and changed:
-        further = "" if field else ", or 0 for a new version each epoch"
+        further = "" if group else ", or 0 for a new version each epoch"
         raise UsageError(
-            f"{field}views=1 has every recording as it is: {field}augment.{min(changed)} changes "
-            f"nothing; expected {field}views=2 or more{further}"
+            f"{group}views=1 has every recording as it is: {group}augmentation.{min(changed)} "
+            f"changes nothing; expected {group}views=2 or more{further}"
         )
 
 
-def _check_unused(field: str, what: str, augment: Augment) -> None:
+def _check_unused(group: str, what: str, augmentation: Augmentation) -> None:
     """Refuse changes of features where only samples are changed."""
-    if unused := [name for name in OF_BATCHES if getattr(augment, name)]:
+    if unused := [name for name in OF_BATCHES if getattr(augmentation, name)]:
         raise UsageError(
-            f"{field}augment.{unused[0]}={getattr(augment, unused[0])}: {what} changes samples "
-            "alone; expected 0"
+            f"{group}augmentation.{unused[0]}={getattr(augmentation, unused[0])}: {what} changes "
+            "samples alone; expected 0"
         )
 
 

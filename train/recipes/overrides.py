@@ -3,42 +3,57 @@
 import json
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from batch_ser.errors import UsageError
-from train.augmentation import Augment
-from train.recipes.presets import RECIPES, Recipe
-from train.recipes.settings import Distillation, LDASettings
+from train.augmentation import Augmentation
+from train.recipes.presets import RECIPES
+from train.recipes.recipe import Recipe
+from train.recipes.settings import Distillation, LDASettings, LinearFit, Optimisation
 
-TYPES: dict[Any, str] = {  # as `--set` takes them
-    str: "a word", int: "a whole number", float: "a number", bool: "true or false",
-    tuple: "numbers such as [1, 2]", dict: "an object such as {}", types.NoneType: "none",
-    Augment: "its fields one by one, such as augment.gain_db=6",
-    Distillation: "its fields one by one, such as distil.epochs=9",
+EXPECTED: dict[Any, str] = {  # by the type of a field
+    str: "a word",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple: "numbers such as [1, 2]",
+    dict: "an object such as {}",
+    types.NoneType: "none",
+    Augmentation: "its fields one by one, such as augmentation.gain_db=6",
+    Distillation: "its fields one by one, such as distillation.epochs=9",
+    Optimisation: "its fields one by one, such as optimisation.epochs=9",
+    LinearFit: "its fields one by one, such as linear.max_iterations=900",
     LDASettings: "its fields one by one, such as lda.shrinkage=0.5",
-}  # fmt: skip
+}
+# fields of this group have the names of others': `--set epochs=5` never means them
+WITHOUT_SHORT_NAMES = "distillation"
 
 
 def find_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
-    """A recipe by its name, with fields changed by `field=value`, `augment.field=value` ...
+    """A recipe by its name, with fields changed by `field=value` or `group.field=value`.
+
+    A field of a group also goes by its own name where no other group has one of that name;
+    `distillation` does not count, and its fields need their full names.
 
     Raises:
-        UsageError: no such recipe, no such field, or a value of the wrong kind.
+        UsageError: no such recipe, no such field, or a value that the field cannot have.
     """
     if name not in RECIPES:
         raise UsageError(f"--recipe {name}: expected one of {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
+    values = RECIPES[name].stored()
     for text in overrides:
-        path, separator, value = text.partition("=")
+        field, separator, value = text.partition("=")
         if not separator:
             raise UsageError(f"--set {text}: expected FIELD=VALUE")
-        recipe = _changed(recipe, path.strip().split("."), _value(value.strip()), text)
+        path = _full_path(field.strip().split("."), text)
+        _change(Recipe, values, path, _parsed(value.strip()), text)
+    recipe: Recipe = _built(Recipe, values)  # once, when fields that need each other have changed
     return recipe
 
 
-def _value(text: str) -> Any:
+def _parsed(text: str) -> Any:
     """JSON, or the text itself."""
     try:
         return json.loads(text)
@@ -46,20 +61,48 @@ def _value(text: str) -> Any:
         return None if text in ("none", "None") else text
 
 
-def _changed(preset: Any, path: list[str], value: Any, text: str) -> Any:
-    """A dataclass with one field changed, checked against the field's type."""
-    if path[0] == "name" or path[0] not in {each.name for each in fields(preset)}:
-        known = ", ".join(each.name for each in fields(preset) if each.name != "name")
-        raise UsageError(f"--set {text}: no field {path[0]!r}; expected one of {known}")
-    present = getattr(preset, path[0])
-    if len(path) == 1:
-        hint = typing.get_type_hints(type(preset))[path[0]]
-        return replace(preset, **{path[0]: _as_type(value, hint, text)})
-    if isinstance(present, Mapping):
-        return replace(preset, **{path[0]: {**present, ".".join(path[1:]): value}})
-    if not is_dataclass(present):
-        raise UsageError(f"--set {text}: {path[0]} has no fields of its own")
-    return replace(preset, **{path[0]: _changed(present, path[1:], value, text)})
+def _full_path(path: list[str], text: str) -> list[str]:
+    """The path of a field, with its group where only its short name is given."""
+    hints = typing.get_type_hints(Recipe)
+    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    having = [name for name, kind in groups.items() if path[0] in typing.get_type_hints(kind)]
+    if path[0] in hints or not having:
+        return path
+    short = [name for name in having if name != WITHOUT_SHORT_NAMES]
+    if len(short) != 1:
+        full = " or ".join(f"{name}.{path[0]}" for name in having)
+        raise UsageError(f"--set {text}: found an ambiguous name, expected {full}")
+    return [*short, *path]
+
+
+def _change(kind: Any, values: dict[str, Any], path: list[str], value: Any, text: str) -> None:
+    """Change one of the values of a dataclass, checked against the field's type."""
+    name, *further = path
+    hints = {field: hint for field, hint in typing.get_type_hints(kind).items() if field != "name"}
+    if name not in hints:
+        raise UsageError(
+            f"--set {text}: no field {name!r}; expected one of {', '.join(hints)} "
+            "(--recipe NAME --show prints all of them)"
+        )
+    if not further:
+        values[name] = _as_type(value, hints[name], text)
+    elif is_dataclass(hints[name]):
+        _change(hints[name], values[name], further, value, text)
+    elif isinstance(values[name], dict):
+        values[name][".".join(further)] = value
+    else:
+        raise UsageError(f"--set {text}: {name} has no fields of its own")
+
+
+def _built(kind: Any, values: dict[str, Any]) -> Any:
+    """A dataclass and those in it, from the values of their fields."""
+    hints = typing.get_type_hints(kind)
+    return kind(
+        **{
+            name: _built(hints[name], value) if is_dataclass(hints[name]) else value
+            for name, value in values.items()
+        }
+    )
 
 
 def _as_type(value: Any, hint: Any, text: str) -> Any:
@@ -73,8 +116,8 @@ def _as_type(value: Any, hint: Any, text: str) -> Any:
             return float(value)
         if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return value
-    names = (TYPES[typing.get_origin(option) or option] for option in options)
-    raise UsageError(f"--set {text}: expected {' or '.join(names)}")
+    expected = (EXPECTED[typing.get_origin(option) or option] for option in options)
+    raise UsageError(f"--set {text}: expected {' or '.join(expected)}")
 
 
 def _is_number(value: Any) -> bool:
@@ -86,9 +129,9 @@ def as_text(recipe: Recipe) -> str:
     return "\n".join([f"recipe {recipe.name}", *_lines(recipe, "  ")])
 
 
-def _lines(preset: Any, before: str) -> Iterator[str]:
-    for each in fields(preset):
-        value = getattr(preset, each.name)
+def _lines(group: Any, before: str) -> Iterator[str]:
+    for each in fields(group):
+        value = getattr(group, each.name)
         if is_dataclass(value):
             yield from _lines(value, f"{before}{each.name}.")
         elif each.name != "name":

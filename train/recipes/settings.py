@@ -1,28 +1,88 @@
-"""Settings of parts of a training: groups of a recipe's fields, each checked when it is made."""
+"""Groups of a recipe's fields; each checks itself when it is made."""
 
 import math
 from dataclasses import dataclass, field
 
 from batch_ser.errors import UsageError
-from train.augmentation import Augment
+from train.augmentation import Augmentation
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """How a student's encoder is distilled from Whisper's, before anything else is fitted."""
+    """Feature distillation of a student's encoder from Whisper's, before any other fit."""
 
-    epochs: int = 0  # 0: it is not
+    epochs: int = 0  # 0: none
     learning_rate: float = 2e-3
     views: int = 3
     layers: int = 2  # of the teacher, the first ones: they carry over best
-    augment: Augment = field(default_factory=Augment)  # of these views
+    augmentation: Augmentation = field(default_factory=Augmentation)  # of these views
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("views", 1), ("layers", 1)):
-            if (value := getattr(self, name)) < least:
-                raise UsageError(f"distil.{name}={value}: expected {least} or more")
-        if not 0 < self.learning_rate < math.inf:
-            raise UsageError(f"distil.learning_rate={self.learning_rate}: expected more than 0")
+        _check_positive(self, "distillation", ("views", "layers", "learning_rate"))
+        _check_not_negative(self, "distillation", ("epochs",))
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """Gradient descent: steps and rates, the loss, and when a training ends."""
+
+    epochs: int = 40
+    batch_size: int = 32
+    bucket_batches: int = 1  # length bucketing: so many batches are drawn and sorted together
+    optimiser: str = "adamw"
+    learning_rate: float = 1e-3
+    pretrained_rate: float | None = None  # of the part that comes pretrained; none: the same
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warm_up: float = 0.1  # share of all steps, for cosine
+    plateau_patience: int = 4  # epochs without progress before the rate is halved, for plateau
+    clip: float | None = 1.0  # largest norm of the gradient
+    precision: str = "mixed"  # with bfloat16 where the hardware has it; else all in float32
+    label_smoothing: float = 0.0
+    class_weights: bool = False  # rare labels count more, in inverse proportion
+    monitor: str = "uar"  # of the valid side; its best epoch is kept. last: the last one is
+    patience: int = 12  # epochs without progress before the training ends
+    refit: bool = False  # calibrated, the network is trained anew on the valid side, too
+    valid_share: float = 0.1  # held out for this where the split has no valid side
+    linear_probe_initialisation: bool = False  # the head starts as a logistic regression
+
+    def __post_init__(self) -> None:
+        group = "optimisation"
+        _check_choice(self, group, "optimiser", ("adamw", "adam"))
+        _check_choice(self, group, "schedule", ("constant", "cosine", "plateau"))
+        _check_choice(self, group, "monitor", ("uar", "macro_f1", "accuracy", "loss", "last"))
+        _check_choice(self, group, "precision", ("float32", "mixed"))
+        counts = ("epochs", "batch_size", "bucket_batches", "patience")
+        _check_positive(self, group, (*counts, "learning_rate", "pretrained_rate", "clip"))
+        _check_not_negative(self, group, ("weight_decay", "plateau_patience"))
+        if not 0 <= self.warm_up <= 1:
+            raise UsageError(f"{group}.warm_up={self.warm_up}: expected a share from 0 to 1")
+        if not 0 < self.valid_share < 1 or not 0 <= self.label_smoothing < 1:
+            raise UsageError(
+                f"{group}.valid_share={self.valid_share}, {group}.label_smoothing="
+                f"{self.label_smoothing}: expected shares between 0 and 1"
+            )
+        if self.refit and self.monitor != "last":
+            raise UsageError(
+                f"{group}.refit=true: found {group}.monitor={self.monitor}, expected "
+                f"{group}.monitor=last"
+            )
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """A logistic regression on embeddings: `fit=linear`, or a linear-probe initialisation."""
+
+    speeds: tuple[float, ...] = (1.0,)  # fit=linear: the training side is also played at these
+    regularisation: float = 0.01  # inverse strength, scikit-learn's C
+    max_iterations: int = 500
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "linear", ("regularisation", "max_iterations"))
+        if not self.speeds or not all(0.1 <= speed <= 10 for speed in self.speeds):
+            raise UsageError(
+                f"linear.speeds={list(self.speeds)}: expected one or more of 0.1 to 10"
+            )
 
 
 @dataclass(frozen=True)
@@ -38,6 +98,22 @@ class LDASettings:
     def __post_init__(self) -> None:
         if not 0 <= self.shrinkage <= 1:
             raise UsageError(f"lda.shrinkage={self.shrinkage:g}: expected a share from 0 to 1")
-        for name in ("disagreement", "mixture", "conditions", "speakers"):
-            if not 0 <= (value := getattr(self, name)) < float("inf"):
-                raise UsageError(f"lda.{name}={value:g}: expected 0 or more")
+        _check_not_negative(self, "lda", ("disagreement", "mixture", "conditions", "speakers"))
+
+
+def _check_choice(settings: object, group: str, name: str, known: tuple[str, ...]) -> None:
+    if (value := getattr(settings, name)) not in known:
+        raise UsageError(f"{group}.{name}={value}: expected {' or '.join(known)}")
+
+
+def _check_positive(settings: object, group: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{group}.{name}={value}: expected more than 0")
+
+
+def _check_not_negative(settings: object, group: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not 0 <= (value := getattr(settings, name)) < math.inf:
+            raise UsageError(f"{group}.{name}={value}: expected 0 or more")

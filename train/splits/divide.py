@@ -47,7 +47,7 @@ def _stratified_two(
     Raises:
         UsageError: a label has too few recordings for both.
     """
-    count = math.ceil(share * len(rows) - 1e-9)  # 0.125 of 160 is 20, whatever the rounding
+    count = math.ceil(share * len(rows) - 1e-9)  # 0.125 of 160 is 20, in spite of rounding
     try:
         one, two = train_test_split(rows, test_size=count, stratify=labels, random_state=seed)
     except ValueError as error:
@@ -98,13 +98,19 @@ def k_folds(
 
 
 def carve_valid(
-    rest: Mask, labels: Sequence[str], groups: Sequence[str], whole: bool, share: float, seed: int
+    rest: Mask,
+    labels: Sequence[str],
+    groups: Sequence[str],
+    share: float,
+    seed: int,
+    *,
+    whole_groups: bool,
 ) -> Mask:
     """A valid side out of `rest`: whole groups (speakers) or a stratified share of recordings."""
     rows = np.flatnonzero(rest)
     names = np.array(groups)[rows]
     valid = np.zeros(len(rest), np.bool_)
-    if whole:
+    if whole_groups:
         known = np.unique(names)
         if len(known) < 2:
             raise UsageError("--split: one speaker is left to train on, expected two or more")

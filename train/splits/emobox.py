@@ -1,8 +1,9 @@
-"""Published folds, and where the shared folder with corpora, weights and folds lies."""
+"""Folds of the EmoBox benchmark, and the shared folder with corpora, weights and folds."""
 
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,25 @@ from train.splits.divide import Mask
 
 
 def shared_folder() -> Path:
-    """Where corpora, weights and folds lie: BATCH_SER_SHARED, by default ../shared."""
+    """The folder of corpora, weights and folds: BATCH_SER_SHARED, by default ../shared."""
     return Path(os.environ.get("BATCH_SER_SHARED", "../shared"))
 
 
-def emobox_folds(
-    utterances: Sequence[Utterance], rest: str, text: str
-) -> Iterator[tuple[str, Mask, Mask | None, list[bool]]]:
-    """EmoBox's folds of `FILE` or `FILE:FOLD`: name, test side, which recordings count, and of
-    each corpus whether the benchmark keeps its speakers apart.
+@dataclass(frozen=True)
+class EmoBoxFold:
+    """One fold of the benchmark, over all corpora of the data."""
 
-    One corpus: all its folds. Several: each has one side, as if it were one (its first fold, or
-    the numbered one where it has more), so that one training can hold them all out.
+    name: str
+    test: Mask
+    pool: Mask  # recordings that count at all: songs do not
+    independent: list[bool]  # of each corpus: whether its fold is speaker-independent
+
+
+def emobox_folds(utterances: Sequence[Utterance], rest: str, text: str) -> Iterator[EmoBoxFold]:
+    """EmoBox's folds of `FILE` or `FILE:FOLD`.
+
+    One corpus: all its folds. Several: each has one test side, as if it were one (its first fold,
+    or the numbered one where it has more), so that one training can hold them all out.
 
     Raises:
         UsageError: no such file, corpus or fold, or data that do not belong to them.
@@ -40,17 +48,17 @@ def emobox_folds(
         test = np.zeros(len(utterances), np.bool_)
         for corpus, folds in entries.items():
             test |= _test_side(folds[min(n, len(folds)) - 1], corpus, utterances)
-        mine = [folds[min(n, len(folds)) - 1] for folds in entries.values()]
+        chosen = [folds[min(n, len(folds)) - 1] for folds in entries.values()]
         if test.all() or not test.any():
             raise UsageError(
                 f"--split {text}: in fold {n} {int(test.sum())} of {len(test)} recordings are held "
                 "out; the data and the folds do not belong together"
             )
-        yield (
-            f"fold {n}",
-            test,
-            np.array([each.style == "speech" for each in utterances]),  # songs count nowhere
-            ["test_actors" in each for each in mine],
+        yield EmoBoxFold(
+            name=f"fold {n}",
+            test=test,
+            pool=np.array([each.style == "speech" for each in utterances]),
+            independent=["test_actors" in each for each in chosen],
         )
 
 
@@ -73,5 +81,5 @@ def _test_side(entry: dict[str, Any], corpus: str, utterances: Sequence[Utteranc
     else:
         names = set(entry["test"])
         test = [each.key in names for each in utterances]
-    mine = [each.corpus == corpus and each.style == "speech" for each in utterances]
-    return np.array(test, np.bool_) & np.array(mine, np.bool_)
+    own = [each.corpus == corpus and each.style == "speech" for each in utterances]
+    return np.array(test, np.bool_) & np.array(own, np.bool_)

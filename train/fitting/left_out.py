@@ -1,12 +1,13 @@
-"""What carries over to recordings that a fit of the offset head left out, and its calibration.
+"""Recordings that a fit of the offset head left out: spreads of offsets, and calibration.
 
-How far offsets spread and how honest probabilities are is asked of corpora that a fit left out:
-each in turn is scored as a job would, with an offset estimated from its own recordings. A training
-on one corpus leaves a part of its speakers out instead, and takes the spreads from the recipe.
+Each corpus in turn is left out of a fit, and scored as a job would, with an offset estimated from
+its own recordings. A training on one corpus leaves a part of its speakers out instead, and takes
+the spreads from the recipe.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from train.recipes import LDASettings
 
 PARTS = 4  # of a single corpus's speakers
 SHORT_S = (0.0, 0.25, 0.5, 1.0, 2.0)  # that are tried
-FEWEST = 4  # recordings of a speaker whose mean tells of the spread between speakers
+FEWEST = 4  # recordings of a speaker whose mean counts for the spread between speakers
 
 
 def parts_left_out(
@@ -35,28 +36,29 @@ def parts_left_out(
     """Each corpus, embedded by a fit on the others; of a single corpus parts of its speakers."""
     neutral = labels.index(NEUTRAL) if NEUTRAL in labels else None
     return [
-        Part.of(fit_discriminant(kept, len(labels), width, neutral, settings), left_out)
-        for kept, left_out in _left_out(sample)
+        Part.of(fit_discriminant(fitted, len(labels), width, neutral, settings), left_out)
+        for fitted, left_out in _left_out(sample)
     ]
 
 
 def _left_out(sample: Sample) -> Iterator[tuple[Sample, Sample]]:
-    """What a fit keeps, and the part that it is judged on: a corpus in turn, or speakers."""
+    """The rows to fit on, and the part left out: a corpus in turn, or speakers."""
     ordinary = sample.is_ordinary
     parts = np.where(ordinary, -1, sample.corpora)
     if len(np.unique(parts[~ordinary])) == 1:
-        known = (sample.speakers[~ordinary] >= 0).all()
-        parts = np.where(ordinary, -1, _dealt(sample, bool(known)))
+        known = bool((sample.speakers[~ordinary] >= 0).all())
+        parts = np.where(ordinary, -1, _parts_of_one_corpus(sample, by_speaker=known))
     for part in np.unique(parts[~ordinary]):
-        kept = sample.rows(parts != part)
-        left = sample.rows(parts == part)
-        left = left.rows(np.isin(left.labels, kept.labels))
-        if len(np.unique(kept.labels[~kept.is_ordinary])) > 1 and len(np.unique(left.labels)) > 1:
-            yield kept, left
+        fitted = sample.rows(parts != part)
+        left_out = sample.rows(parts == part)
+        left_out = left_out.rows(np.isin(left_out.labels, fitted.labels))
+        labels = (fitted.labels[~fitted.is_ordinary], left_out.labels)
+        if all(len(np.unique(each)) > 1 for each in labels):
+            yield fitted, left_out
 
 
-def _dealt(sample: Sample, by_speaker: bool) -> Numbers:
-    """Parts of one corpus (n,): speakers dealt out in turn, or recordings, label by label."""
+def _parts_of_one_corpus(sample: Sample, *, by_speaker: bool) -> Numbers:
+    """A part's number for each row (n,): speakers in turn, or the recordings of each label."""
     if by_speaker:
         return np.asarray(np.unique(sample.speakers, return_inverse=True)[1] % PARTS)
     numbers = np.unique(sample.recordings, return_inverse=True)[1]
@@ -75,7 +77,7 @@ class Part:
     sample: Sample
     embeddings: Floats  # (n, numbers)
     present: Numbers  # the labels that it has
-    offset: Floats  # (numbers,): by its labels, each label alike
+    offset: Floats  # (numbers,): the mean over its labels
 
     @classmethod
     def of(cls, fitted: Discriminant, sample: Sample) -> "Part":
@@ -94,47 +96,53 @@ class Part:
         apart = self.embeddings - self.fitted.means[self.sample.labels] - self.offset
         found = []
         for speaker in np.unique(self.sample.speakers[self.sample.speakers >= 0]):
-            mine = apart[self.sample.speakers == speaker]
-            if len(mine) >= FEWEST:
-                noise = mine.var(0, ddof=1) / len(mine)
-                found.append(float((np.square(mine.mean(0)) - noise).mean()))
+            own = apart[self.sample.speakers == speaker]
+            if len(own) >= FEWEST:
+                noise = own.var(0, ddof=1) / len(own)
+                found.append(float((np.square(own.mean(0)) - noise).mean()))
         return max(float(np.mean(found)), 0.0) if len(found) > 1 else None
 
     def shares(self) -> Floats:
-        """Even shares (labels,) of the labels that it has."""
+        """Equal shares (labels,) of the labels that it has."""
         found = np.zeros(len(self.fitted.means))
         found[self.present] = 1 / len(self.present)
         return found
 
     def weights(self, shares: Floats) -> Floats:
-        """What each recording counts (n,), so that its labels have these shares."""
+        """Weights of the recordings (n,) by which its labels have these shares."""
         counts = np.bincount(self.sample.labels, minlength=len(shares))
         return np.asarray(shares[self.sample.labels] / counts[self.sample.labels])
 
 
 def calibrate(head: OffsetHead, parts: Sequence[Part], settings: LDASettings) -> float:
-    """Set how much noisier short segments are, and return the temperature: the pair by which
-    parts that were left out are scored best, each an archive that is known to be balanced.
+    """Set how much noisier short segments are, and return the temperature.
 
-    A wrong expectation is not what a temperature is for: fitted with one, it was 4 instead of 1.5,
-    and nothing but neutral was left.
+    The pair is that with the least loss on the parts, each an archive that is expected to be
+    balanced, as it is: fitted with a wrong expectation, the temperature was 4 instead of 1.5, and
+    nearly every prediction neutral.
     """
     tried = []
     for short_s in SHORT_S:
         each = [_scored(part, head, settings, short_s) for part in parts]
-        scores, priors, truth, weights = (np.concatenate(one) for one in zip(*each, strict=True))
-        temperature = best_temperature(scores, truth, weights, priors)
-        loss = weighted_loss(scores / temperature + priors, truth, weights)
+        scores, log_prior, truth, weights = map(np.concatenate, zip(*each, strict=True))
+        temperature = best_temperature(scores, truth, weights, log_prior)
+        loss = weighted_loss(scores / temperature + log_prior, truth, weights)
         tried.append((loss, short_s, temperature))
     _, short_s, temperature = min(tried)
     head.short_s.fill_(short_s)
     return temperature
 
 
-def _scored(
-    part: Part, head: OffsetHead, settings: LDASettings, short_s: float
-) -> tuple[Floats, Floats, Numbers, Floats]:
-    """Log-likelihoods (n, labels), log-priors (n, labels), labels (n,) and weights (n,)."""
+class Scored(NamedTuple):
+    """Recordings of a part as a job scores them."""
+
+    log_likelihoods: Floats  # (n, labels)
+    log_prior: Floats  # (n, labels)
+    truth: Numbers  # (n,)
+    weights: Floats  # (n,)
+
+
+def _scored(part: Part, head: OffsetHead, settings: LDASettings, short_s: float) -> Scored:
     own = head_of(part.fitted, settings, part.fitted.numbers)
     own.conditions.copy_(head.conditions)
     own.speakers.copy_(head.speakers)
@@ -147,7 +155,7 @@ def _scored(
     scores = own.log_likelihoods(part.embeddings, part.sample.durations_s, offset)
     with np.errstate(divide="ignore"):
         log_prior = np.where(shares > 0, np.log(shares), -1e4)
-    return scores, np.tile(log_prior, (len(scores), 1)), part.sample.labels, weights
+    return Scored(scores, np.tile(log_prior, (len(scores), 1)), part.sample.labels, weights)
 
 
 def head_of(fitted: Discriminant, settings: LDASettings, width: int) -> OffsetHead:

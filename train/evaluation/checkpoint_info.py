@@ -1,4 +1,4 @@
-"""What a checkpoint says of the training that made it."""
+"""The metadata of a checkpoint: the training that made it."""
 
 import platform
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from train.recipes import Recipe
 from train.splits import Fold
 
 
-def about(
+def checkpoint_info(
     data: Data,
     recipe: Recipe,
     fold: Fold,
@@ -30,8 +30,8 @@ def about(
 
     `encoder_corpora` are those that its encoder was distilled on in another training.
     """
-    heard = data.chosen(list(np.flatnonzero(fold.train | fold.valid)))
-    corpora = about_corpora(heard)
+    used = data.chosen(list(np.flatnonzero(fold.train | fold.valid)))
+    corpora = about_corpora(used)
     known = {each["name"] for each in corpora}
     corpora += tuple(each for each in encoder_corpora if each["name"] not in known)
     return CheckpointInfo(
@@ -57,7 +57,7 @@ def about(
 
 
 def versions() -> dict[str, Any]:
-    """What a checkpoint was made with."""
+    """Versions of the packages that determine a training."""
     return {
         "batch-ser": __version__,
         "torch": torch.__version__,

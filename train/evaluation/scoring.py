@@ -1,0 +1,64 @@
+"""Scoring labelled recordings with a checkpoint."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from batch_ser.audio import Samples
+from models.batching import Embeddings, Probabilities, consecutive
+from models.scoring import Checkpoint
+from train.data import Utterance, load_utterance
+from train.evaluation.adaptation import Adaptation
+from train.evaluation.predictions import Predictions
+from train.progress import every_s
+
+AT_ONCE = 64  # recordings that are held in memory
+Load = Callable[[Utterance, int], Samples]  # a recording's samples at a rate
+
+
+def predict(
+    checkpoint: Checkpoint,
+    utterances: Sequence[Utterance],
+    fold: str = "",
+    load: Load = load_utterance,
+    adapt: Adaptation | None = None,
+) -> Predictions:
+    """Score whole recordings (or given segments) as `run --segment whole` does.
+
+    Another `load` changes the samples, to measure the effect. `adapt` is for heads with an offset;
+    without it, the usual one and equal shares of all labels.
+    """
+    if not checkpoint.has_offset:
+        if adapt:
+            checkpoint.check_offset()
+        every = np.concatenate([scores for scores, _ in _scored(checkpoint, utterances, load)])
+    else:
+        embeddings, durations_s = map(
+            np.concatenate, zip(*_scored(checkpoint, utterances, load), strict=True)
+        )
+        every = (adapt or Adaptation()).scores(checkpoint, utterances, embeddings, durations_s)
+    folds = (fold,) * len(utterances)
+    return Predictions(tuple(utterances), checkpoint.info.labels, every, folds)
+
+
+def _scored(
+    checkpoint: Checkpoint,
+    utterances: Sequence[Utterance],
+    load: Load,
+) -> Iterator[tuple[Probabilities | Embeddings, NDArray[np.float64]]]:
+    """Embeddings, or probabilities where the head has no offset, and lengths in seconds, of some
+    recordings at a time.
+    """
+    rate_hz = checkpoint.info.rate_hz
+    with tqdm(total=len(utterances), desc="scoring", mininterval=every_s()) as bar:
+        for part in consecutive(len(utterances), AT_ONCE):
+            some = utterances[part]
+            samples = [load(each, rate_hz) for each in some]
+            durations_s = np.array([len(each) for each in samples], np.float64) / rate_hz
+            if checkpoint.has_offset:
+                yield checkpoint.embed_all(samples), durations_s
+            else:
+                yield checkpoint.score_all(samples), durations_s
+            bar.update(len(some))
