@@ -36,9 +36,8 @@ from models import Checkpoint, load_checkpoint
 from models.checkpoint import read_weights, save_checkpoint
 from models.loading import SHIPPED, load_network
 from models.whisper import WhisperClassifier
-from train.data import read_data
+from train.data import load_utterance, read_data
 from train.evaluation import card
-from train.features import load_utterance
 
 RECIPES = ("accurate", "fast")
 STORED = Path(__file__).parent.parent / "tests" / "shipped"

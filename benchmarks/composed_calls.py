@@ -19,8 +19,7 @@ from sklearn.metrics import roc_auc_score
 from batch_ser.audio import Samples, load
 from batch_ser.errors import UsageError
 from train.augmentation import PEAK
-from train.data import Utterance
-from train.features import load_utterance
+from train.data import Utterance, load_utterance
 
 RATE_HZ = 8_000
 AGENT, CUSTOMER = 0, 1
@@ -188,7 +187,7 @@ def _row(call: str, number: int, turn: Turn) -> dict[str, Any]:
     return {"call": call, "channel": turn.channel, "turn": number, **times_s, "label": turn.label}
 
 
-def judge(segments: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float]:
+def log_probabilities(segments: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float]:
     """Figures of a results table, whose files are named as the calls of `truth`.
 
     A turn's probabilities are the mean over the segments of its channel, weighted by how long

@@ -7,8 +7,7 @@ import numpy as np
 
 from batch_ser.audio import Samples
 from train.augmentation import CODECS, VOICES, babble, telephoned, with_noise
-from train.data import Utterance
-from train.features import load_utterance
+from train.data import Utterance, load_utterance
 
 SNR_DB = 10.0
 LENGTHS_S = (1, 2, 3)

@@ -26,8 +26,16 @@ from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.loading import load_network
 from models.network import Network
 from models.scoring import Checkpoint
-from train.data import Data, Utterance, in_order, possible_labels, read, read_data
-from train.features import Store, load_utterance
+from train.data import (
+    Data,
+    Utterance,
+    in_order,
+    load_utterance,
+    possible_labels,
+    read,
+    read_data,
+)
+from train.features import Store
 from train.fitting import (
     FittedHead,
     Part,

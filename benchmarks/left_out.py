@@ -15,9 +15,8 @@ from batch_ser.results import Sums
 from models.expectation import parse_expectation
 from models.offset_head import Offset
 from train import metrics
-from train.data import Utterance
+from train.data import Utterance, load_utterance
 from train.evaluation import CORPUS, NONE, SPEAKER, Adaptation
-from train.features import load_utterance
 from train.splits import make_split
 
 SOME = 300  # recordings of a corpus that are judged under conditions

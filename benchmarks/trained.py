@@ -30,7 +30,7 @@ def trained(out: Path, cache: Path, data: tuple[str, ...], recipe: str, **more: 
         print(f"== {out}", file=sys.stderr, flush=True)
         print(train(config), file=sys.stderr, flush=True)
     earlier = read(config.folder / "config.json")["recipe"]
-    if changed := other_settings(earlier, json.loads(json.dumps(config.chosen().stored()))):
+    if changed := other_settings(earlier, json.loads(json.dumps(config.chosen_recipe().stored()))):
         raise UsageError(f"{config.folder}: of another recipe ({', '.join(changed)}); delete it")
     return config.folder
 

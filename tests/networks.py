@@ -68,8 +68,8 @@ def small_network(name: str, labels: int = 4, seed: int = 0) -> Network:
             network.head.means.normal_(0, 1.5)
         if norms:  # as a training leaves them: all of one batch
             speech = load(str(REPOSITORY / "examples" / "calls" / "announcement.opus"), 16_000)
-            hear = front_end(network.front_end, network.front_end_settings)
-            features = hear(cuts(speech), torch.device("cpu"))
+            features_of = front_end(network.front_end, network.front_end_settings)
+            features = features_of(cuts(speech), torch.device("cpu"))
             network.fit_statistics([features])
             for norm in norms:
                 norm.momentum = 1.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from train.data.utterances import Utterance
-from train.splits.folds import Fold
+from train.splits.sides import Fold
 from train.splits.splits import Split, make_split
 
 LABELS = ("neutral", "happy", "sad")

@@ -1,14 +1,19 @@
 """Small trainings: every recipe with networks and epochs of a size for tests."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from train.recipes.presets import RECIPES
+from train.recipes.recipe import Recipe
 from train.run import TrainConfig
 
 WHISPER = (
-    "settings.layers=2", "settings.d_model=32", "settings.heads=2", "settings.taps=[1,2]",
-)  # fmt: skip
+    "settings.layers=2",
+    "settings.d_model=32",
+    "settings.heads=2",
+    "settings.taps=[1,2]",
+)
 TDNN = ("settings.channels=16", "settings.predicted=8", "settings.hidden=8")
 SETS: dict[str, tuple[str, ...]] = {
     "ast": ("epochs=6", "learning_rate=0.003", "pretrained_rate=0.001"),
@@ -19,11 +24,11 @@ SETS: dict[str, tuple[str, ...]] = {
     "whisper-frozen": (*WHISPER, "settings.frozen_layers=2", "speeds=[1]"),
     "whisper-mlp": (*WHISPER, "settings.hidden=32", "epochs=6", "views=2"),
     "accurate": ("settings.d_model=32", "settings.heads=2", "settings.hidden=8"),
-    "student": (*TDNN, "distil.epochs=4", "distil.views=2"),
+    "student": (*TDNN, "distillation.epochs=4", "distillation.views=2"),
     "fast": TDNN,
     "whisper": (*WHISPER, "settings.frozen_layers=1", "epochs=3"),
     "hf": ("epochs=6", "learning_rate=0.01", "pretrained_rate=0.003"),
-}  # fmt: skip
+}
 assert SETS.keys() == RECIPES.keys()
 
 
@@ -39,3 +44,8 @@ def training(
         overrides=("batch_size=8", *SETS[recipe], *sets),
         **settings,
     )
+
+
+def optimised(recipe: Recipe, **settings: Any) -> Recipe:
+    """A recipe with other settings of its optimisation."""
+    return replace(recipe, optimisation=replace(recipe.optimisation, **settings))

@@ -20,8 +20,8 @@ from models import load_checkpoint
 from models.ast import settings_of
 from models.checkpoint import save_checkpoint
 from models.directory import read_directory
+from train.fitting.initialisation import new_network
 from train.fitting.optimiser import make_optimiser
-from train.fitting.start import new_network
 from train.recipes.overrides import find_recipe
 
 transformers: Any = pytest.importorskip("transformers")

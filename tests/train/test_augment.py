@@ -1,4 +1,4 @@
-"""Augmentation: each switch does what it says and nothing else, and a seed repeats it."""
+"""Augmentation: each switch changes what it names and nothing else, and a seed repeats it."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import UsageError
 from batch_ser.features import Features, whisper_log_mel
-from train.augmentation.augment import OF_FEATURES, Augment, change_features, change_samples, mix
+from train.augmentation.features import change_features, mix
+from train.augmentation.samples import change_samples
+from train.augmentation.settings import OF_FEATURES, Augmentation
 
 RATE_HZ = 16_000
-ALWAYS = Augment(probability=1.0)
+ALWAYS = Augmentation(probability=1.0)
 SWITCHES: dict[str, Any] = {
     "gain_db": 6.0, "noise_snr_db": (5.0, 20.0), "babble_snr_db": (5.0, 20.0),
     "pitch_semitones": 3.0, "stretch": 0.3,
@@ -44,7 +46,7 @@ def bands(voiced: Samples) -> torch.Tensor:
 
 def test_every_switch_is_tested() -> None:
     others = {"probability", "pad"} | OF_FEATURES
-    assert SWITCHES.keys() | others == {each.name for each in fields(Augment)}
+    assert SWITCHES.keys() | others == {each.name for each in fields(Augmentation)}
 
 
 def test_all_off_is_the_identity(voiced: Samples, bands: torch.Tensor) -> None:
@@ -55,7 +57,7 @@ def test_all_off_is_the_identity(voiced: Samples, bands: torch.Tensor) -> None:
     possible = torch.ones(1, 1, dtype=torch.bool)
     assert mix(batch, targets, possible, ALWAYS, draw) == (batch, targets, possible)
     assert draw.random() == seeded().random()  # and nothing was drawn
-    never = Augment(probability=0.0, **SWITCHES)
+    never = Augmentation(probability=0.0, **SWITCHES)
     assert change_samples(voiced, RATE_HZ, never, draw) is voiced
 
 
@@ -165,7 +167,7 @@ def test_masks_hide_at_most_what_they_may(
     seed: int, time_masks: int, widest: int, band_masks: int
 ) -> None:
     values = torch.arange(30 * 60, dtype=torch.float32).reshape(30, 60).sin() + 9
-    augment = Augment(
+    augment = Augmentation(
         time_masks=time_masks, time_mask_frames=widest, band_masks=band_masks, band_mask_width=7
     )
     found = change_features(values, augment, seeded(seed))
@@ -179,19 +181,21 @@ def test_masks_hide_at_most_what_they_may(
 
 def test_masks_do_hide(bands: torch.Tensor) -> None:
     for switch in ("time_masks", "band_masks"):
-        found = [change_features(bands, Augment(**{switch: 1}), seeded(seed)) for seed in range(9)]
+        found = [
+            change_features(bands, Augmentation(**{switch: 1}), seeded(seed)) for seed in range(9)
+        ]
         assert sum(not torch.equal(each, bands) for each in found) >= 5
 
 
 def test_spectral_noise_is_as_loud_as_asked(bands: torch.Tensor) -> None:
-    noise = change_features(bands, Augment(spectral_noise=0.2), seeded()) - bands
+    noise = change_features(bands, Augmentation(spectral_noise=0.2), seeded()) - bands
     assert noise.std() == pytest.approx(0.2 * float(bands.std()), rel=0.02)
     assert abs(float(noise.mean())) < 0.01
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_features_of_any_size_survive(frames: int) -> None:
-    augment = Augment(time_masks=2, band_masks=2, spectral_noise=0.1)
+    augment = Augmentation(time_masks=2, band_masks=2, spectral_noise=0.1)
     for bands in (1, 2, 80):
         found = change_features(torch.ones(bands, frames), augment, seeded())
         assert found.shape == (bands, frames)
@@ -199,18 +203,20 @@ def test_features_of_any_size_survive(frames: int) -> None:
 
 
 @given(st.integers(0, 1000), st.floats(0.1, 2.0))
-def test_mixup_mixes_features_and_targets_alike(seed: int, parameter: float) -> None:
+def test_mixup_mixes_features_and_targets_by_one_share(seed: int, parameter: float) -> None:
     """Where the features are the targets themselves, they stay so."""
     targets = torch.eye(5)
     batch = Features(targets[:, :, None].repeat(1, 1, 3), torch.tensor([1, 2, 3, 3, 2]))
-    possible = targets > 0  # as if every recording's corpus knew its label alone
-    found, mixed, allowed = mix(batch, targets, possible, Augment(mixup=parameter), seeded(seed))
+    possible = targets > 0  # as if every recording's corpus had its label alone
+    found, mixed, allowed = mix(
+        batch, targets, possible, Augmentation(mixup=parameter), seeded(seed)
+    )
     assert torch.allclose(found.values, mixed[:, :, None].expand(-1, -1, 3))
     assert torch.allclose(mixed.sum(1), torch.ones(5))
     assert (found.frames >= batch.frames).all()
-    heard = mixed > 0
-    assert (heard.sum(1) <= 2).all()
-    assert allowed[heard].all()  # what is mixed in, its corpus knows
+    present = mixed > 0
+    assert (present.sum(1) <= 2).all()
+    assert allowed[present].all()  # of what is mixed in, too
     assert (allowed.sum(1) <= 2).all()
 
 
@@ -221,8 +227,8 @@ def test_mixup_mixes_features_and_targets_alike(seed: int, parameter: float) -> 
 )  # fmt: skip
 def test_switches_out_of_range(switch: dict[str, Any]) -> None:
     name = next(iter(switch))
-    with pytest.raises(UsageError, match=f"augment.{name}="):
-        Augment(**switch)
+    with pytest.raises(UsageError, match=f"augmentation.{name}="):
+        Augmentation(**switch)
 
 
 @given(st.integers(0, 1000), st.floats(0.1, 1.0))

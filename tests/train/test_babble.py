@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 
 from batch_ser.audio.samples import Samples
 from models.gap_cnn import GAPNet
-from train.augmentation.augment import Augment
 from train.augmentation.babble_noise import babble, babblers, with_noise
+from train.augmentation.settings import Augmentation
 from train.data.copies import content_of
 from train.data.utterances import Utterance
 from train.features.store import Store
 from train.recipes.presets import RECIPES
-from train.splits.folds import Fold
+from train.splits.sides import Fold
 from train.splits.splits import Split
 
 RATE_HZ = 16_000
 RECIPE = replace(
-    RECIPES["gap-cnn"], views=2, augment=Augment(probability=1.0, babble_snr_db=(0.0, 0.0))
+    RECIPES["gap-cnn"],
+    views=2,
+    augmentation=Augmentation(probability=1.0, babble_snr_db=(0.0, 0.0)),
 )
 
 
@@ -32,21 +34,21 @@ def utterance(path: Path, corpus: str) -> Utterance:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), min_size=1, max_size=20))
-def test_nobody_held_out_and_nobody_of_the_same_corpus_babbles(
+def test_babble_has_no_tested_recording_and_none_of_the_same_corpus(
     each: list[tuple[str, bool]],
 ) -> None:
-    always = np.array([heard for _, heard in each])
-    told = [utterance(Path("x.wav"), corpus) for corpus, _ in each]
-    for corpus, rows in babblers(told, always).items():
+    untested = np.array([never for _, never in each])
+    utterances = [utterance(Path("x.wav"), corpus) for corpus, _ in each]
+    for corpus, rows in babblers(utterances, untested).items():
         for row in rows:
-            assert always[row]
-            assert told[row].corpus != corpus
-        allowed = sum(heard and other != corpus for other, heard in each)
+            assert untested[row]
+            assert utterances[row].corpus != corpus
+        allowed = sum(never and other != corpus for other, never in each)
         assert len(rows) == allowed
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=4), st.integers(1, 80))
-def test_voices_are_equally_loud_and_last_as_long_as_asked(lengths: list[int], length: int) -> None:
+def test_voices_are_equally_loud_and_of_the_given_length(lengths: list[int], length: int) -> None:
     draw = np.random.default_rng(0)
     voices = [draw.standard_normal(4_000, np.float32) * scale for scale in (0.01, 1, 50)]
     alone = [babble([voice], 4_000, np.random.default_rng(1)) for voice in voices]
@@ -56,16 +58,16 @@ def test_voices_are_equally_loud_and_last_as_long_as_asked(lengths: list[int], l
     assert not babble([np.zeros(0, np.float32)], length, draw).any()  # an empty recording
 
 
-def test_what_every_fold_trains_on() -> None:
+def test_recordings_that_no_fold_tests() -> None:
     def fold(train: list[int], valid: list[int]) -> Fold:
         sides = (np.array(side, bool) for side in (train, valid, [0] * 4))
         return Fold("f", *sides, independent=True)
 
     folds = (fold([1, 1, 0, 0], [0, 0, 1, 0]), fold([1, 0, 1, 0], [0, 0, 0, 1]))
-    heard = Split("s", 0, folds).heard_always()
-    assert heard is not None
-    assert heard.tolist() == [True, False, True, False]
-    assert Split("none", 0, ()).heard_always() is None
+    found = Split("s", 0, folds).never_tested()
+    assert found is not None
+    assert found.tolist() == [True, False, True, False]
+    assert Split("none", 0, ()).never_tested() is None
 
 
 @pytest.fixture
@@ -79,20 +81,20 @@ def recordings(tmp_path: Path, speech: Samples) -> list[Utterance]:
     return found
 
 
-def view(told: list[Utterance], folder: Path, always: list[bool] | None) -> torch.Tensor:
-    contents = [content_of(each) for each in told]
+def view(utterances: list[Utterance], folder: Path, untested: list[bool] | None) -> torch.Tensor:
+    contents = [content_of(each) for each in utterances]
     network = GAPNet(2, channels=(4,))
-    mask = None if always is None else np.array(always)
-    store = Store(network, RECIPE, told, contents, folder, None, mask)
-    return torch.cat([store.view(1).piece(row) for row in range(len(told))])
+    mask = None if untested is None else np.array(untested)
+    store = Store(network, RECIPE, utterances, contents, folder, None, mask)
+    return torch.cat([store.view(1).piece(row) for row in range(len(utterances))])
 
 
-def test_who_is_held_out_changes_no_view(recordings: list[Utterance], tmp_path: Path) -> None:
+def test_held_out_recordings_change_no_view(recordings: list[Utterance], tmp_path: Path) -> None:
     """Another recording in the place of one that is held out: all other views stay."""
-    always = [True, False, True, True]
-    before = view(recordings, tmp_path / "one", always)
+    untested = [True, False, True, True]
+    before = view(recordings, tmp_path / "one", untested)
     changed = [*recordings[:1], replace(recordings[1], path=recordings[3].path), *recordings[2:]]
-    after = view(changed, tmp_path / "two", always)
+    after = view(changed, tmp_path / "two", untested)
     bands = len(before) // 4
     for row in (0, 2, 3):
         assert torch.equal(before[bands * row :][:bands], after[bands * row :][:bands])
@@ -100,7 +102,7 @@ def test_who_is_held_out_changes_no_view(recordings: list[Utterance], tmp_path: 
     assert not torch.equal(before, own)  # and voices are not the recording itself
 
 
-def test_where_nobody_else_may_the_recording_babbles_itself(
+def test_without_other_voices_the_recording_itself_is_the_babble(
     recordings: list[Utterance], tmp_path: Path
 ) -> None:
     own = view(recordings, tmp_path / "one", None)

@@ -25,10 +25,10 @@ def test_a_doubled_download_is_used_once(trees: Path, capsys: pytest.CaptureFixt
     assert [each.key for each in kept] == [each.key for each in once]
     assert contents == [content_of(each) for each in kept]
     assert len(set(contents)) == len(once)
-    told = capsys.readouterr().err
-    assert "3 of 6 recordings are copies of others" in told
-    assert "--allow-duplicates" in told
-    assert "another label" not in told
+    printed = capsys.readouterr().err
+    assert "3 of 6 recordings are copies of others" in printed
+    assert "--allow-duplicates" in printed
+    assert "another label" not in printed
     everything, contents = drop_copies(doubled, allow=True)
     assert everything == doubled
     assert len(set(contents)) == len(once)
@@ -58,11 +58,11 @@ def test_copies_that_contradict_each_other_are_listed(
         record(tmp_path / "sad" / f"{number:02}.flac", speech, number)
     kept, _ = drop_copies(read_folder(tmp_path), allow=False)
     assert [each.label for each in kept] == ["angry"] * 12
-    told = capsys.readouterr().err
-    assert "12 of these copies carry another label" in told
-    assert told.count(" is sad, ") == 10
-    assert "sad/03.flac is sad, " in told
-    assert "and 2 more" in told
+    printed = capsys.readouterr().err
+    assert "12 of these copies carry another label" in printed
+    assert printed.count(" is sad, ") == 10
+    assert "sad/03.flac is sad, " in printed
+    assert "and 2 more" in printed
 
 
 def test_a_copy_in_a_folder_of_one_s_own_is_a_copy(
@@ -72,7 +72,7 @@ def test_a_copy_in_a_folder_of_one_s_own_is_a_copy(
     savee = read_data([f"savee:{trees / 'savee'}"])
     own = tmp_path / "own" / "sad"
     own.mkdir(parents=True)
-    shutil.copy(savee[0].path, own / f"mine{savee[0].path.suffix}")
+    shutil.copy(savee[0].path, own / f"own{savee[0].path.suffix}")
     shutil.copy(savee[0].path, own / f"again{savee[0].path.suffix}")
     kept, _ = drop_copies([*savee, *read_folder(tmp_path / "own")], allow=False)
     assert len(kept) == len(savee)

@@ -11,9 +11,10 @@ from labelled import NAMES, STRANGERS, record
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import UsageError
 from train.data.copies import drop_copies
-from train.data.corpora import CORPORA, ORDINARY, known_corpus, overview, read_data
+from train.data.corpora import CORPORA, ORDINARY, known_corpus, read_data
 from train.data.dataset import about_corpora, corpus_names
 from train.data.labels import SHARED, in_order
+from train.data.overview import overview
 
 
 @pytest.mark.parametrize("kind", CORPORA)
@@ -33,7 +34,7 @@ def test_names_of_a_corpus_tell_label_speaker_sex_language_and_intensity(
 
 
 @pytest.mark.parametrize("kind", CORPORA)
-def test_other_names_are_left_out_and_told(
+def test_other_names_are_left_out_and_reported(
     kind: str, trees: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in STRANGERS[kind]:
@@ -45,7 +46,7 @@ def test_other_names_are_left_out_and_told(
     assert all(CORPORA[kind].parse(Path(f"x/{name}.wav")) is None for name in STRANGERS[kind])
 
 
-def test_the_sexes_of_crema_d_stand_beside_or_above_its_recordings(trees: Path) -> None:
+def test_the_sexes_of_crema_d_are_beside_or_above_its_recordings(trees: Path) -> None:
     def sexes() -> list[str]:
         return [each.sex for each in read_data([f"crema-d:{trees / 'crema-d'}"])]
 
@@ -152,19 +153,19 @@ def test_a_name_does_not_depend_on_where_the_data_lies(trees: Path) -> None:
     assert [each.name for each in there] == [each.name for each in here]
 
 
-def test_songs_are_told_from_speech(trees: Path) -> None:
+def test_songs_are_distinguished_from_speech(trees: Path) -> None:
     utterances = read_data([f"ravdess:{trees / 'ravdess'}"])
     assert [each.style for each in utterances] == ["speech", "speech", "song"]
     assert "style: song 1, speech 2" in overview(utterances)
 
 
 def test_the_overview_counts_corpora_against_labels(trees: Path) -> None:
-    told = overview(read_data([f"{kind}:{trees / kind}" for kind in ("savee", "turev")]))
-    assert "5 recordings, 0.00 h, 5 speakers; 0.50 to 0.50 s" in told
-    assert "corpus: savee 3, turev 2" in told
-    assert "sex: male 3, unknown 2" in told
-    assert "language: en 3, tr 2" in told
-    rows = [line.split() for line in told.splitlines()]
+    text = overview(read_data([f"{kind}:{trees / kind}" for kind in ("savee", "turev")]))
+    assert "5 recordings, 0.00 h, 5 speakers; 0.50 to 0.50 s" in text
+    assert "corpus: savee 3, turev 2" in text
+    assert "sex: male 3, unknown 2" in text
+    assert "language: en 3, tr 2" in text
+    rows = [line.split() for line in text.splitlines()]
     assert ["sad", "1", "1"] in rows
     assert ["surprised", "1", "0"] in rows
     assert "corpus" not in overview(read_data([f"savee:{trees / 'savee'}"]))
@@ -194,7 +195,7 @@ def test_recordings_that_cannot_be_opened_are_listed_together(trees: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (["tapes:."], "emo-db ased turev nemo emospeech urdu ordinary folder manifest"),
         (["ravdess"], "expected KIND:PATH"),
@@ -209,9 +210,9 @@ def test_recordings_that_cannot_be_opened_are_listed_together(trees: Path) -> No
         (["savee:TREES/savee", "folder:TREES/savee"], "give it once"),
     ],
 )
-def test_data_that_cannot_be_read(trees: Path, data: list[str], says: str) -> None:
+def test_data_that_cannot_be_read(trees: Path, data: list[str], message: str) -> None:
     (trees / "nothing").mkdir()
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         read_data([each.replace("TREES", str(trees)) for each in data])
 
 

@@ -1,4 +1,4 @@
-"""A student's encoder learns its teacher's states, and nothing past a segment's end."""
+"""A student's encoder learns its teacher's states, up to the end of each segment."""
 
 import json
 import shutil
@@ -30,10 +30,11 @@ from train import fold
 from train.data.dataset import read
 from train.features.encoded import EncodedFeatures, freeze
 from train.features.store import Store
-from train.fitting import distillation, start
-from train.fitting.distillation import TeacherOutputs, frame_error, principal_axes, teacher_outputs
-from train.fitting.start import new_network, pretrained_teacher
+from train.fitting import distillation, initialisation
+from train.fitting.distillation import frame_error
+from train.fitting.initialisation import new_network, pretrained_teacher
 from train.fitting.task import Task
+from train.fitting.teacher import TeacherOutputs, principal_axes, teacher_outputs
 from train.recipes.presets import RECIPES
 from train.run import TrainConfig, train
 from train.run_folder import CHECKPOINT
@@ -145,15 +146,15 @@ def test_the_teacher_is_the_first_layers_of_an_encoder_of_any_width(
 
 
 def test_a_frozen_student_scores_the_same(speech: Samples) -> None:
-    """What training keeps of a frozen encoder is what the checkpoint computes from samples."""
+    """Training on cached statistics equals what the checkpoint computes from samples."""
     student = small_network("tdnn")
     features = whisper_log_mel(list(cuts(speech)), CPU)
     with torch.inference_mode():
         whole = student(features)
-        freeze(student, half=False)
-        kept = student.forward_frozen(features)
-        assert kept.values.shape == (len(features.frames), 2 * (16 + 8), 1)
-        assert torch.allclose(student.forward_trainable(kept), whole, atol=1e-5)
+        freeze(student, float16=False)
+        pooled = student.forward_frozen(features)
+        assert pooled.values.shape == (len(features.frames), 2 * (16 + 8), 1)
+        assert torch.allclose(student.forward_trainable(pooled), whole, atol=1e-5)
         assert torch.allclose(student(features), whole, atol=1e-5)
 
 
@@ -163,15 +164,15 @@ def test_encoded_features_are_those_of_the_store_through_the_encoder(
     student, data = small_network("tdnn"), read((f"ravdess:{tree}",), None)
     store = Store(student, RECIPES["student"], data.utterances, data.contents, tmp_path)
     encoder = deepcopy(student)
-    freeze(encoder, half=True)
+    freeze(encoder, float16=True)
     encoded = EncodedFeatures(store, encoder)
-    for kept, found in ((store.view(1), encoded.view(1)), (store.pieces(), encoded.pieces())):
-        assert np.array_equal(kept.owners, found.owners)
-        assert np.array_equal(kept.weights, found.weights)
-        assert np.array_equal(kept.durations_s, found.durations_s)
-        for number in range(len(kept.ends)):
+    for stored, found in ((store.view(1), encoded.view(1)), (store.pieces(), encoded.pieces())):
+        assert np.array_equal(stored.recordings, found.recordings)
+        assert np.array_equal(stored.weights, found.weights)
+        assert np.array_equal(stored.durations_s, found.durations_s)
+        for number in range(len(stored.ends)):
             with torch.inference_mode():
-                expected = encoder.forward_frozen(pad([kept.piece(number)], CPU)).values[0]
+                expected = encoder.forward_frozen(pad([stored.piece(number)], CPU)).values[0]
             assert torch.allclose(found.piece(number), expected, atol=1e-4)
     assert encoded.view(1) is encoded.view(1)
 
@@ -180,16 +181,16 @@ def test_encoded_features_do_not_depend_on_a_fit_that_has_begun(tree: Path, tmp_
     """A network in training has batch norms that would take a batch's own statistics."""
     student, data = small_network("tdnn"), read((f"ravdess:{tree}",), None)
     store = Store(deepcopy(student), RECIPES["student"], data.utterances, data.contents, tmp_path)
-    freeze(student, half=False)
+    freeze(student, float16=False)
     early, late = EncodedFeatures(store, student), EncodedFeatures(store, student)
-    calm = early.view(1)
+    before_training = early.view(1)
     before = {name: each.clone() for name, each in student.state_dict().items()}
     student.train()
-    assert np.array_equal(late.view(1).frames, calm.frames)
+    assert np.array_equal(late.view(1).frames, before_training.frames)
     assert all(torch.equal(each, before[name]) for name, each in student.state_dict().items())
 
 
-def test_axes_are_kept_by_the_teacher_and_its_recordings(tree: Path, tmp_path: Path) -> None:
+def test_axes_are_cached_by_the_teacher_and_its_recordings(tree: Path, tmp_path: Path) -> None:
     student, data = small_network("tdnn"), read((f"ravdess:{tree}",), None)
     store = Store(student, RECIPES["student"], data.utterances, data.contents, tmp_path)
     other = weights_of(32, 2, tmp_path / "other.safetensors")
@@ -198,19 +199,19 @@ def test_axes_are_kept_by_the_teacher_and_its_recordings(tree: Path, tmp_path: P
         cache = tmp_path / "cache"
         return teacher_outputs(teacher, student, store, np.arange(rows), data, cache).axes
 
-    def kept() -> int:
+    def files() -> int:
         return len(list((tmp_path / "cache").iterdir()))
 
     first = axes(teacher_of_random_weights(), 6)
     assert first.shape == (64, AXES)
     assert torch.equal(axes(teacher_of_random_weights(), 6), first)
-    assert kept() == 1
+    assert files() == 1
     others = (
         axes(teacher_of_random_weights(), 7),
         axes(pretrained_teacher(RECIPES["student"], str(other), AXES), 6),
     )
     assert not any(torch.allclose(each, first) for each in others)
-    assert kept() == 3
+    assert files() == 3
 
 
 def student(tree: Path, out: Path, init: Path, *sets: str, **rest: Any) -> TrainConfig:
@@ -223,7 +224,7 @@ def encoder_weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C when so many epochs have been kept."""
+    """Press Ctrl-C when the states of so many epochs have been saved."""
     real, calls = distillation.save_state, [0]
 
     def stop(*arguments: Any) -> None:
@@ -241,20 +242,20 @@ def test_a_distillation_goes_on_where_it_was_stopped(
     tree: Path, tmp_path: Path, encoder: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bit for bit, and nothing of it stays beside the checkpoint."""
-    train(student(tree, tmp_path / "calm", encoder))
+    train(student(tree, tmp_path / "unstopped", encoder))
     with monkeypatch.context() as patch:
         stop_after(stopped_after, patch)
         with pytest.raises(KeyboardInterrupt):
             train(student(tree, tmp_path / "stopped", encoder))
     assert (tmp_path / "stopped" / "distilled.safetensors").exists()
     train(student(tree, tmp_path / "stopped", encoder))
-    calm, found = (load_file(tmp_path / name / "checkpoint.safetensors")
-                   for name in ("calm", "stopped"))  # fmt: skip
-    assert all(torch.equal(found[name], calm[name]) for name in calm)
+    unstopped, found = (load_file(tmp_path / name / "checkpoint.safetensors")
+                   for name in ("unstopped", "stopped"))  # fmt: skip
+    assert all(torch.equal(found[name], unstopped[name]) for name in unstopped)
     assert not list((tmp_path / "stopped").rglob("distilled*"))
     train(student(tree, tmp_path / "another", encoder, seed=1))
     another = encoder_weights(tmp_path / "another")
-    assert not all(torch.equal(another[name], calm[name]) for name in another)
+    assert not all(torch.equal(another[name], unstopped[name]) for name in another)
 
 
 @pytest.mark.slow
@@ -267,20 +268,20 @@ def test_the_error_falls_on_the_training_side_and_nothing_else_is_used(
     found_on: set[int] = set()
     error, outputs = distillation._error, fold.teacher_outputs
 
-    def noted(network: Any, task: Task, targets: Any, epoch: int, rows: Any) -> torch.Tensor:
+    def record_error(network: Any, task: Task, targets: Any, epoch: int, rows: Any) -> torch.Tensor:
         found = error(network, task, targets, epoch, rows)
         errors.append(found.item())
         used.update(rows.tolist())
         assert not {*rows.tolist()} - {*task.train.tolist()}
         return found
 
-    def noted_rows(teacher: Any, network: Any, store: Any, rows: Any, *rest: Any) -> Any:
+    def record_rows(teacher: Any, network: Any, store: Any, rows: Any, *rest: Any) -> Any:
         found_on.update(rows.tolist())
         return outputs(teacher, network, store, rows, *rest)
 
-    monkeypatch.setattr(distillation, "_error", noted)
-    monkeypatch.setattr(fold, "teacher_outputs", noted_rows)
-    config = student(tree, tmp_path / "run", encoder, "distil.epochs=12")
+    monkeypatch.setattr(distillation, "_error", record_error)
+    monkeypatch.setattr(fold, "teacher_outputs", record_rows)
+    config = student(tree, tmp_path / "run", encoder, "distillation.epochs=12")
     train(config)
     split = json.loads((tmp_path / "run" / "split.json").read_text())["folds"][0]
     names = [each.name for each in read(config.data, None).utterances]
@@ -324,7 +325,7 @@ def test_a_distillation_that_diverges_names_the_rate_to_lower(
 ) -> None:
     real = distillation.frame_error
     monkeypatch.setattr(distillation, "frame_error", lambda *given: real(*given) * torch.nan)
-    with pytest.raises(UsageError, match=r"epoch 1: .* --set distil.learning_rate"):
+    with pytest.raises(UsageError, match=r"epoch 1: .* --set distillation.learning_rate"):
         train(student(tree, tmp_path / "a", encoder))
 
 
@@ -348,15 +349,19 @@ def test_teachers_that_cannot_be_are_refused(
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_text("no weights")
     checkpoint = finished("gap-cnn") / "checkpoint.safetensors"
-    for init, sets, says in (
+    for init, sets, message in (
         (tmp_path / "none.safetensors", (), "there are no weights at"),
         (tmp_path, (), "found a folder, expected a safetensors file"),
         (damaged, (), "not a safetensors file"),
         (checkpoint, (), "not the weights of an encoder, expected the encoder of Whisper"),
-        (encoder, ("distil.layers=3",), r"not the weights of this encoder.*Missing key.*layers\.2"),
+        (
+            encoder,
+            ("distillation.layers=3",),
+            r"not the weights of this encoder.*Missing key.*layers\.2",
+        ),
         (encoder, ("settings.predicted=65",), "found 2 layers of 32 numbers, and 65 axes"),
     ):
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError, match=message):
             train(student(tree, tmp_path / "run", init, *sets))
         assert not (tmp_path / "run").exists()
 
@@ -381,7 +386,7 @@ def test_an_encoder_of_a_checkpoint_stays_as_it_is(finished: Callable[[str], Pat
 def test_a_checkpoint_states_what_its_encoder_was_distilled_on(
     tree: Path, tmp_path: Path, speech: Samples, finished: Callable[[str], Path]
 ) -> None:
-    """Its corpora and licences hold for whoever takes the encoder, and so do doubts of figures."""
+    """Its corpora and licences hold for a head on that encoder, and so do notes on figures."""
     for number in range(12):
         path = tmp_path / "mine" / ("neutral", "angry")[number % 2] / f"{number}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -405,7 +410,7 @@ def test_encoders_that_do_not_fit_are_refused(
     """Of another architecture, other sizes or another front end; or no checkpoint at all."""
     own = finished("student") / CHECKPOINT
     other = finished("gap-cnn") / CHECKPOINT
-    for init, sets, says in (
+    for init, sets, message in (
         (other, (), "found a checkpoint of the architecture gap_cnn, expected one of tdnn"),
         (own, ("settings.channels=24",), "does not fit the recipe's settings.*same sizes"),
         (own, ("settings.dilations=[1,2,3,4,5]",), r"it has the dilations \(1, 2, 3, 4, 2\)"),
@@ -413,7 +418,7 @@ def test_encoders_that_do_not_fit_are_refused(
         ("slow", (), "there is no such checkpoint; expected one of .*fast"),
         (tmp_path, (), "there is no such checkpoint"),
     ):
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError, match=message):
             train(fast(tree, tmp_path / "run", init, *sets))
         assert not (tmp_path / "run").exists()
 
@@ -425,8 +430,8 @@ def test_the_shipped_encoder_is_taken_by_its_name_or_by_none(
     """`--init fast`, and no `--init`; another one is another training."""
     for name in ("fast", "other"):
         shutil.copy(finished("student") / CHECKPOINT, tmp_path / f"{name}.safetensors")
-    monkeypatch.setattr(start, "SHIPPED", tmp_path)
-    monkeypatch.setattr(start, "shipped_checkpoints", lambda: ["fast", "other"])
+    monkeypatch.setattr(initialisation, "SHIPPED", tmp_path)
+    monkeypatch.setattr(initialisation, "shipped_checkpoints", lambda: ["fast", "other"])
     for out, init in (("named", "fast"), ("unnamed", None)):
         train(training(tree, tmp_path / out, "fast", init=init))
     named, unnamed = (encoder_weights(tmp_path / out) for out in ("named", "unnamed"))

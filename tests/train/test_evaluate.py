@@ -69,8 +69,8 @@ def sharp(path: Path, data: Path, to: Path) -> Path:
     """A checkpoint whose answers differ by a tenth: one hardly trained is too unsure to tell."""
     checkpoint = load_checkpoint(path)
     rate_hz = checkpoint.info.rate_hz
-    heard = [load(str(each), rate_hz) for each in sorted(data.glob("*.wav"))]
-    spread = float(np.ptp(np.log(checkpoint.score_all(heard)), axis=0).max())
+    samples = [load(str(each), rate_hz) for each in sorted(data.glob("*.wav"))]
+    spread = float(np.ptp(np.log(checkpoint.score_all(samples)), axis=0).max())
     info = replace(checkpoint.info, temperature=checkpoint.info.temperature * spread / 0.1)
     save_checkpoint(to, info, checkpoint._network)
     return to
@@ -151,15 +151,15 @@ def test_figures_are_those_of_scikit_learn(
         assert [found["by_label"][label][name] for label in LABELS] == pytest.approx(list(each))
     assert [found["by_label"][label]["support"] for label in LABELS] == [4, 4, 4]
     by_speaker = {
-        speaker: recall_score(mine.label, mine.predicted, **macro)
-        for speaker, mine in rows.groupby("speaker")
+        speaker: recall_score(own.label, own.predicted, **macro)
+        for speaker, own in rows.groupby("speaker")
     }
     assert found["uar_by_speaker"] == pytest.approx(by_speaker)
     spread = found["uar_over_speakers"]
     assert spread["lowest"] == pytest.approx(min(by_speaker.values()))
     assert spread["deviation"] == pytest.approx(np.std(list(by_speaker.values())))
     assert found["macro_f1_by_sex"] == pytest.approx({
-        sex: f1_score(mine.label, mine.predicted, **macro) for sex, mine in rows.groupby("sex")
+        sex: f1_score(own.label, own.predicted, **macro) for sex, own in rows.groupby("sex")
     })  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def test_labels_of_a_foreign_network_go_by_the_shared_names(
 
 @pytest.mark.slow
 def test_the_test_side_of_a_saved_split(tree: Path, finished: Finished, tmp_path: Path) -> None:
-    """What a training told of its held-out side is told again."""
+    """The note of a training on its held-out side is repeated."""
     out = finished("gap-cnn")
     config = EvaluateConfig(
         (f"ravdess:{tree}",), str(out / "checkpoint.safetensors"), str(tmp_path / "a"),
@@ -212,11 +212,11 @@ def test_the_test_side_of_a_saved_split(tree: Path, finished: Finished, tmp_path
     evaluate(config)
     now, then = (json.loads((each / "metrics.json").read_text()) for each in (tmp_path / "a", out))
     assert now["headline"] == then["headline"]
-    assert "also heard in training" in now["note"]
+    assert "the test speakers were also in training" in now["note"]
     folds = {"split": "speakers:2", "seed": 0, "device": "cpu"}
-    for fold, says in (("", "has 2 folds: give --fold, one of fold 1, fold 2"),
+    for fold, message in (("", "has 2 folds: give --fold, one of fold 1, fold 2"),
                        ("fold 3", "--fold fold 3: expected one of fold 1, fold 2")):  # fmt: skip
-        with pytest.raises(UsageError, match=says):
+        with pytest.raises(UsageError, match=message):
             evaluate(EvaluateConfig(config.data, config.model, "x", fold=fold, **folds))
     evaluate(EvaluateConfig(config.data, config.model, str(tmp_path / "b"), fold="fold 2", **folds))
     rows = pd.read_parquet(tmp_path / "b" / "predictions.parquet")
@@ -227,10 +227,10 @@ def test_the_test_side_of_a_saved_split(tree: Path, finished: Finished, tmp_path
 
 
 @pytest.mark.slow
-def test_recordings_that_may_have_been_trained_on_are_told(
+def test_recordings_that_may_have_been_trained_on_have_a_note(
     tree: Path, labelled: Path, tmp_path: Path
 ) -> None:
-    """Without a split, and by a checkpoint that heard every fold's test side."""
+    """Without a split, and by a checkpoint trained on every fold's test side."""
     out = tmp_path / "run"
     manifest = f"manifest:{labelled / 'labels.csv'}"
     config = replace(training(tree, out, split="speakers:2"), data=(f"ravdess:{tree}", manifest))
@@ -280,7 +280,7 @@ def test_folders_that_are_no_evaluations_are_left_alone(
     (tmp_path / "photos" / "cat.png").write_bytes(b"")
     (tmp_path / "file").write_text("no folder")
     before = (out / "metrics.json").read_bytes()
-    for place, says in (
+    for place, message in (
         (out, r"the folder of a training \(config.json\)"),
         (tmp_path / "only", r"the folder of a training \(checkpoint.safetensors\)"),
         (tmp_path / "photos", "found cat.png"),
@@ -288,22 +288,22 @@ def test_folders_that_are_no_evaluations_are_left_alone(
         (tmp_path / "file" / "below", "cannot be written"),
         (Path("/proc/x"), "cannot be written"),
     ):
-        with pytest.raises(UsageError, match=rf"--out {place}: .*{says}.* give another --out"):
+        with pytest.raises(UsageError, match=rf"--out {place}: .*{message}.* give another --out"):
             judged(str(checkpoint_path), labelled, place)
     assert (out / "metrics.json").read_bytes() == before
 
 
 @pytest.mark.usefixtures("unscored")
-def test_labels_that_do_not_meet_are_told_before_scoring(
+def test_labels_without_a_common_one_are_refused_before_scoring(
     tree: Path, labelled: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:
     checkpoint = load_checkpoint(checkpoint_path)
-    for labels, says in ((("negative", "neutral", "positive"), "give --labels three"),
+    for labels, message in ((("negative", "neutral", "positive"), "give --labels three"),
                          (("low", "neutral", "high"), "give --labels with its names")):  # fmt: skip
         network = build("whisper", 3, checkpoint.info.settings)
         info = replace(checkpoint.info, labels=labels)
         save_checkpoint(tmp_path / "other.safetensors", info, network)
-        with pytest.raises(UsageError, match=f"fewer than two labels are shared; {says}"):
+        with pytest.raises(UsageError, match=f"fewer than two labels are shared; {message}"):
             judged(str(tmp_path / "other.safetensors"), labelled, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="--split none: it has no test side"):
@@ -336,26 +336,26 @@ def test_a_card_of_several_corpora_has_their_means(checkpoint_path: Path) -> Non
     metrics = {f"{what} {corpus}": figures for corpus in ("ravdess", "ased")
                for what in ("fold 1", "fold 2", "mean")}  # fmt: skip
     info = replace(load_checkpoint(checkpoint_path).info, metrics=metrics)
-    told = card(replace(info, note="known voices", report="| more | figures |"), all_seen=True)
-    assert "| mean ravdess | 50.0 % | 25.0 % |" in told
-    assert "| mean ased |" in told
-    assert "fold 1" not in told
-    assert "Note: known voices." in told
-    assert "| more | figures |" in told
+    text = card(replace(info, note="seen speakers", report="| more | figures |"), all_seen=True)
+    assert "| mean ravdess | 50.0 % | 25.0 % |" in text
+    assert "| mean ased |" in text
+    assert "fold 1" not in text
+    assert "Note: seen speakers." in text
+    assert "| more | figures |" in text
 
 
-def test_a_card_speaks_of_calm_where_ravdess_was_heard(checkpoint_path: Path) -> None:
+def test_a_card_explains_calm_where_ravdess_was_in_training(checkpoint_path: Path) -> None:
     info = replace(load_checkpoint(checkpoint_path).info, labels=("calm", "happy"))
     about = {"recordings": 1, "speakers": 1, "licence": "", "source": ""}
 
-    def told(*names: str) -> str:
+    def text(*names: str) -> str:
         corpora = tuple({"name": name, **about} for name in names)
         return card(replace(info, corpora=corpora), all_seen=True)
 
-    assert "that of RAVDESS is close to neutral" in told("RAVDESS")
-    assert "that of RAVDESS is close to neutral" in told("RAVDESS", "TurEV-DB")
-    assert "that of RAVDESS is close to neutral" in told("RAVDESS, speech")  # the shipped one
-    assert '"calm" is' not in told("TurEV-DB")
+    assert "that of RAVDESS is close to neutral" in text("RAVDESS")
+    assert "that of RAVDESS is close to neutral" in text("RAVDESS", "TurEV-DB")
+    assert "that of RAVDESS is close to neutral" in text("RAVDESS, speech")  # the shipped one
+    assert '"calm" is' not in text("TurEV-DB")
 
 
 def test_a_card_of_an_offset_head_states_its_shares_and_calibration(checkpoint_path: Path) -> None:

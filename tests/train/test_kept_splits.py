@@ -74,7 +74,7 @@ def test_saved_splits_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"split\.json cannot be read"):
         split(f"saved:{path}", BOTH)
     split("cross:tess", BOTH).save(path, BOTH)
-    with pytest.raises(UsageError, match=r"are not in the data, such as tess:.*the same --data"):
+    with pytest.raises(UsageError, match=r"are not in the data, such as tess:.*give the --data"):
         split(f"saved:{path}", RAVDESS)
     with pytest.raises(UsageError, match="3 recordings have the name of another"):
         split(f"saved:{path}", BOTH + BOTH[:3])
@@ -129,7 +129,7 @@ def test_published_folds_hold_beside_ordinary_speech(folds: Path, rest: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("emobox:FOLDS:3", "fold 3, expected 1 to 2"),
         ("emobox:FOLDS:0", "fold 0, expected 1 to 2"),
@@ -137,8 +137,8 @@ def test_published_folds_hold_beside_ordinary_speech(folds: Path, rest: str) -> 
         ("emobox:FOLDS/..", "cannot be read"),
     ],
 )
-def test_published_folds_that_cannot_be_used(folds: Path, text: str, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_published_folds_that_cannot_be_used(folds: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         split(text.replace("FOLDS", str(folds)), RAVDESS)
 
 
@@ -166,9 +166,9 @@ def test_emobox_s_own_folds(
     assert sum(fold.test.sum() for fold in found) == tested
     speakers = [each.speaker for each in utterances]
     for fold in found:
-        heard, new = of(speakers, fold.train | fold.valid), of(speakers, fold.test)
+        seen, tested = of(speakers, fold.train | fold.valid), of(speakers, fold.test)
         assert fold.independent == independent
-        assert not heard & new if independent else new <= heard
+        assert not seen & tested if independent else tested <= seen
     last = split(f"{text}:{folds}", utterances).folds
     assert np.array_equal(masks(last[0]), masks(found[-1]))
 

@@ -15,13 +15,13 @@ Told = pytest.CaptureFixture[str]
 
 
 def test_spellings_of_the_corpora_and_of_published_networks() -> None:
-    told = {
+    spellings = {
         "angry": "ANG anger Angry 05Angry", "happy": "joy happiness HAP Happy 03_happy",
         "surprised": "ps surprise pleasant_surprise Pleasant-Surprised SUR",
         "fearful": "Fear fea", "disgust": "disgusted DIS", "calm": "calmness",
         "bored": "boredom", "sad": "SAD sadness", "neutral": "neu NEUTRAL",
     }  # fmt: skip
-    for label, names in told.items():
+    for label, names in spellings.items():
         assert {shared_name(name) for name in names.split()} == {label}
     assert shared_name("pleasant surprise") == "surprised"
     assert [shared_name(name) for name in ("", "frustrated", "LABEL_0", "7")] == [None] * 4
@@ -76,23 +76,23 @@ def test_choices_of_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "an empty name"),
         ("happy,,sad", "an empty name"),
         ("low=sad+,happy", "an empty name"),
         ("=sad,happy", "an empty name"),
         ("happy", "only the label happy"),
-        ("happy,joy", "the label happy stands twice"),
-        ("happy,low=sad,low=angry", "the label low stands twice"),
+        ("happy,joy", "the label happy is there twice"),
+        ("happy,low=sad,low=angry", "the label low is there twice"),
         ("low=sad+bored,dull=boredom", "bored is put into low and dull"),
         ("low=sad+sadness,happy", "sad is put into low"),
         ("own+happy,sad", "'own.happy'"),
         ("low=sad=bored,happy", "'low=sad=bored'"),
     ],
 )
-def test_choices_that_contradict_themselves(text: str, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_choices_that_contradict_themselves(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         parse_labels(text)
 
 
@@ -101,13 +101,13 @@ def test_chosen_labels_that_no_recording_has(folder: Path, capsys: Told) -> None
     rows = [("a.wav", "happy"), ("sub/b.wav", "sad"), ("c.wav", "neutral")]
     path = folder / "own.csv"
     path.write_text("\n".join(["file,label", *map(",".join, rows)]))
-    for labels, says in (
+    for labels, message in (
         ("happy,sad,grumpy", "--labels happy,sad,grumpy: no recording is labelled grumpy"),
         ("happy,low=sad+grumpy", "no recording is labelled grumpy"),
         ("six", "no recording is labelled angry, fearful, disgust"),
     ):
         assert len(labelled([f"manifest:{path}"], labels)) == (3 if labels == "six" else 2)
-        assert f"{says}\n" in capsys.readouterr().err
+        assert f"{message}\n" in capsys.readouterr().err
     for labels in ("happy,sad,neutral", "three"):
         assert len(labelled([f"manifest:{path}"], labels)) == 3
         assert not capsys.readouterr().err

@@ -24,7 +24,7 @@ from train.fitting.discriminant import (
     fit_discriminant,
 )
 from train.fitting.lda import fit_sample
-from train.fitting.transfer import PARTS, parts_left_out
+from train.fitting.left_out import PARTS, parts_left_out
 
 LABELS = ("neutral", "happy", "sad", "angry")
 WIDTH = 12  # of the statistics
@@ -113,8 +113,8 @@ def test_the_noise_has_about_unit_variance_in_every_number(seed: int) -> None:
         within = []
         for corpus in range(3):
             for label in range(len(LABELS)):
-                mine = every[(sample.corpora == corpus) & (sample.labels == label)]
-                within.append(np.cov(mine.T))
+                own = every[(sample.corpora == corpus) & (sample.labels == label)]
+                within.append(np.cov(own.T))
         covariance = np.mean(within, axis=0)
         assert np.diag(covariance).max() < (1.1 if lda is PURE else 2.5)
         if lda is PURE:  # and no two of them vary together
@@ -168,7 +168,7 @@ def test_ordinary_speech_sets_the_usual_offset(seed: int) -> None:
     ordinary = world.corpus(4, (ORDINARY,)), world.corpus(5, (ORDINARY,) * 3)
     with_it, without = fit(joined(*labelled, *ordinary)), fit(joined(*labelled))
     assert np.allclose(without.usual, without.of_training)
-    where = [with_it.embed(each.statistics).mean(0) for each in ordinary]  # each counts alike
+    where = [with_it.embed(each.statistics).mean(0) for each in ordinary]  # each counts the same
     assert np.allclose(with_it.usual, np.mean(where, axis=0) - with_it.means[0], atol=1e-3)
     assert not np.allclose(with_it.usual, with_it.of_training, atol=0.1)
     unknown = fit_discriminant(
@@ -188,8 +188,8 @@ def test_parts_are_corpora_and_of_a_single_one_speakers() -> None:
     assert len(parts) == PARTS
     assert set().union(*speakers) == set(single.speakers)
     assert sum(map(len, speakers)) == SPEAKERS  # none is in two parts
-    nobody = replace(single, speakers=np.full(len(single), -1))
-    parts = parts_left_out(nobody, LABELS, EMBEDDED, LDASettings())
+    unknown = replace(single, speakers=np.full(len(single), -1))
+    parts = parts_left_out(unknown, LABELS, EMBEDDED, LDASettings())
     recordings = np.concatenate([part.sample.recordings for part in parts])
     assert sorted(recordings) == sorted(single.recordings)
 

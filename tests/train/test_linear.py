@@ -1,4 +1,4 @@
-"""A linear head on a frozen network: it is the one that was fitted, on embeddings that are kept."""
+"""A linear head on a frozen network: it is the one that was fitted, on cached embeddings."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +14,13 @@ from trainings import training
 from batch_ser.audio.samples import Samples
 from batch_ser.features import front_end
 from models.whisper import WhisperClassifier
-from train.augmentation.augment import played
+from train.augmentation.samples import played
 from train.data.copies import content_of
 from train.data.corpora import read_data
 from train.data.utterances import Utterance
 from train.features.embedding import embed
-from train.fitting.calibration import COLDEST, HOTTEST, best_temperature
-from train.fitting.linear import UNHEARD, fit_linear, held_out_logits, set_linear_head
+from train.fitting.calibration import HIGHEST, LOWEST, best_temperature
+from train.fitting.linear import UNFITTED, fit_linear, held_out_logits, set_linear_head
 from train.recipes.presets import RECIPES
 from train.run import train
 
@@ -64,7 +64,7 @@ def clouds(truth: np.ndarray) -> np.ndarray:
 
 
 def test_a_label_of_one_group_leaves_the_temperature_alone() -> None:
-    """Only one speaker is ever heard afraid: its held-out head does not know that label."""
+    """Only one speaker is fearful: its held-out head does not have that label."""
     truth = np.arange(160) % 3
     groups = [f"speaker {row // 20}" for row in range(160)]
     usual = best_temperature(held_out_logits(clouds(truth), truth, groups, RECIPE), truth)
@@ -72,18 +72,18 @@ def test_a_label_of_one_group_leaves_the_temperature_alone() -> None:
         some = np.where(np.arange(160) < 10, lonely, others)
         found = held_out_logits(clouds(some), some, groups, RECIPE)
         assert np.isfinite(found).all()
-        assert (found[10:20, lonely] < UNHEARD / 2).all()  # the same speaker's other recordings
+        assert (found[10:20, lonely] < UNFITTED / 2).all()  # the same speaker's other recordings
         assert (found[10:].argmax(1) == some[10:]).mean() > 0.7
         assert best_temperature(found, some) == pytest.approx(usual, rel=0.3)
 
 
-def test_a_single_group_is_judged_by_other_recordings() -> None:
+def test_a_single_group_is_held_out_by_recordings() -> None:
     truth = np.sort(np.arange(80) % 4)  # in order, so that folds of neighbours would lack labels
     embeddings = clouds(truth)
     found = held_out_logits(embeddings, truth, ["one"] * 80, RECIPE)
     assert (found.argmax(1) == truth).mean() > 0.7
     assert not np.allclose(found, fit_linear(embeddings, truth, RECIPE).logits(embeddings[0]))
-    assert COLDEST < best_temperature(found, truth) < HOTTEST / 2
+    assert LOWEST < best_temperature(found, truth) < HIGHEST / 2
 
 
 @pytest.mark.parametrize("groups", [["one"] * 160, ["one"] * 80 + ["other"] * 80])
@@ -104,7 +104,7 @@ def test_a_head_without_all_labels() -> None:
     truth = np.array([0, 2] * 10)
     head = fit_linear(clouds(truth), truth, RECIPE, labels=4)
     found = head.logits(clouds(truth)[0])
-    assert (found[:, [1, 3]] == UNHEARD).all()
+    assert (found[:, [1, 3]] == UNFITTED).all()
     assert (found.argmax(1) == truth).mean() > 0.7
     one = fit_linear(clouds(truth[::2]), truth[::2], RECIPE, labels=2)
     assert (one.logits(clouds(truth[::2])[0]).argmax(1) == 0).all()
@@ -130,7 +130,7 @@ def test_a_temperature_is_found_again(temperature: float) -> None:
     assert best_temperature(logits * temperature, truth) == pytest.approx(temperature, rel=0.1)
 
 
-def test_embeddings_are_kept_by_all_that_they_depend_on(tree: Path, tmp_path: Path) -> None:
+def test_embeddings_are_cached_by_all_that_they_depend_on(tree: Path, tmp_path: Path) -> None:
     utterances = read_data([f"ravdess:{tree}"])[:4]
     contents = [content_of(each) for each in utterances]
 
@@ -138,27 +138,27 @@ def test_embeddings_are_kept_by_all_that_they_depend_on(tree: Path, tmp_path: Pa
         torch.manual_seed(0)
         return WhisperClassifier(3, **(SMALL | settings)).eval()
 
-    def kept() -> int:
+    def files() -> int:
         return len(list(tmp_path.iterdir()))
 
     first = embed(network(), utterances, contents, (1.0, 1.1), {}, tmp_path)
     assert first.shape == (2, 4, 128)
-    assert kept() == 2
+    assert files() == 2
     assert np.array_equal(embed(network(), utterances, contents, (1.0, 1.1), {}, tmp_path), first)
     headless = network()
     torch.nn.init.zeros_(headless.head.weight)
     embed(headless, utterances, contents, (1.1,), {}, tmp_path)
-    assert kept() == 2  # they come before the head
+    assert files() == 2  # they come before the head
     others = (network(taps=(1, 2), heads=4), network(pooling="attentive"))
     for number, other in enumerate(others, 3):
         assert not np.allclose(embed(other, utterances, contents, (1.0,), {}, tmp_path), first[:1])
-        assert kept() == number
+        assert files() == number
     moved = network(pooling="attentive")
     with torch.no_grad():
         moved.attention.score[0].weight.mul_(9)
     embed(moved, utterances, contents, (1.0,), {}, tmp_path)
     embed(network(), utterances[1:], contents[1:], (1.0,), {}, tmp_path)
-    assert kept() == 6
+    assert files() == 6
 
 
 def test_long_recordings_are_embedded_in_pieces(speech: Samples, tmp_path: Path) -> None:
@@ -173,12 +173,12 @@ def test_long_recordings_are_embedded_in_pieces(speech: Samples, tmp_path: Path)
     utterances.append(replace(utterances[0], start_s=0.0, end_s=0.0))
     names = [str(number) for number in range(len(utterances))]
     found = embed(network, utterances, names, (1.0, 0.9), {}, tmp_path / "cache")
-    hear = front_end(network.front_end, network.front_end_settings)
+    features_of = front_end(network.front_end, network.front_end_settings)
 
     def alone(samples: Samples) -> np.ndarray:
         with torch.inference_mode():
             return network.pool(
-                network.forward_frozen(hear([samples], torch.device("cpu")))
+                network.forward_frozen(features_of([samples], torch.device("cpu")))
             ).numpy()[0]
 
     whole = speech[:150_000]  # the last piece reaches back and counts by what is new
@@ -195,14 +195,14 @@ def test_long_recordings_are_embedded_in_pieces(speech: Samples, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_training_uses_kept_embeddings(tree: Path, encoder: Path, tmp_path: Path) -> None:
+def test_a_training_uses_cached_embeddings(tree: Path, encoder: Path, tmp_path: Path) -> None:
     def run(name: str) -> str:
         config = training(tree, tmp_path / name, "whisper-frozen", "speeds=[1, 0.9]",
                           init=str(encoder), cache=str(tmp_path / "cache"))  # fmt: skip
         return train(config).replace(name, "run")
 
     first = run("first")
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
-    assert len(kept) == 2
+    cached = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert len(cached) == 2
     assert run("second") == first
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == kept
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == cached

@@ -10,8 +10,9 @@ from labelled import ENTRIES, record, write_csv
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import UsageError
-from train.data.corpora import overview, read_data
+from train.data.corpora import read_data
 from train.data.manifest import read_folder, read_manifest
+from train.data.overview import overview
 
 
 def test_a_folder_of_labels(

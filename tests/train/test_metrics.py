@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from train import metrics
 from train.data.utterances import Utterance
-from train.evaluation.predictions import Predictions, measure
+from train.evaluation.measurements import measure
+from train.evaluation.predictions import Predictions
 
 LABELS = ("neutral", "happy", "sad")
 
@@ -90,7 +91,7 @@ def test_held_out_recordings_are_judged_among_every_label() -> None:
     assert found.known().predicted() == ["sad", "happy"]
     assert found.shared().predicted() == ["neutral", "happy"]
     assert np.allclose(found.shared().probabilities, [[0.75, 0.25], [2 / 9, 7 / 9]])
-    every, shared = (measure(found, mine) for mine in (found.known(), found.shared()))
+    every, shared = (measure(found, judged) for judged in (found.known(), found.shared()))
     assert every["headline"]["uar"]["value"] == 0.5
     assert shared["headline"]["uar"]["value"] == 1.0
     assert every["left_out"]["recordings"] == shared["left_out"]["recordings"] == 1

@@ -35,7 +35,7 @@ def test_mixed_precision_learns_what_float32_learns(tree: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_half_rounds_every_weight(tree: Path, tmp_path: Path) -> None:
-    train(training(tree, tmp_path / "run", "mfcc-cnn", "half=true"))
+    train(training(tree, tmp_path / "run", "mfcc-cnn", "float16=true"))
     with safe_open(tmp_path / "run" / "checkpoint.safetensors", "pt") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     assert {weights[name].dtype for name in weights if "weight" in name} == {torch.float16}

@@ -73,7 +73,7 @@ def test_a_folder_with_something_else_in_it_is_refused(
     ):
         with pytest.raises(UsageError, match=rf"other settings \({named}\).*--restart"):
             train(training(tree, out, "gap-cnn", **change))
-    with pytest.raises(UsageError, match=r"other settings \(overrides, clip\)"):
+    with pytest.raises(UsageError, match=r"other settings \(overrides, optimisation\.clip\)"):
         train(training(tree, out, "gap-cnn", "clip=none"))
     before = (out / "checkpoint.safetensors").read_bytes()
     train(training(tree, out))  # the same one: nothing to do
@@ -179,14 +179,16 @@ def test_what_init_names_is_known_by_its_content(tmp_path: Path) -> None:
     assert digest_of(None) is None
 
 
-def test_a_training_that_diverges_says_so(tree: Path, tmp_path: Path) -> None:
+def test_a_training_that_diverges_is_an_error(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the training diverged; give a lower"):
         train(training(tree, tmp_path / "run", "gap-cnn", "learning_rate=1e30", "clip=none"))
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
 @pytest.mark.slow
-def test_several_corpora_are_judged_one_by_one(tree: Path, tmp_path: Path, speech: Samples) -> None:
+def test_several_corpora_have_figures_of_their_own(
+    tree: Path, tmp_path: Path, speech: Samples
+) -> None:
     """Each among the labels that it has, as EmoBox does: the figures are those of predictions."""
     for number in range(12):
         path = tmp_path / "mine" / ("neutral", "angry")[number % 2] / f"{number}.wav"
@@ -198,10 +200,10 @@ def test_several_corpora_are_judged_one_by_one(tree: Path, tmp_path: Path, speec
     assert set(figures) == {"random ravdess", "random folder:mine"}
     assert "among the labels that it has" in (tmp_path / "run" / "report.txt").read_text()
     found = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
-    for corpus, mine in found.groupby("corpus"):
-        labels = sorted(set(mine["label"]))
-        best = mine[[f"p_{label}" for label in labels]].to_numpy().argmax(1)
-        expected = recall_score(mine["label"], [labels[i] for i in best], average="macro")
+    for corpus, own in found.groupby("corpus"):
+        labels = sorted(set(own["label"]))
+        best = own[[f"p_{label}" for label in labels]].to_numpy().argmax(1)
+        expected = recall_score(own["label"], [labels[i] for i in best], average="macro")
         assert figures[f"random {corpus}"]["UAR"] == pytest.approx(expected)
 
 
@@ -212,14 +214,13 @@ def test_a_training_of_a_version_with_fewer_settings_goes_on(tree: Path, tmp_pat
     train(config)
     path = tmp_path / "run" / "config.json"
     content = json.loads(path.read_text())
-    del content["recipe"]["half"], content["recipe"]["augment"]["babble_snr_db"]
+    del content["recipe"]["float16"], content["recipe"]["augmentation"]["babble_snr_db"]
     del content["training"]["allow_leak"], content["recipe"]["lda"]
-    content["recipe"]["distil"] = 0.0  # which was the share of a teacher in the targets
     content["teacher"] = content["training"]["teacher"] = None
     path.write_text(json.dumps(content))
     train(config)
     path.write_text(json.dumps(content))
-    for other in ("half=true", "augment.babble_snr_db=[5,9]", "lda.shrinkage=0.1"):
+    for other in ("float16=true", "babble_snr_db=[5,9]", "lda.shrinkage=0.1"):
         with pytest.raises(UsageError, match="other settings"):
             train(replace(config, overrides=(*config.overrides, other)))
     with pytest.raises(UsageError, match="other settings"):
@@ -227,7 +228,20 @@ def test_a_training_of_a_version_with_fewer_settings_goes_on(tree: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_training_with_copies_on_both_sides_says_so(tree: Path, tmp_path: Path) -> None:
+def test_a_training_by_a_flat_recipe_is_another_training(tree: Path, tmp_path: Path) -> None:
+    """Recipes had no groups once; their settings are not taken for defaults."""
+    config = training(tree, tmp_path / "run", "gap-cnn", "epochs=1")
+    train(config)
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    optimisation = content["recipe"].pop("optimisation")
+    path.write_text(json.dumps(content | {"recipe": content["recipe"] | optimisation}))
+    with pytest.raises(UsageError, match=r"other settings \(.*epochs.*\); give another --out"):
+        train(config)
+
+
+@pytest.mark.slow
+def test_the_card_names_copies_on_both_sides(tree: Path, tmp_path: Path) -> None:
     train(training(tree, tmp_path / "run", "gap-cnn", "epochs=1", allow_leak=True))
     card = (tmp_path / "run" / "checkpoint.md").read_text()
     assert "with --allow-leak the test side may have been trained on" in card

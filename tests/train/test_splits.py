@@ -62,7 +62,7 @@ def test_ordinary_speech_only_trains_and_changes_no_split(text: str, seed: int) 
         assert fold.independent == other.independent
         for side, expected in zip(masks(fold), masks(other), strict=True):
             assert np.array_equal(side[~ORDINARY_ROWS], expected)
-    always = found.heard_always()
+    always = found.never_tested()
     assert always is not None
     assert always[ORDINARY_ROWS].all()
 
@@ -148,7 +148,7 @@ def test_shares_are_those_that_were_asked_for() -> None:
 
 
 @given(st.integers(0, 1000), st.sampled_from(["random", "kfold:3"]))
-def test_copies_stand_on_one_side_unless_a_leak_is_asked_for(seed: int, text: str) -> None:
+def test_copies_are_on_one_side_unless_a_leak_is_allowed(seed: int, text: str) -> None:
     """Every recording twice, as in the doubled download."""
     doubled = RAVDESS + [replace(each, path=Path("again") / each.path) for each in RAVDESS]
     doubled = [replace(each, root=Path()) for each in doubled]
@@ -180,7 +180,7 @@ def test_corpora_are_apart_whoever_spoke() -> None:
 
 
 @given(st.integers(0, 1000), st.sampled_from(["random", "kfold:3"]))
-def test_segments_of_one_file_stand_on_one_side(seed: int, text: str) -> None:
+def test_segments_of_one_file_are_on_one_side(seed: int, text: str) -> None:
     """They may overlap; and a copy of the file binds its own segments to them."""
     cut = [
         replace(each, start_s=start, end_s=start + 0.5, path=Path(f"{copy}{each.path}"))
@@ -232,7 +232,7 @@ ALONE = [replace(each, side="train", speaker="") for each in RAVDESS]
 
 
 @pytest.mark.parametrize(
-    ("text", "utterances", "says"),
+    ("text", "utterances", "message"),
     [
         ("sorted", RAVDESS, "expected random:80/10/10"),
         ("random:80/20", RAVDESS, "expected shares of train, valid and test"),
@@ -278,13 +278,13 @@ ALONE = [replace(each, side="train", speaker="") for each in RAVDESS]
                 )
                 for u in RAVDESS
             ],
-            "is steered by recordings labelled sad",
+            "has recordings labelled sad",
         ),
         ("loso", [*RAVDESS, *corpus(1, ("bored",), "tess")], "tested on bored, which no recording"),
     ],
 )
-def test_splits_that_do_not_fit(text: str, utterances: list[Utterance], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_splits_that_do_not_fit(text: str, utterances: list[Utterance], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         split(text, utterances)
 
 

@@ -1,4 +1,4 @@
-"""What a network hears of recordings: views to train on, pieces to judge by, both kept on disk."""
+"""Features of recordings: views to train on, pieces to validate by, both cached on disk."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 from conftest import SMALL
+from trainings import optimised
 
 from batch_ser.audio.recording import load
 from batch_ser.audio.samples import Samples
@@ -18,15 +19,17 @@ from models.device import has_bfloat16
 from models.gap_cnn import GAPNet
 from models.network import Network
 from models.whisper import WhisperClassifier
-from train.augmentation.augment import Augment
+from train.augmentation.settings import Augmentation
 from train.data.copies import content_of
 from train.data.utterances import Utterance
-from train.features.store import Kept, Store, _cropped
-from train.recipes.presets import RECIPES, Recipe
+from train.features.cached import CachedFeatures
+from train.features.store import Store, _cropped
+from train.recipes.presets import RECIPES
+from train.recipes.recipe import Recipe
 
 LENGTHS_S = (0.4, 1.0, 3.0, 7.0)  # the network takes 3 s at once
-NOISY = Augment(probability=1.0, noise_snr_db=(5.0, 9.0))
-PLAIN = replace(RECIPES["gap-cnn"], augment=Augment(), views=2)
+NOISY = Augmentation(probability=1.0, noise_snr_db=(5.0, 9.0))
+PLAIN = replace(RECIPES["gap-cnn"], augmentation=Augmentation(), views=2)
 
 
 @pytest.fixture(scope="module")
@@ -53,32 +56,32 @@ def store(
     return Store(of or network(), recipe, utterances, contents, folder)
 
 
-def heard(utterance: Utterance, seconds: slice = slice(None)) -> torch.Tensor:
-    """The front end's picture of a part of a recording."""
+def features_of(utterance: Utterance, seconds: slice = slice(None)) -> torch.Tensor:
+    """The front end's features of a part of a recording."""
     rate_hz = GAPNet.rate_hz
     start, stop = (None if at is None else at * rate_hz for at in (seconds.start, seconds.stop))
     front = front_end(GAPNet.front_end, GAPNet.front_end_settings)
     return front([load(str(utterance.path), rate_hz)[start:stop]], torch.device("cpu")).values[0]
 
 
-def same(one: Kept, other: Kept) -> bool:
+def same(one: CachedFeatures, other: CachedFeatures) -> bool:
     return np.array_equal(one.frames, other.frames) and np.array_equal(one.ends, other.ends)
 
 
 def test_the_first_view_is_the_recording_as_it_is(
     utterances: list[Utterance], tmp_path: Path
 ) -> None:
-    view = store(utterances, tmp_path, replace(PLAIN, augment=NOISY, crop="start")).view(0)
-    assert view.owners.tolist() == [0, 1, 2, 3]
+    view = store(utterances, tmp_path, replace(PLAIN, augmentation=NOISY, crop="start")).view(0)
+    assert view.recordings.tolist() == [0, 1, 2, 3]
     for number, utterance in enumerate(utterances):
-        assert torch.equal(view.piece(number), heard(utterance, slice(0, 3)))
+        assert torch.equal(view.piece(number), features_of(utterance, slice(0, 3)))
 
 
 def test_other_views_are_augmented_and_repeat(utterances: list[Utterance], tmp_path: Path) -> None:
     """They do not depend on the folder, the order of recordings or what else is there."""
-    recipe = replace(PLAIN, augment=NOISY)
-    kept = store(utterances, tmp_path / "a", recipe)
-    views = [kept.view(number) for number in range(3)]
+    recipe = replace(PLAIN, augmentation=NOISY)
+    features = store(utterances, tmp_path / "a", recipe)
+    views = [features.view(number) for number in range(3)]
     assert not any(same(views[a], views[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
     again = store(utterances[::-1], tmp_path / "b", recipe).view(2)
     for number in range(len(utterances)):
@@ -88,22 +91,20 @@ def test_other_views_are_augmented_and_repeat(utterances: list[Utterance], tmp_p
 def test_pieces_cover_a_recording_as_a_job_scores_it(
     utterances: list[Utterance], tmp_path: Path
 ) -> None:
-    pieces = store(utterances, tmp_path, replace(PLAIN, augment=NOISY)).pieces()
-    assert pieces.owners.tolist() == [0, 1, 2, 3, 3, 3]
+    pieces = store(utterances, tmp_path, replace(PLAIN, augmentation=NOISY)).pieces()
+    assert pieces.recordings.tolist() == [0, 1, 2, 3, 3, 3]
     assert pieces.weights[-3:].tolist() == [3 * 22_050, 3 * 22_050, 22_050]  # new samples
-    assert torch.equal(pieces.piece(4), heard(utterances[3], slice(3, 6)))
-    assert torch.equal(pieces.piece(5), heard(utterances[3], slice(4, 7)))  # the last 3 s
+    assert torch.equal(pieces.piece(4), features_of(utterances[3], slice(3, 6)))
+    assert torch.equal(pieces.piece(5), features_of(utterances[3], slice(4, 7)))  # the last 3 s
     assert np.allclose(pieces.durations_s, [0.4, 1.0, 3.0, 3.0, 3.0, 3.0], atol=1e-3)
 
 
-def test_durations_are_those_of_what_a_view_has(
-    utterances: list[Utterance], tmp_path: Path
-) -> None:
+def test_durations_are_those_of_the_view(utterances: list[Utterance], tmp_path: Path) -> None:
     """Of changed samples, not of the recording: a part of it, or one that is played slower."""
-    cut = Augment(probability=1.0, cut_s=0.3)
-    mine = store(utterances, tmp_path, replace(PLAIN, augment=cut))
-    assert np.allclose(mine.view(0).durations_s, [0.4, 1.0, 3.0, 3.0], atol=1e-3)
-    changed = mine.view(1).durations_s
+    cut = Augmentation(probability=1.0, cut_s=0.3)
+    own = store(utterances, tmp_path, replace(PLAIN, augmentation=cut))
+    assert np.allclose(own.view(0).durations_s, [0.4, 1.0, 3.0, 3.0], atol=1e-3)
+    changed = own.view(1).durations_s
     assert (changed < [0.41, 1.01, 3.01, 3.01]).all()
     assert (changed >= 0.29).all()
     assert changed[1] < 0.99
@@ -112,31 +113,33 @@ def test_durations_are_those_of_what_a_view_has(
 def test_crops_and_pads_stay_within_the_recording() -> None:
     ramp = np.arange(1, 101, dtype=np.float32)
     draw = np.random.default_rng(0)
-    assert _cropped(ramp, 10, "start", False, draw).tolist() == list(range(1, 11))
-    assert _cropped(ramp, 10, "centre", False, draw).tolist() == list(range(46, 56))
-    starts = {float(_cropped(ramp, 97, "random", False, draw)[0]) for _ in range(60)}
+    assert _cropped(ramp, 10, "start", draw, pad=False).tolist() == list(range(1, 11))
+    assert _cropped(ramp, 10, "centre", draw, pad=False).tolist() == list(range(46, 56))
+    starts = {float(_cropped(ramp, 97, "random", draw, pad=False)[0]) for _ in range(60)}
     assert starts == {1.0, 2.0, 3.0, 4.0}
-    assert _cropped(ramp, 100, "random", True, draw) is ramp
-    assert _cropped(ramp, 500, "random", False, draw) is ramp
-    padded = [_cropped(ramp, 102, "random", True, draw) for _ in range(40)]
+    assert _cropped(ramp, 100, "random", draw, pad=True) is ramp
+    assert _cropped(ramp, 500, "random", draw, pad=False) is ramp
+    padded = [_cropped(ramp, 102, "random", draw, pad=True) for _ in range(40)]
     assert {int(each.argmax()) for each in padded} == {99, 100, 101}
     assert all(np.array_equal(each[each > 0], ramp) and len(each) == 102 for each in padded)
 
 
-def test_what_is_kept_is_used_again(
+def test_cached_features_are_used_again(
     utterances: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = replace(PLAIN, augment=NOISY)
+    recipe = replace(PLAIN, augmentation=NOISY)
     first = [store(utterances, tmp_path, recipe).view(1), store(utterances, tmp_path).pieces()]
-    monkeypatch.setattr("train.features.store.load_utterance", None)  # whoever decodes now fails
-    features_only = replace(recipe, augment=replace(NOISY, mixup=0.3, time_masks=2), epochs=99)
+    monkeypatch.setattr("train.features.store.load_utterance", None)  # decoding fails now
+    features_only = replace(
+        optimised(recipe, epochs=99), augmentation=replace(NOISY, mixup=0.3, time_masks=2)
+    )
     assert same(store(utterances, tmp_path, features_only).view(1), first[0])
     assert same(store(utterances, tmp_path, features_only).pieces(), first[1])
 
 
 CHANGES: Mapping[str, dict[str, Any]] = {
-    "augmentation": {"augment": replace(NOISY, noise_snr_db=(15.0, 25.0))},
-    "another switch": {"augment": replace(NOISY, speed=0.1)},
+    "augmentation": {"augmentation": replace(NOISY, noise_snr_db=(15.0, 25.0))},
+    "another switch": {"augmentation": replace(NOISY, speed=0.1)},
     "crop": {"crop": "centre"},
     "length": {"crop_s": 1.5},
     "front end": {"front_end": {"bands": 64}},
@@ -144,10 +147,10 @@ CHANGES: Mapping[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_another_setting_is_not_served_from_what_is_kept(
+def test_another_setting_has_features_of_its_own(
     change: str, utterances: list[Utterance], tmp_path: Path
 ) -> None:
-    recipe = replace(PLAIN, augment=NOISY)
+    recipe = replace(PLAIN, augmentation=NOISY)
     first = store(utterances, tmp_path, recipe).view(1)
     changed = replace(recipe, **CHANGES[change])
     found = store(utterances, tmp_path, changed).view(1)
@@ -156,28 +159,28 @@ def test_another_setting_is_not_served_from_what_is_kept(
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
-def test_other_recordings_are_not_served_from_what_is_kept(
+def test_other_recordings_have_features_of_their_own(
     utterances: list[Utterance], tmp_path: Path
 ) -> None:
     first, second = utterances[:2], utterances[1:3]
-    kept = [store(each, tmp_path).view(0) for each in (first, second)]
-    assert torch.equal(kept[0].piece(1), kept[1].piece(0))
-    assert not torch.equal(kept[0].piece(0), kept[1].piece(0))
+    views = [store(each, tmp_path).view(0) for each in (first, second)]
+    assert torch.equal(views[0].piece(1), views[1].piece(0))
+    assert not torch.equal(views[0].piece(0), views[1].piece(0))
 
 
 @pytest.mark.parametrize(
     "other", [{"taps": (0, 1)}, {"frozen_layers": 1}, {"heads": 4}, {"taps": (2,)}]
 )
-def test_a_frozen_part_is_kept_by_its_settings_and_weights(
+def test_a_frozen_part_is_cached_by_its_settings_and_weights(
     other: dict[str, Any], utterances: list[Utterance], tmp_path: Path
 ) -> None:
-    """Frozen blocks are computed once; what they give depends on which are tapped."""
+    """Frozen blocks are computed once; their features depend on which are tapped."""
 
     def encoder(**settings: Any) -> Network:
         torch.manual_seed(7)
         return WhisperClassifier(2, **(SMALL | settings))
 
-    recipe = replace(RECIPES["whisper"], augment=Augment())
+    recipe = replace(RECIPES["whisper"], augmentation=Augmentation())
     first = store(utterances, tmp_path, recipe, encoder()).view(0)
     found = store(utterances, tmp_path, recipe, encoder(**other)).view(0)
     fresh = store(utterances, tmp_path / "fresh", recipe, encoder(**other)).view(0)
@@ -189,15 +192,15 @@ def test_a_frozen_part_is_kept_by_its_settings_and_weights(
 
 
 def test_frozen_blocks_need_no_second_pass(utterances: list[Utterance], tmp_path: Path) -> None:
-    """What is kept, given to the part that learns, are the logits of the whole network."""
+    """From cached features the part that learns computes the logits of the whole network."""
     torch.manual_seed(7)
     whole = WhisperClassifier(3, **SMALL).eval()
-    kept = store(utterances, tmp_path, replace(RECIPES["whisper"], crop_s=None), whole).pieces()
+    cached = store(utterances, tmp_path, replace(RECIPES["whisper"], crop_s=None), whole).pieces()
     front = front_end(whole.front_end, whole.front_end_settings)
     with torch.inference_mode():
         for number, utterance in enumerate(utterances):
             expected = whole(front([load(str(utterance.path), 16_000)], torch.device("cpu")))
-            values = kept.piece(number)[None]
+            values = cached.piece(number)[None]
             found = whole.forward_trainable(Features(values, torch.tensor([values.shape[2]])))
             assert torch.allclose(found, expected, atol=1e-5)
 
@@ -208,7 +211,7 @@ def test_views_are_quick_where_hardware_allows_and_pieces_exact(
     """A frozen encoder's views in bfloat16 are close to, pieces equal to those of float32."""
     frozen = WhisperClassifier(2, **SMALL)
     mixed, exact = (
-        store(utterances, tmp_path, replace(PLAIN, precision=each), frozen)
+        store(utterances, tmp_path, optimised(PLAIN, precision=each), frozen)
         for each in ("mixed", "float32")
     )
     assert same(mixed.pieces(), exact.pieces())
@@ -241,15 +244,15 @@ def test_a_cache_of_an_earlier_version_is_written_again(
     assert np.array_equal(again.durations_s, first.durations_s)
 
 
-def test_a_passing_view_leaves_the_cache_alone(utterances: list[Utterance], tmp_path: Path) -> None:
+def test_a_temporary_view_is_not_cached(utterances: list[Utterance], tmp_path: Path) -> None:
     contents = [content_of(each) for each in utterances]
-    recipe = replace(PLAIN, augment=NOISY)
+    recipe = replace(PLAIN, augmentation=NOISY)
     cache, scratch = tmp_path / "cache", tmp_path / "scratch"
-    mine = Store(network(), recipe, utterances, contents, cache, scratch)
-    passing = mine.view(3, passing=True)
+    own = Store(network(), recipe, utterances, contents, cache, scratch)
+    temporary = own.view(3, temporary=True)
     assert not cache.exists()
-    kept = mine.view(3)
-    assert same(passing, kept)
-    passing.remove()
+    cached = own.view(3)
+    assert same(temporary, cached)
+    temporary.remove()
     assert not list(scratch.iterdir())
-    assert same(mine.view(3), kept)
+    assert same(own.view(3), cached)

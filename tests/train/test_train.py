@@ -146,7 +146,7 @@ def test_several_folds_for_their_figures_only(tree: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"data": ("ravdess:nowhere",)}, "there is no folder"),
         ({"data": ()}, "expected KIND:PATH with KIND one of ravdess"),
@@ -170,10 +170,10 @@ def test_several_folds_for_their_figures_only(tree: Path, tmp_path: Path) -> Non
     ],
 )
 def test_trainings_that_cannot_start(
-    tree: Path, tmp_path: Path, change: dict[str, Any], says: str
+    tree: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     config = replace(training(tree, tmp_path / "run"), overrides=())
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         train(replace(config, **change))
     assert not (tmp_path / "run").exists()  # the corrected command is not refused
 

@@ -56,7 +56,7 @@ class TeacherOutputs(Network):
         length = frames.shape[1] // self.step * self.step
         if not length:  # shorter than one frame of the student
             return frames.mean(1, keepdim=True)
-        return frames[:, :length].unflatten(1, (-1, self.step)).mean(2)
+        return frames[:, :length].reshape(len(frames), -1, self.step, frames.shape[2]).mean(2)
 
     def forward_frozen(self, features: Features) -> Features:
         found = (self.averaged(features) - self.mean) / self.deviation @ self.axes
