@@ -245,14 +245,15 @@ def test_two_labels_with_the_default_names(tmp_path: Path) -> None:
 def test_only_pretrained_weights_have_their_own_learning_rate(ast_directory: Path) -> None:
     sizes = settings_of(read_directory(ast_directory))
     recipe = replace(find_recipe("ast"), settings=sizes)
+    chosen = recipe.optimisation
 
     def rates(init: str | None) -> set[float]:
-        groups = make_optimiser(new_network(recipe, 3, init, seed=0), recipe).param_groups
+        groups = make_optimiser(new_network(recipe, 3, init, seed=0), chosen).param_groups
         return {group["lr"] for group in groups}
 
-    assert recipe.pretrained_rate != recipe.learning_rate
-    assert rates(str(ast_directory)) == {recipe.learning_rate, recipe.pretrained_rate}
-    assert rates(None) == {recipe.learning_rate}
+    assert chosen.pretrained_rate != chosen.learning_rate
+    assert rates(str(ast_directory)) == {chosen.learning_rate, chosen.pretrained_rate}
+    assert rates(None) == {chosen.learning_rate}
 
 
 @pytest.mark.parametrize(
@@ -268,9 +269,10 @@ def test_the_encoder_of_any_classifier_has_its_own_learning_rate(
 ) -> None:
     """Whisper's base_model_prefix is not the name of its classifier's encoder."""
     recipe = find_recipe("hf")
+    chosen = recipe.optimisation
     network = new_network(recipe, 4, str(request.getfixturevalue(f"{kind}_directory")), seed=0)
-    groups = make_optimiser(network, recipe).param_groups
-    assert [group["lr"] for group in groups] == [recipe.learning_rate, recipe.pretrained_rate]
+    groups = make_optimiser(network, chosen).param_groups
+    assert [group["lr"] for group in groups] == [chosen.learning_rate, chosen.pretrained_rate]
     names = {parameter: name for name, parameter in network.named_parameters()}
     head, pretrained = ([names[each] for each in group["params"]] for group in groups)
     assert {name.split(".")[1] for name in head} == new
@@ -281,6 +283,7 @@ def test_the_encoder_of_any_classifier_has_its_own_learning_rate(
 
 def test_a_whisper_encoder_is_never_random(whisper_directory: Path, copy: Copy) -> None:
     recipe = find_recipe("hf")
+    chosen = recipe.optimisation
     network = new_network(recipe, 3, str(whisper_directory), seed=0)
     stored = load_file(whisper_directory / "model.safetensors")
     loaded = network.state_dict()["model.encoder.conv1.weight"]

@@ -80,7 +80,7 @@ def test_saved_splits_that_do_not_fit(tmp_path: Path) -> None:
         split(f"saved:{path}", BOTH + BOTH[:3])
     for content in ("{}", "[]", "no JSON", '{"folds": [{"name": "a"}]}'):
         path.write_text(content)
-        with pytest.raises(UsageError, match=r"is not a split\.json of ours"):
+        with pytest.raises(UsageError, match=r"is no split\.json of a training"):
             split(f"saved:{path}", BOTH)
 
 

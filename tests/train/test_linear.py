@@ -24,7 +24,7 @@ from train.fitting.linear import UNFITTED, fit_linear, held_out_logits, set_line
 from train.recipes.presets import RECIPES
 from train.run import train
 
-RECIPE = RECIPES["whisper-frozen"]
+SETTINGS = RECIPES["whisper-frozen"].linear
 
 
 @pytest.mark.parametrize("labels", [2, 3])
@@ -35,7 +35,7 @@ def test_the_network_s_head_is_the_one_that_was_fitted(labels: int) -> None:
     truth = np.arange(30) % labels
     embeddings = rng.standard_normal((1, 30, width)).astype(np.float32)
     embeddings += truth[:, None]
-    head = fit_linear(embeddings, truth, RECIPE)
+    head = fit_linear(embeddings, truth, SETTINGS)
     set_linear_head(network, head)
     with torch.inference_mode():
         rows = torch.from_numpy(embeddings[0])
@@ -52,7 +52,7 @@ def test_held_out_logits_come_from_others() -> None:
     groups = [f"speaker {row // 10}" for row in range(40)]
     turned = truth.copy()
     turned[:10] = 1 - turned[:10]
-    found = held_out_logits(embeddings, turned, groups, RECIPE).argmax(1)
+    found = held_out_logits(embeddings, turned, groups, SETTINGS).argmax(1)
     assert (found == truth).all()
 
 
@@ -67,10 +67,10 @@ def test_a_label_of_one_group_leaves_the_temperature_alone() -> None:
     """Only one speaker is fearful: its held-out head does not have that label."""
     truth = np.arange(160) % 3
     groups = [f"speaker {row // 20}" for row in range(160)]
-    usual = best_temperature(held_out_logits(clouds(truth), truth, groups, RECIPE), truth)
+    usual = best_temperature(held_out_logits(clouds(truth), truth, groups, SETTINGS), truth)
     for lonely, others in ((3, truth), (0, truth + 1)):  # as the last label and as the first
         some = np.where(np.arange(160) < 10, lonely, others)
-        found = held_out_logits(clouds(some), some, groups, RECIPE)
+        found = held_out_logits(clouds(some), some, groups, SETTINGS)
         assert np.isfinite(found).all()
         assert (found[10:20, lonely] < UNFITTED / 2).all()  # the same speaker's other recordings
         assert (found[10:].argmax(1) == some[10:]).mean() > 0.7
@@ -80,42 +80,42 @@ def test_a_label_of_one_group_leaves_the_temperature_alone() -> None:
 def test_a_single_group_is_held_out_by_recordings() -> None:
     truth = np.sort(np.arange(80) % 4)  # in order, so that folds of neighbours would lack labels
     embeddings = clouds(truth)
-    found = held_out_logits(embeddings, truth, ["one"] * 80, RECIPE)
+    found = held_out_logits(embeddings, truth, ["one"] * 80, SETTINGS)
     assert (found.argmax(1) == truth).mean() > 0.7
-    assert not np.allclose(found, fit_linear(embeddings, truth, RECIPE).logits(embeddings[0]))
+    assert not np.allclose(found, fit_linear(embeddings, truth, SETTINGS).logits(embeddings[0]))
     assert LOWEST < best_temperature(found, truth) < HIGHEST / 2
 
 
 @pytest.mark.parametrize("groups", [["one"] * 160, ["one"] * 80 + ["other"] * 80])
 def test_groups_that_share_no_label(groups: list[str]) -> None:
     truth = np.arange(160) // 80
-    found = held_out_logits(clouds(truth), truth, groups, RECIPE)
+    found = held_out_logits(clouds(truth), truth, groups, SETTINGS)
     assert (found.argmax(1) == truth).mean() > 0.7
 
 
 def test_too_few_recordings_to_hold_any_out() -> None:
     truth = np.arange(3)
     embeddings = clouds(truth)
-    found = held_out_logits(embeddings, truth, ["a", "b", "c"], RECIPE)
-    assert np.array_equal(found, fit_linear(embeddings, truth, RECIPE).logits(embeddings[0]))
+    found = held_out_logits(embeddings, truth, ["a", "b", "c"], SETTINGS)
+    assert np.array_equal(found, fit_linear(embeddings, truth, SETTINGS).logits(embeddings[0]))
 
 
 def test_a_head_without_all_labels() -> None:
     truth = np.array([0, 2] * 10)
-    head = fit_linear(clouds(truth), truth, RECIPE, labels=4)
+    head = fit_linear(clouds(truth), truth, SETTINGS, labels=4)
     found = head.logits(clouds(truth)[0])
     assert (found[:, [1, 3]] == UNFITTED).all()
     assert (found.argmax(1) == truth).mean() > 0.7
-    one = fit_linear(clouds(truth[::2]), truth[::2], RECIPE, labels=2)
+    one = fit_linear(clouds(truth[::2]), truth[::2], SETTINGS, labels=2)
     assert (one.logits(clouds(truth[::2])[0]).argmax(1) == 0).all()
 
 
 def test_a_full_head_is_scikit_learn_s() -> None:
     truth = np.arange(40) % 4
     embeddings = clouds(truth)
-    head = fit_linear(embeddings, truth, RECIPE)
+    head = fit_linear(embeddings, truth, SETTINGS)
     rows = (embeddings[0] - head.shift) * head.scale
-    expected = LogisticRegression(C=RECIPE.regularisation, max_iter=RECIPE.max_iterations)
+    expected = LogisticRegression(C=SETTINGS.regularisation, max_iter=SETTINGS.max_iterations)
     expected.fit(rows, truth)
     assert np.allclose(head.logits(embeddings[0]), expected.decision_function(rows), atol=1e-5)
 
