@@ -283,7 +283,6 @@ def test_the_encoder_of_any_classifier_has_its_own_learning_rate(
 
 def test_a_whisper_encoder_is_never_random(whisper_directory: Path, copy: Copy) -> None:
     recipe = find_recipe("hf")
-    chosen = recipe.optimisation
     network = new_network(recipe, 3, str(whisper_directory), seed=0)
     stored = load_file(whisper_directory / "model.safetensors")
     loaded = network.state_dict()["model.encoder.conv1.weight"]
