@@ -22,22 +22,32 @@ from train.evaluate import EvaluateConfig, evaluate
 WORK = Path(".study")
 ABROAD = {"ASED": ASED, "TurEV-DB": TUREV}
 SMALL_AST = (
-    "settings.hidden_size=128", "settings.num_hidden_layers=4", "settings.num_attention_heads=4",
-    "settings.intermediate_size=512", "settings.max_length=304", "settings.frequency_stride=16",
-    "settings.time_stride=16", "epochs=25", "learning_rate=0.001", "batch_size=16", "patience=25",
-    "augment.mixup=0", "augment.time_masks=0", "augment.band_masks=0",
-)  # fmt: skip
+    "settings.hidden_size=128",
+    "settings.num_hidden_layers=4",
+    "settings.num_attention_heads=4",
+    "settings.intermediate_size=512",
+    "settings.max_length=304",
+    "settings.frequency_stride=16",
+    "settings.time_stride=16",
+    "optimisation.epochs=25",
+    "optimisation.learning_rate=0.001",
+    "optimisation.batch_size=16",
+    "optimisation.patience=25",
+    "augmentation.mixup=0",
+    "augmentation.time_masks=0",
+    "augmentation.band_masks=0",
+)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the table: a recipe, how often it is trained, and what its ancestor claims."""
+    """One row of the table: a recipe, how often it is trained, and what its authors report."""
 
     title: str
     recipe: str
     seeds: int
     folds: tuple[int, ...]
-    claim: str
+    reported: str
     overrides: tuple[str, ...] = ()
 
     @property
@@ -89,43 +99,48 @@ def several(found: list[dict[str, Any]], name: str) -> str:
 
 
 def row(entry: Entry, rounds: int) -> str:
-    """One architecture: known voices, new voices, other corpora; what is asked for or done."""
+    """One architecture: seen speakers, unseen speakers, other corpora; trained now or before."""
 
-    def wanted(number: int, name: str) -> bool:
+    def requested(number: int, name: str) -> bool:
         return number < rounds or (WORK / entry.slug / name / "metrics.json").exists()
 
-    seeds = [seed for seed in range(entry.seeds) if wanted(seed, f"random-{seed}")]
-    folds = [n for i, n in enumerate(entry.folds) if wanted(i, f"fold-{n}")]
-    known = [read(done(f"{entry.slug}/random-{seed}", entry, RANDOM, seed)) for seed in seeds]
+    seeds = [seed for seed in range(entry.seeds) if requested(seed, f"random-{seed}")]
+    folds = [n for i, n in enumerate(entry.folds) if requested(i, f"fold-{n}")]
+    seen = [read(done(f"{entry.slug}/random-{seed}", entry, RANDOM, seed)) for seed in seeds]
     folders = [done(f"{entry.slug}/fold-{n}", entry, f"{EMOBOX}:{n}", 0) for n in folds]
-    new = [read(folder) for folder in folders]
+    unseen = [read(folder) for folder in folders]
     abroad = [
         several([judged(f"{entry.slug}/{name}", one, data) for one in folders[:1]], "uar")
         for name, data in ABROAD.items()
     ]
     cells = [
-        entry.title, several(known, "accuracy"), str(len(known)), several(new, "uar"),
-        ", ".join(map(str, folds)), *abroad, entry.claim,
-    ]  # fmt: skip
+        entry.title,
+        several(seen, "accuracy"),
+        str(len(seen)),
+        several(unseen, "uar"),
+        ", ".join(map(str, folds)),
+        *abroad,
+        entry.reported,
+    ]
     return f"| {' | '.join(cells)} |"
 
 
 HEAD = (
-    "| architecture | known voices: accuracy, random 80/10/10 | seeds | new voices: UAR, EmoBox's "
-    "folds | folds | ASED: UAR | TurEV-DB: UAR | its ancestor's claim |"
+    "| architecture | speaker-dependent: accuracy, random 80/10/10 | seeds "
+    "| speaker-independent: UAR, EmoBox's folds | folds | ASED: UAR | TurEV-DB: UAR | reported by its authors |"
 )
 NOTES = """
 All in percent, on RAVDESS's speech, eight labels. Several trainings: their mean, and the lowest
 and highest of them; one: its bootstrap 95 % interval over speakers. A random split has 144 test
 recordings, so one training's accuracy is known to about 5 points; its test speakers are also in
-training ("known voices"). EmoBox's folds have four new speakers each and differ widely: figures
-of some folds are not comparable with the mean of six. "Not yet": `make study` goes on there. ASED
+training (speaker-dependent). EmoBox's folds have four unseen speakers each and differ widely:
+figures of some folds are not comparable with the mean of six. "Not yet": `make study` goes on there. ASED
 and TurEV-DB: the checkpoint of fold 1 on all their recordings, shared labels only (five and
-four), other languages; chance is 20 and 25. Claims are the ancestors' own: AST's is for the base
+four), other languages; chance is 20 and 25. What authors report: AST's is for the base
 size pretrained on AudioSet, which cannot be had here; VGG's is for six classes of RAVDESS with
 CREMA-D, and not comparable. The hidden layer's learning
-rate, epochs and monitor were chosen by figures on these same recordings: its figure for known
-voices flatters it a little.""".strip()
+rate, epochs and monitor were chosen by figures on these same recordings: its speaker-dependent
+figure is a little too good.""".strip()
 
 
 def only(recipes: Sequence[str]) -> None:
@@ -158,9 +173,9 @@ def write_table(lines: dict[str, str]) -> None:
 def doubled() -> Path:
     """RAVDESS as the well-known download has it: every file twice. Links, no copies."""
     root = WORK / "doubled"
-    for half in ("first", "second"):
+    for copy in ("first", "second"):
         for path in sorted((DATA / "ravdess").rglob("*.flac")):
-            link = root / half / path.parent.name / path.name
+            link = root / copy / path.parent.name / path.name
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():
                 os.symlink(path.resolve(), link)
@@ -169,12 +184,17 @@ def doubled() -> Path:
 
 def leak() -> None:
     """What the doubled download is worth: mfcc_cnn with and without copies on both sides."""
-    short = Entry("leak", "mfcc-cnn", 1, (), "", ("epochs=12",))
+    short = Entry("leak", "mfcc-cnn", 1, (), "", ("optimisation.epochs=12",))
     clean = read(done("leak/clean", short, RANDOM, 0))["headline"]["accuracy"]
     out = done(
-        "leak/doubled", short, RANDOM, 0,
-        data=f"ravdess:{doubled()}", allow_duplicates=True, allow_leak=True,
-    )  # fmt: skip
+        "leak/doubled",
+        short,
+        RANDOM,
+        0,
+        data=f"ravdess:{doubled()}",
+        allow_duplicates=True,
+        allow_leak=True,
+    )
     leaked = read(out)["headline"]["accuracy"]
     write_section(
         "What the doubled RAVDESS download is worth",
@@ -182,15 +202,15 @@ def leak() -> None:
         [
             "`mfcc-cnn`, 12 epochs, random 80/10/10, accuracy in percent. As the well-known "
             "download has it, every file twice, copies on both sides (2,880 files): "
-            f"{_told(leaked)}. Each recording once: {_told(clean)} (half as many steps an epoch; "
-            "30 epochs give the figure in the table above). The ancestor's claim: 83.68. "
+            f"{_as_text(leaked)}. Each recording once: {_as_text(clean)} (half as many steps an "
+            "epoch; 30 epochs give the figure in the table above). Its authors report 83.68. "
             "`train` finds the copies by their content and keeps each once; only "
             "`--allow-duplicates --allow-leak` gives the first figure.",
         ],
     )
 
 
-def _told(each: dict[str, float]) -> str:
+def _as_text(each: dict[str, float]) -> str:
     return f"{100 * each['value']:.1f} [{100 * each['low']:.1f}, {100 * each['high']:.1f}]"
 
 

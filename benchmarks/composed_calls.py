@@ -172,10 +172,10 @@ def _mixed(turns: Sequence[Turn], rng: np.random.Generator) -> Samples:
     frames = turns[-1].end + round(rng.uniform(*PAUSE_S) * RATE_HZ)
     call = rng.standard_normal((frames, 2), dtype=np.float32)
     for channel in (AGENT, CUSTOMER):
-        mine = [each for each in turns if each.channel == channel]
-        neutral = np.concatenate([each.samples for each in mine if each.label == NEUTRAL])
+        own = [each for each in turns if each.channel == channel]
+        neutral = np.concatenate([each.samples for each in own if each.label == NEUTRAL])
         call[:, channel] *= np.sqrt(np.mean(neutral**2)) * 10 ** (NOISE_DB / 20)
-        for each in mine:
+        for each in own:
             call[each.start : each.end, channel] += each.samples
         call[:, channel] *= 10 ** (rng.uniform(*GAIN_DB) / 20)
     return np.clip(call, -PEAK, PEAK)
@@ -220,14 +220,14 @@ def _turn_scores(
     """Probabilities (turns, labels); NaN where no segment overlaps the turn."""
     columns = ["start_s", "end_s", *(f"p_{label}" for label in labels)]
     sides = segments.groupby(["file", "channel"])[columns]
-    found: dict[Any, Any] = {side: mine.to_numpy(np.float64) for side, mine in sides}
+    found: dict[Any, Any] = {side: own.to_numpy(np.float64) for side, own in sides}
     scores = np.full((len(truth), len(labels)), np.nan)
     for row, turn in enumerate(truth.to_dict("records")):
-        mine = found.get((turn["call"], turn["channel"]), np.zeros((0, len(columns))))
-        starts_s = np.maximum(mine[:, 0], turn["start_s"])
-        overlap_s = np.maximum(np.minimum(mine[:, 1], turn["end_s"]) - starts_s, 0.0)
+        own = found.get((turn["call"], turn["channel"]), np.zeros((0, len(columns))))
+        starts_s = np.maximum(own[:, 0], turn["start_s"])
+        overlap_s = np.maximum(np.minimum(own[:, 1], turn["end_s"]) - starts_s, 0.0)
         if overlap_s.any():
-            scores[row] = overlap_s @ mine[:, 2:] / overlap_s.sum()
+            scores[row] = overlap_s @ own[:, 2:] / overlap_s.sum()
     return scores
 
 

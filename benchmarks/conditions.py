@@ -1,4 +1,4 @@
-"""What test recordings are put through: telephone codecs, noise, cuts. Training sides never are."""
+"""Changes of test recordings: telephone codecs, noise, cuts. Heads are fitted without them."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -11,27 +11,27 @@ from train.data import Utterance, load_utterance
 
 SNR_DB = 10.0
 LENGTHS_S = (1, 2, 3)
-Heard = Callable[[Utterance, int], Samples]
-Change = Callable[[Samples, int, np.random.Generator, str], Samples]  # of whom, at last
+Load = Callable[[Utterance, int], Samples]  # a recording's samples at a rate
+Change = Callable[[Samples, int, np.random.Generator, str], Samples]  # of a speaker, at last
 
 
-def conditions(utterances: Sequence[Utterance]) -> dict[str, Heard]:
-    """By name, what a recording sounds like; babble is made of other speakers of `utterances`."""
+def conditions(utterances: Sequence[Utterance]) -> dict[str, Load]:
+    """Ways to load a recording, by name; babble is made of other speakers of `utterances`."""
     changes: dict[str, Change] = {f"telephone, {name}": _line(name) for name in CODECS}
     changes["white noise, 10 dB"] = _white
     changes["babble, 10 dB"] = _babble_of(utterances)
     changes |= {f"{length_s} s from its middle": _middle(length_s) for length_s in LENGTHS_S}
-    heard: dict[str, Heard] = {"as it is": load_utterance}
-    return heard | {name: _changed(change) for name, change in changes.items()}
+    unchanged: dict[str, Load] = {"as it is": load_utterance}
+    return unchanged | {name: _changed(change) for name, change in changes.items()}
 
 
-def _changed(change: Change) -> Heard:
-    def heard(utterance: Utterance, rate_hz: int) -> Samples:
+def _changed(change: Change) -> Load:
+    def load(utterance: Utterance, rate_hz: int) -> Samples:
         digest = hashlib.sha256(utterance.name.encode()).hexdigest()
         draw = np.random.default_rng(int(digest[:12], 16))
         return change(load_utterance(utterance, rate_hz), rate_hz, draw, utterance.speaker)
 
-    return heard
+    return load
 
 
 def _line(codec: str) -> Change:

@@ -1,7 +1,7 @@
 """Offset heads on a shipped encoder, fitted with recordings left out, for `accuracy.py`.
 
 Whisper's encoder is frozen, and the student's never met a corpus that is judged here, so that only
-heads are fitted anew: statistics of all recordings are computed once and kept in `.evaluate/`, a
+heads are fitted anew: statistics of all recordings are computed once and cached in `.evaluate/`, a
 head takes a second. What a head is calibrated by (the temperature, and how far offsets spread) is
 never asked of recordings that it is judged on.
 """
@@ -53,13 +53,13 @@ CORPORA = {"ravdess": "RAVDESS", "ased": "ASED", "turev": "TurEV-DB", "nemo": "n
 LANGUAGES = ("en", "es", "fr")
 BATCH = 8
 LONGEST_S = 30
-Heard = Callable[[Utterance, int], Samples]
+Load = Callable[[Utterance, int], Samples]  # a recording's samples at a rate
 Statistics = tuple[NDArray[np.float32], NDArray[np.float64]]  # (n, width), lengths in s (n,)
 Rows = NDArray[np.int64]
 
 
 def training_data() -> tuple[str, ...]:
-    """What the shipped checkpoints are trained on, as `--data` takes it."""
+    """The training data of the shipped checkpoints, as `--data` takes it."""
     ordinary = [DATA / "speechocean", DATA / "orders", prompts(WORK)]
     return RAVDESS, ASED, TUREV, NEMO, *(f"ordinary:{each}" for each in ordinary)
 
@@ -107,9 +107,16 @@ class Heads:
         targets = np.array([self.labels.index(each.label) for each in data.utterances])
         possible = possible_labels(data, self.labels)
         task = Task(
-            recipe, store, targets, possible, self.labels, everything, everything[:0], 0,
-            torch.device("cpu"),
-        )  # fmt: skip
+            recipe=recipe,
+            source=store,
+            targets=targets,
+            possible=possible,
+            labels=self.labels,
+            train=everything,
+            valid=everything[:0],
+            seed=0,
+            device=torch.device("cpu"),
+        )
         sample = sample_of(network, task, data.utterances)
         return sample if self.cuts else sample.rows(np.arange(len(sample)) < len(everything))
 
@@ -141,34 +148,34 @@ class Heads:
         return self.without(self.corpora == corpus, (corpus,))
 
     def without_language(self, language: str, corpus: str = "") -> "Head":
-        """A head that never met the prompts of a language, nor a corpus."""
+        """A head fitted without the prompts of a language, and without a corpus."""
         prompts_of = [
             each.is_ordinary and each.path.parent.name == language for each in self.data.utterances
         ]
         return self.without(np.array(prompts_of) | (self.corpora == corpus), (corpus,))
 
-    def statistics(self, utterances: Sequence[Utterance], hear: Heard, name: str) -> Statistics:
-        """Of recordings as `hear` gives them; kept under the encoder's digest and `name`."""
+    def statistics(self, utterances: Sequence[Utterance], load: Load, name: str) -> Statistics:
+        """Of recordings as `load` returns them; cached by the encoder's digest and `name`."""
         _, network = self._loaded
         digest = hashlib.sha256()
         for key, tensor in network.encoder.state_dict().items():
             digest.update(key.encode() + tensor.numpy().tobytes())
         digest.update(repr([each.name for each in utterances]).encode())
-        kept = WORK / "statistics" / f"{digest.hexdigest()[:16]}-{name}.npz"
-        if not kept.exists():
-            values, durations_s = self._computed(utterances, hear)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(kept, values=values, durations_s=durations_s)
-        stored = np.load(kept)
+        path = WORK / "statistics" / f"{digest.hexdigest()[:16]}-{name}.npz"
+        if not path.exists():
+            values, durations_s = self._computed(utterances, load)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, values=values, durations_s=durations_s)
+        stored = np.load(path)
         return stored["values"], stored["durations_s"]
 
     @torch.inference_mode()
-    def _computed(self, utterances: Sequence[Utterance], hear: Heard) -> Statistics:
+    def _computed(self, utterances: Sequence[Utterance], load: Load) -> Statistics:
         info, network = self._loaded
         features_of = front_end(info.front_end, info.front_end_settings)
         found, durations_s = [], []
         for part in consecutive(len(utterances), BATCH):
-            samples = [hear(each, info.rate_hz) for each in utterances[part]]
+            samples = [load(each, info.rate_hz) for each in utterances[part]]
             features = features_of(samples, torch.device("cpu"))
             found.append(network.statistics(network.forward_frozen(features)).numpy())
             durations_s += [len(each) / info.rate_hz for each in samples]
@@ -190,7 +197,7 @@ class Head:
     network: Network
 
     def embed(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embeddings (n, width), as the network gives them."""
+        """Embeddings (n, width), as the network computes them."""
         fitted = self.found.fitted
         found = np.zeros((len(statistics), self.network.embedding_width), np.float32)
         found[:, : len(fitted.projection)] = (statistics - fitted.shift) @ fitted.projection.T

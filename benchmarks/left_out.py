@@ -63,9 +63,9 @@ class Judged:
         all_labels = self.head.checkpoint.info.labels
         names = [n for n, is_known in zip(all_labels, known, strict=True) if is_known]
         labels = [name for name in names if name in set(self.truth)]
-        mine = np.isin(self.truth, labels)
-        chosen = scores[mine][:, [all_labels.index(name) for name in labels]].astype(np.float64)
-        return self.truth[mine], labels, chosen / chosen.sum(1, keepdims=True)
+        own = np.isin(self.truth, labels)
+        chosen = scores[own][:, [all_labels.index(name) for name in labels]].astype(np.float64)
+        return self.truth[own], labels, chosen / chosen.sum(1, keepdims=True)
 
 
 def left_out(heads: Heads) -> dict[str, Judged]:
@@ -137,12 +137,12 @@ def ordinary(heads: Heads) -> dict[str, dict[str, float]]:
     interviews = utterances_of(f"ordinary:{DATA / 'interviews'}")
     sets = {"interviews": (interviews, heads.without(np.zeros(len(heads.corpora), bool)))}
     for language in LANGUAGES:
-        mine = [
+        own = [
             each
             for each in heads.data.utterances
             if each.is_ordinary and each.path.parent.name == language
         ]
-        sets[f"prompts, {language}"] = mine, heads.without_language(language)
+        sets[f"prompts, {language}"] = own, heads.without_language(language)
     found = {}
     for name, (utterances, head) in sets.items():
         statistics, durations_s = heads.statistics(utterances, as_they_are, name)
@@ -166,8 +166,8 @@ def under_conditions(heads: Heads, judged: dict[str, Judged]) -> dict[str, dict[
         draw = np.random.default_rng(0)
         count = min(SOME, len(each.utterances))
         some = each.rows(np.sort(draw.choice(len(each.utterances), count, replace=False)))
-        for name, hear in (conditions(some.utterances) | _lengths(some.utterances)).items():
-            statistics, durations_s = heads.statistics(some.utterances, hear, f"{corpus}-{name}")
+        for name, load in (conditions(some.utterances) | _lengths(some.utterances)).items():
+            statistics, durations_s = heads.statistics(some.utterances, load, f"{corpus}-{name}")
             changed = Judged(each.head, some.utterances, each.head.embed(statistics), durations_s)
             figures = found.setdefault(name, {"UAR": [], "error": []})
             figures["UAR"].append(changed.uar(CORPUS, "balanced"))
@@ -182,19 +182,19 @@ def _lengths(utterances: Sequence[Utterance]) -> dict[str, Any]:
     """Cuts of drawn lengths, and recordings repeated to 20 s."""
 
     def cut(low_s: float, high_s: float) -> Any:
-        def hear(utterance: Utterance, rate_hz: int) -> Samples:
+        def load(utterance: Utterance, rate_hz: int) -> Samples:
             samples = load_utterance(utterance, rate_hz)
             draw = np.random.default_rng(len(samples))
             length = round(draw.uniform(low_s, high_s) * rate_hz)
             first = max(0, (len(samples) - length) // 2)
             return samples[first : first + length]
 
-        return hear
+        return load
 
     def joined(utterance: Utterance, rate_hz: int) -> Samples:
         key = utterance.speaker, utterance.label
-        alike = [each for each in utterances if (each.speaker, each.label) == key]
-        every = np.concatenate([load_utterance(each, rate_hz) for each in alike[:10]])
+        same = [each for each in utterances if (each.speaker, each.label) == key]
+        every = np.concatenate([load_utterance(each, rate_hz) for each in same[:10]])
         return np.resize(every, 20 * rate_hz).astype(np.float32)
 
     spans = ((0.5, 1.0), (1.0, 2.0), (2.0, 4.0))
@@ -204,12 +204,12 @@ def _lengths(utterances: Sequence[Utterance]) -> dict[str, Any]:
 def folds(heads: Heads) -> dict[str, list[float]]:
     """UAR of RAVDESS's six folds, speaker-independent: by their own offset, and by speaker."""
     data = heads.data
-    mine = np.flatnonzero(heads.corpora == "ravdess")
-    utterances = [data.utterances[row] for row in mine]
-    split = make_split(EMOBOX, utterances, [data.contents[row] for row in mine], 0, 0.1)
+    own = np.flatnonzero(heads.corpora == "ravdess")
+    utterances = [data.utterances[row] for row in own]
+    split = make_split(EMOBOX, utterances, [data.contents[row] for row in own], 0, 0.1)
     found: dict[str, list[float]] = {"by archive": [], "by speaker": []}
     for fold in split.folds:
-        rows = mine[fold.test]
+        rows = own[fold.test]
         left = np.isin(np.arange(len(data.utterances)), rows)
         head = heads.without(left, ("ravdess",))
         statistics, durations_s = heads.as_they_are(rows)

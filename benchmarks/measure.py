@@ -53,12 +53,12 @@ def jobs(folder: Path) -> tuple[list[str], Path]:
     ]
     rows = [row("RAVDESS, whole recordings", whole), row("three corpora, speech", three)]
     stages = three["last_run"]["stage_s"]  # type: ignore[index]
-    told = ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in stages.items())
+    by_stage = ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in stages.items())
     return [
         *head,
         *rows,
         "",
-        f"Three corpora, seconds per stage, summed over workers: {told}.",
+        f"Three corpora, seconds per stage, summed over workers: {by_stage}.",
     ], calm
 
 

@@ -36,11 +36,11 @@ def _archives(each: Judged, size: int, by_speaker: bool) -> Iterator[NDArray[np.
     speakers = np.array([one.speaker for one in each.utterances])
     known = each.shared(each.scores(NONE, "balanced"))[1]
     for _ in range(ARCHIVES if size < 1000 else 3):
-        mine = np.ones(len(speakers), bool)
+        own = np.ones(len(speakers), bool)
         if by_speaker:
-            mine = speakers == draw.choice(np.unique(speakers))
-        neutral = np.flatnonzero(mine & (each.truth == "neutral"))
-        others = np.flatnonzero(mine & (each.truth != "neutral") & np.isin(each.truth, known))
+            own = speakers == draw.choice(np.unique(speakers))
+        neutral = np.flatnonzero(own & (each.truth == "neutral"))
+        others = np.flatnonzero(own & (each.truth != "neutral") & np.isin(each.truth, known))
         if len(neutral) and len(others):
             count = round(0.9 * size)
             yield np.concatenate([draw.choice(neutral, count), draw.choice(others, size - count)])
@@ -51,13 +51,13 @@ def one_emotion(judged: dict[str, Judged]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, list[float]]] = {}
     for each in judged.values():
         for label in each.shared(each.scores(NONE, "balanced"))[1]:
-            mine = each.rows(np.flatnonzero(each.truth == label))
+            own = each.rows(np.flatnonzero(each.truth == label))
             figures = found.setdefault(label, {"none": [], "default": [], "expected": []})
             for name, by, expect in (
                 ("none", NONE, "natural"), ("default", CORPUS, "natural"),
                 ("expected", CORPUS, f"{label}=0.9"),
             ):  # fmt: skip
-                figures[name].append(100 * float((predicted(mine, by, expect) == label).mean()))
+                figures[name].append(100 * float((predicted(own, by, expect) == label).mean()))
     return {
         label: {name: float(np.mean(values)) for name, values in each.items()}
         for label, each in found.items()

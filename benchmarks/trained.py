@@ -1,4 +1,4 @@
-"""Trainings that benchmarks share: each is done once, its folder tells the rest."""
+"""Trainings that benchmarks share: each is done once, and read from its folder later."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def trained(out: Path, cache: Path, data: tuple[str, ...], recipe: str, **more: 
     """The folder of a training, done now unless an earlier call ended it.
 
     Raises:
-        UsageError: what stands there is of another recipe; delete it, and it is done again.
+        UsageError: that folder is of another recipe; delete it, and the training is done again.
     """
     config = TrainConfig(data, recipe, str(out), cache=str(cache), **more)
     if not (config.folder / "figures.json").exists() or not _whole(config):
@@ -36,7 +36,7 @@ def trained(out: Path, cache: Path, data: tuple[str, ...], recipe: str, **more: 
 
 
 def _whole(config: TrainConfig) -> bool:
-    """Whether what stands beside the figures is there, too."""
+    """Whether the checkpoint is there beside the figures, where one is expected."""
     out = Path(config.out or "")
     return config.figures_only or out.suffix != ".safetensors" or out.exists()
 
@@ -48,6 +48,6 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def require_corpora() -> None:
-    """End with a clear word where the recordings are missing."""
+    """End with a message where the recordings are missing."""
     if not DATA.is_dir():
         sys.exit(f"no corpora at {SHARED}: set BATCH_SER_SHARED")
