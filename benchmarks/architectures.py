@@ -127,15 +127,16 @@ def row(entry: Entry, rounds: int) -> str:
 
 HEAD = (
     "| architecture | speaker-dependent: accuracy, random 80/10/10 | seeds "
-    "| speaker-independent: UAR, EmoBox's folds | folds | ASED: UAR | TurEV-DB: UAR | reported by its authors |"
+    "| speaker-independent: UAR, EmoBox's folds | folds | ASED: UAR | TurEV-DB: UAR "
+    "| reported by its authors |"
 )
 NOTES = """
 All in percent, on RAVDESS's speech, eight labels. Several trainings: their mean, and the lowest
 and highest of them; one: its bootstrap 95 % interval over speakers. A random split has 144 test
 recordings, so one training's accuracy is known to about 5 points; its test speakers are also in
 training (speaker-dependent). EmoBox's folds have four unseen speakers each and differ widely:
-figures of some folds are not comparable with the mean of six. "Not yet": `make study` goes on there. ASED
-and TurEV-DB: the checkpoint of fold 1 on all their recordings, shared labels only (five and
+figures of some folds are not comparable with the mean of six. "Not yet": `make study` goes on
+there. ASED and TurEV-DB: the checkpoint of fold 1 on all their recordings, shared labels only (five and
 four), other languages; chance is 20 and 25. What authors report: AST's is for the base
 size pretrained on AudioSet, which cannot be had here; VGG's is for six classes of RAVDESS with
 CREMA-D, and not comparable. The hidden layer's learning

@@ -187,7 +187,7 @@ def _row(call: str, number: int, turn: Turn) -> dict[str, Any]:
     return {"call": call, "channel": turn.channel, "turn": number, **times_s, "label": turn.label}
 
 
-def log_probabilities(segments: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float]:
+def judge(segments: pd.DataFrame, truth: pd.DataFrame) -> dict[str, float]:
     """Figures of a results table, whose files are named as the calls of `truth`.
 
     A turn's probabilities are the mean over the segments of its channel, weighted by how long

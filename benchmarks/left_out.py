@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from trained import DATA, EMOBOX
 
 from batch_ser.audio import Samples
-from batch_ser.results import Sums
+from batch_ser.results import NONE, Sums
 from models.expectation import parse_expectation
 from models.offset_head import Offset
 from train import metrics
 from train.data import Utterance, load_utterance
-from train.evaluation import CORPUS, NONE, SPEAKER, Adaptation
+from train.evaluation import CORPUS, SPEAKER, Adaptation
 from train.splits import make_split
 
 SOME = 300  # recordings of a corpus that are judged under conditions

@@ -6,7 +6,8 @@ import numpy as np
 from left_out import Judged, predicted
 from numpy.typing import NDArray
 
-from train.evaluation import CORPUS, NONE
+from batch_ser.results import NONE
+from train.evaluation import CORPUS
 
 ARCHIVES = 20  # drawn of each kind and size
 
