@@ -136,8 +136,8 @@ and highest of them; one: its bootstrap 95 % interval over speakers. A random sp
 recordings, so one training's accuracy is known to about 5 points; its test speakers are also in
 training (speaker-dependent). EmoBox's folds have four unseen speakers each and differ widely:
 figures of some folds are not comparable with the mean of six. "Not yet": `make study` goes on
-there. ASED and TurEV-DB: the checkpoint of fold 1 on all their recordings, shared labels only (five and
-four), other languages; chance is 20 and 25. What authors report: AST's is for the base
+there. ASED and TurEV-DB: the checkpoint of fold 1 on all their recordings, shared labels only
+(five and four), other languages; chance is 20 and 25. What authors report: AST's is for the base
 size pretrained on AudioSet, which cannot be had here; VGG's is for six classes of RAVDESS with
 CREMA-D, and not comparable. The hidden layer's learning
 rate, epochs and monitor were chosen by figures on these same recordings: its speaker-dependent

@@ -33,7 +33,7 @@ EXPECTED_OUT = "expected a new folder, or one that an earlier evaluation wrote; 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """One evaluation, as the command line gives it."""
+    """One evaluation, by the options of the command line."""
 
     data: tuple[str, ...]
     model: str

@@ -203,7 +203,7 @@ def _round_weights(network: Network, recipe: Recipe) -> None:
 
 @torch.no_grad()
 def _prepare(network: Network, task: Task) -> None:
-    """Set a network's statistics to the training side's, and initialise its head if asked to."""
+    """Set a network's statistics to the training side's, and initialise its head by the recipe."""
     network.eval()
     network.fit_statistics(training_features(task))
     if task.recipe.optimisation.linear_probe_initialisation:

@@ -27,7 +27,7 @@ from train.splits import Fold, Split, default_split, everything, make_split
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training, as the command line gives it."""
+    """One training, by the options of the command line."""
 
     data: tuple[str, ...]
     recipe: str

@@ -111,15 +111,15 @@ def about_corpora(utterances: Sequence[Utterance]) -> tuple[dict[str, Any], ...]
     """A checkpoint's metadata on the corpora that it was trained on."""
     found = []
     for name in dict.fromkeys(each.corpus for each in utterances):
-        mine = [each for each in utterances if each.corpus == name]
+        own = [each for each in utterances if each.corpus == name]
         known = known_corpus(name)
         found.append(
             {
                 "name": known.title if known else name,
                 "licence": known.licence if known else "not stated: recordings of the user's own",
                 "source": known.source if known else "the user",
-                "recordings": len(mine),
-                "speakers": len({each.speaker for each in mine if each.speaker}),
+                "recordings": len(own),
+                "speakers": len({each.speaker for each in own if each.speaker}),
             }
         )
     return tuple(found)

@@ -68,7 +68,7 @@ def cached(
 ) -> CachedFeatures:
     """The features at a path without suffix, computed only where they are not there.
 
-    `compute` gives the pieces of each recording in order.
+    `compute` yields the pieces of each recording in order.
     """
     files = index, values = path.with_suffix(".npy"), path.with_suffix(".f32")
     if not _complete(index, values):
