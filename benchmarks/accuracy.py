@@ -57,9 +57,14 @@ def report(recipe: str, path: Path) -> Table:
     judged = left_out(heads)
     ratio = seconds_per_hour(load_checkpoint(path)) / whole_encoder_seconds_per_hour()
     return [
-        *summary(recipe, heads, judged, ratio), "", *by_corpus(judged), "",
-        *mixtures(judged), "", *emotions(judged),
-    ]  # fmt: skip
+        *summary(recipe, heads, judged, ratio),
+        "",
+        *by_corpus(judged),
+        "",
+        *mixtures(judged),
+        "",
+        *emotions(judged),
+    ]
 
 
 def summary(recipe: str, heads: Heads, judged: dict[str, Judged], ratio: float) -> Table:
@@ -91,19 +96,23 @@ def summary(recipe: str, heads: Heads, judged: dict[str, Judged], ratio: float) 
         ),
         "a corpus left out, balanced, mean UAR of four: none with the offset of ordinary speech, "
         "of training; by archive; by speaker": (
-            ", ".join(f"{mean[way]:.1f}" for way in ways[:4]), wanted[0],
+            ", ".join(f"{mean[way]:.1f}" for way in ways[:4]),
+            wanted[0],
         ),
         "points of UAR by archive lost to telephone codecs; to noise at 10 dB": (
-            f"{codecs}; {noise}", wanted[3],
+            f"{codecs}; {noise}",
+            wanted[3],
         ),
         "cut and joined, UAR by archive": (f"as it is {clean:.1f}; {lengths}", "reported"),
         "RAVDESS, six folds, balanced: own offset, by speaker": (
-            f"{own:.1f}, {speaker:.1f}", wanted[4],
+            f"{own:.1f}, {speaker:.1f}",
+            wanted[4],
         ),
         "front end and network, against the whole Whisper-tiny encoder": (
-            f"{ratio:.3f}", wanted[5],
+            f"{ratio:.3f}",
+            wanted[5],
         ),
-    }  # fmt: skip
+    }
     body = [f"| {title} | {value} | {target} |" for title, (value, target) in rows.items()]
     return ["| measure, in percent | reached | set out for |", "|---|---|---|", *body]
 
@@ -137,8 +146,10 @@ def mixtures(judged: dict[str, Judged]) -> Table:
 
 def emotions(judged: dict[str, Judged]) -> Table:
     """Archives of one emotion throughout: the program cannot know."""
-    rows = ["| one emotion throughout, recall | none | default | `--expect LABEL=0.9` |",
-            "|---|---|---|---|"]  # fmt: skip
+    rows = [
+        "| one emotion throughout, recall | none | default | `--expect LABEL=0.9` |",
+        "|---|---|---|---|",
+    ]
     for label, each in one_emotion(judged).items():
         rows.append(f"| {label} | {' | '.join(f'{value:.0f}' for value in each.values())} |")
     return rows

@@ -103,8 +103,10 @@ def write_long(path: Path, hours: float) -> None:
 
 def a_day(folder: Path) -> list[str]:
     """A worker's peak memory on a recording of a day beside one of ten minutes."""
-    rows = [f"| one recording, `--model {MODEL}`, one worker | MB | segments | s | peak, MB |",
-            "|---|---|---|---|---|"]  # fmt: skip
+    rows = [
+        f"| one recording, `--model {MODEL}`, one worker | MB | segments | s | peak, MB |",
+        "|---|---|---|---|---|",
+    ]
     for ending in (".flac", ".opus"):
         peaks = {}
         for name, hours in LENGTHS_H.items():

@@ -55,9 +55,10 @@ def one_emotion(judged: dict[str, Judged]) -> dict[str, dict[str, float]]:
             own = each.rows(np.flatnonzero(each.truth == label))
             figures = found.setdefault(label, {"none": [], "default": [], "expected": []})
             for name, by, expect in (
-                ("none", NONE, "natural"), ("default", CORPUS, "natural"),
+                ("none", NONE, "natural"),
+                ("default", CORPUS, "natural"),
                 ("expected", CORPUS, f"{label}=0.9"),
-            ):  # fmt: skip
+            ):
                 figures[name].append(100 * float((predicted(own, by, expect) == label).mean()))
     return {
         label: {name: float(np.mean(values)) for name, values in each.items()}

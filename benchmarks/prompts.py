@@ -11,9 +11,14 @@ LANGUAGES = {"en": "en_US_f_Allison", "es": "es_MX_f_Allison", "fr": "fr_CA_f_Ju
 SOUNDS = Path("usr/share/asterisk/sounds")
 SILENCE = "silence"  # a folder of recordings without any sound
 NOT_SPEECH = {
-    "ascending-2tone", "beep", "beeperr", "confbridge-join", "confbridge-leave",
-    "descending-2tone", "tt-monkeys",
-}  # fmt: skip
+    "ascending-2tone",
+    "beep",
+    "beeperr",
+    "confbridge-join",
+    "confbridge-leave",
+    "descending-2tone",
+    "tt-monkeys",
+}
 
 
 def prompts(work: Path) -> Path:

@@ -61,8 +61,11 @@ def _unseen(heads: Heads, corpus: str) -> float:
 
 def priors(path: Path) -> list[str]:
     """Composed calls by the natural share of neutral in the prior."""
-    rows = ["| prior of neutral | AUC of calls, of turns | neutral turns called neutral or calm | "
-            "angry turns called angry |", "|---|---|---|---|"]  # fmt: skip
+    rows = [
+        "| prior of neutral | AUC of calls, of turns | neutral turns called neutral or calm | "
+        "angry turns called angry |",
+        "|---|---|---|---|",
+    ]
     heads = Heads("accurate", path)
     for prior in PRIORS:
         each = on_calls(heads, prior)["default"]

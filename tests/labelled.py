@@ -1,4 +1,4 @@
-"""Names of recordings as each corpus gives them, and writers of small labelled trees."""
+"""Names of recordings as the corpora have them, and writers of small labelled trees."""
 
 import csv
 from collections.abc import Sequence
@@ -26,8 +26,13 @@ NAMES: dict[str, dict[str, tuple[str, str, str, str, str]]] = {
     "tess": {
         "OAF_angry/OAF_back_angry.wav": ("angry", "tess-oaf", "female", "en", "normal"),
         "OAF_neutral/OA_bite_neutral.wav": ("neutral", "tess-oaf", "female", "en", "normal"),
-        "YAF_pleasant_surprised/YAF_youth_ps.wav":
-            ("surprised", "tess-yaf", "female", "en", "normal"),
+        "YAF_pleasant_surprised/YAF_youth_ps.wav": (
+            "surprised",
+            "tess-yaf",
+            "female",
+            "en",
+            "normal",
+        ),
     },
     "savee": {
         "DC_a01.wav": ("angry", "savee-dc", "male", "en", "normal"),
@@ -53,22 +58,42 @@ NAMES: dict[str, dict[str, tuple[str, str, str, str, str]]] = {
         "wr0_Happiness_7.wav": ("happy", "nemo-wr0", "", "pl", "normal"),
     },
     "emospeech": {
-        "bacho-angry-1562996360436-c7b431195e28.opus":
-            ("angry", "emospeech-c7b431195e28", "", "", "normal"),
-        "help-fearful-??-3d9d3e0eb86e.opus":
-            ("fearful", "emospeech-3d9d3e0eb86e", "", "", "normal"),
+        "bacho-angry-1562996360436-c7b431195e28.opus": (
+            "angry",
+            "emospeech-c7b431195e28",
+            "",
+            "",
+            "normal",
+        ),
+        "help-fearful-??-3d9d3e0eb86e.opus": (
+            "fearful",
+            "emospeech-3d9d3e0eb86e",
+            "",
+            "",
+            "normal",
+        ),
         "House/bacho-safe-calm-20190709085906-"
-        "d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f.wav":
-            ("calm", "", "", "", "normal"),
+        "d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f.wav": (
+            "calm",
+            "",
+            "",
+            "",
+            "normal",
+        ),
     },
     "urdu": {
         "Angry/SM1_F10_A010.flac": ("angry", "urdu-sm1", "male", "ur", "normal"),
         "Sad/SF10_F2_S0100.wav": ("sad", "urdu-sf10", "female", "ur", "normal"),
     },
-}  # fmt: skip
-STRANGERS = {
-    "ravdess": ("03-01-09-01-01-01-01", "03-02-07-01-01-01-01", "03-01-01-01-01-01-25",
-                "02-01-01-01-01-01-01", "03-01-01-01-01-01"),
+}
+OTHER_NAMES = {
+    "ravdess": (
+        "03-01-09-01-01-01-01",
+        "03-02-07-01-01-01-01",
+        "03-01-01-01-01-01-25",
+        "02-01-01-01-01-01-01",
+        "03-01-01-01-01-01",
+    ),
     "crema-d": ("1001_DFA_JOY_XX", "1001_DFA_ANG", "2001_DFA_ANG_XX"),
     "tess": ("OAF_back", "MAF_back_angry", "OAF_back_bored"),
     "savee": ("DC_b01", "XX_a01", "a01"),
@@ -76,24 +101,68 @@ STRANGERS = {
     "ased": ("a4-04-02-01-29", "a5-04-02-03-29", "a5-04-02-01"),
     "turev": ("1157_xx_acik", "11_kz_acik", "1157_kz"),
     "nemo": ("EB0_angry_1", "EB0_anger", "EB_anger_1", "EB0_anger_1_2"),
-    "emospeech": ("help-sad-1562996360436-c7b431195e28", "help-calm-1562996360436",
-                  "help-calm-15629-c7b431195e28", "help-calm-1562996360436-speaker"),
+    "emospeech": (
+        "help-sad-1562996360436-c7b431195e28",
+        "help-calm-1562996360436",
+        "help-calm-15629-c7b431195e28",
+        "help-calm-1562996360436-speaker",
+    ),
     "urdu": ("SM1_F10_A010", "Happy/SM1_F10_A010", "Angry/S1_F10_A010", "Angry/SM1_F10"),
-}  # fmt: skip
+}
 
 
 ENTRIES: list[dict[str, Any]] = [
-    {"file": "a.wav", "label": "Anger", "speaker": "7", "sex": "F", "language": "en",
-     "start_s": 0.1, "end_s": 0.4, "split": "train"},
-    {"file": "a.wav", "label": "neutral", "speaker": "7", "sex": "female", "language": "en",
-     "start_s": None, "end_s": None, "split": "train"},
-    {"file": "sub/b.wav", "label": "ang", "speaker": None, "sex": None, "language": None,
-     "start_s": 0.0, "end_s": 0.5, "split": "test"},
-    {"file": "sub/b.wav", "label": "neu", "speaker": "9", "sex": "m", "language": "de",
-     "start_s": 0.0, "end_s": 0.25, "split": "dev"},
-    {"file": "c.wav", "label": "neu", "speaker": "9", "sex": "m", "language": "de",
-     "start_s": None, "end_s": None, "split": "test"},
-]  # fmt: skip
+    {
+        "file": "a.wav",
+        "label": "Anger",
+        "speaker": "7",
+        "sex": "F",
+        "language": "en",
+        "start_s": 0.1,
+        "end_s": 0.4,
+        "split": "train",
+    },
+    {
+        "file": "a.wav",
+        "label": "neutral",
+        "speaker": "7",
+        "sex": "female",
+        "language": "en",
+        "start_s": None,
+        "end_s": None,
+        "split": "train",
+    },
+    {
+        "file": "sub/b.wav",
+        "label": "ang",
+        "speaker": None,
+        "sex": None,
+        "language": None,
+        "start_s": 0.0,
+        "end_s": 0.5,
+        "split": "test",
+    },
+    {
+        "file": "sub/b.wav",
+        "label": "neu",
+        "speaker": "9",
+        "sex": "m",
+        "language": "de",
+        "start_s": 0.0,
+        "end_s": 0.25,
+        "split": "dev",
+    },
+    {
+        "file": "c.wav",
+        "label": "neu",
+        "speaker": "9",
+        "sex": "m",
+        "language": "de",
+        "start_s": None,
+        "end_s": None,
+        "split": "test",
+    },
+]
 
 
 def record(path: Path, speech: Samples, number: int) -> None:

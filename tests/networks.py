@@ -14,19 +14,32 @@ from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.network import Network
 
 SMALL_AST = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
     "max_length": 204,
-}  # fmt: skip
+}
 SMALL_WHISPER = {"taps": (1, 2), "layers": 2, "d_model": 32, "heads": 2, "frozen_layers": 2}
 SMALL_WAV2VEC2 = {
-    "model_type": "wav2vec2", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "intermediate_size": 64, "conv_dim": [16] * 7, "classifier_proj_size": 16,
-    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2,
-}  # fmt: skip
+    "model_type": "wav2vec2",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": [16] * 7,
+    "classifier_proj_size": 16,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
 RAW = {
-    "feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16_000,
-    "do_normalize": True, "return_attention_mask": False, "feature_size": 1, "padding_value": 0.0,
-}  # fmt: skip
+    "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+    "sampling_rate": 16_000,
+    "do_normalize": True,
+    "return_attention_mask": False,
+    "feature_size": 1,
+    "padding_value": 0.0,
+}
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "ast": ("ast", SMALL_AST),
     "vgg": ("vgg", {}),

@@ -44,8 +44,9 @@ def test_another_container_holds_the_same_audio_another_level_does_not(
         soundfile.write(tmp_path / f"a.{suffix}", samples, 16_000, subtype="PCM_16")
     soundfile.write(tmp_path / "quieter.wav", samples // 2, 16_000)
     soundfile.write(tmp_path / "slower.wav", samples, 8_000)
-    contents = {path.name: content_of(Utterance(path, "sad", "", "", ""))
-                for path in tmp_path.iterdir()}  # fmt: skip
+    contents = {
+        path.name: content_of(Utterance(path, "sad", "", "", "")) for path in tmp_path.iterdir()
+    }
     assert len({contents[f"a.{suffix}"] for suffix in ("wav", "flac", "aiff", "au")}) == 1
     assert len(set(contents.values())) == 3
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from labelled import NAMES, STRANGERS, record
+from labelled import NAMES, OTHER_NAMES, record
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import UsageError
@@ -26,9 +26,14 @@ def test_names_of_a_corpus_tell_label_speaker_sex_language_and_intensity(
     (trees / kind / "__MACOSX" / "._1157_kz_acik.flac").write_bytes(b"")
     found = {
         each.path.relative_to(trees / kind).as_posix(): (
-            each.label, each.speaker, each.sex, each.language, each.intensity
-        ) for each in read_data([f"{kind}:{trees / kind}"])
-    }  # fmt: skip
+            each.label,
+            each.speaker,
+            each.sex,
+            each.language,
+            each.intensity,
+        )
+        for each in read_data([f"{kind}:{trees / kind}"])
+    }
     assert found == NAMES[kind]
     assert not capsys.readouterr().err
 
@@ -37,13 +42,13 @@ def test_names_of_a_corpus_tell_label_speaker_sex_language_and_intensity(
 def test_other_names_are_left_out_and_reported(
     kind: str, trees: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in STRANGERS[kind]:
+    for name in OTHER_NAMES[kind]:
         (trees / kind / name).parent.mkdir(exist_ok=True)
         (trees / kind / f"{name}.wav").write_bytes(b"")
     assert len(read_data([f"{kind}:{trees / kind}"])) == len(NAMES[kind])
-    strange, all_of_them = len(STRANGERS[kind]), len(STRANGERS[kind]) + len(NAMES[kind])
+    strange, all_of_them = len(OTHER_NAMES[kind]), len(OTHER_NAMES[kind]) + len(NAMES[kind])
     assert f"{strange} of {all_of_them} recordings are not named as in" in capsys.readouterr().err
-    assert all(CORPORA[kind].parse(Path(f"x/{name}.wav")) is None for name in STRANGERS[kind])
+    assert all(CORPORA[kind].parse(Path(f"x/{name}.wav")) is None for name in OTHER_NAMES[kind])
 
 
 def test_the_sexes_of_crema_d_are_beside_or_above_its_recordings(trees: Path) -> None:

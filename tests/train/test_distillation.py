@@ -46,9 +46,10 @@ AXES = 8
 def axes_of(width: int = 64) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(0)
     return principal_axes(
-        lambda row: draw.standard_normal((40, width)).astype(np.float32) * (1 + row), np.arange(3),
+        lambda row: draw.standard_normal((40, width)).astype(np.float32) * (1 + row),
+        np.arange(3),
         AXES,
-    )  # fmt: skip
+    )
 
 
 @given(st.integers(0, 1000), st.integers(1, 6))
@@ -122,8 +123,9 @@ def test_a_student_learns_its_teacher_s_states(speech: Samples) -> None:
 def weights_of(width: int, layers: int, path: Path) -> Path:
     """A file with an encoder of random weights."""
     torch.manual_seed(9)
-    network = WhisperClassifier(2, d_model=width, heads=max(1, width // 64), layers=layers,
-                                taps=(1,))  # fmt: skip
+    network = WhisperClassifier(
+        2, d_model=width, heads=max(1, width // 64), layers=layers, taps=(1,)
+    )
     save_file(network.encoder.state_dict(), path)
     return path
 
@@ -249,8 +251,9 @@ def test_a_distillation_goes_on_where_it_was_stopped(
             train(student(tree, tmp_path / "stopped", encoder))
     assert (tmp_path / "stopped" / "distilled.safetensors").exists()
     train(student(tree, tmp_path / "stopped", encoder))
-    unstopped, found = (load_file(tmp_path / name / "checkpoint.safetensors")
-                   for name in ("unstopped", "stopped"))  # fmt: skip
+    unstopped, found = (
+        load_file(tmp_path / name / "checkpoint.safetensors") for name in ("unstopped", "stopped")
+    )
     assert all(torch.equal(found[name], unstopped[name]) for name in unstopped)
     assert not list((tmp_path / "stopped").rglob("distilled*"))
     train(student(tree, tmp_path / "another", encoder, seed=1))
@@ -300,11 +303,12 @@ def test_labels_do_not_matter_to_an_encoder(tree: Path, tmp_path: Path, encoder:
     for name, every in (("one", 1), ("other", 2)):
         entries = [
             {
-                "file": str(path), "speaker": path.parent.name,
+                "file": str(path),
+                "speaker": path.parent.name,
                 "label": ("sad", "angry")[number // every % 2],
             }
             for number, path in enumerate(files)
-        ]  # fmt: skip
+        ]
         manifest = write_csv(tmp_path / "labels.csv", entries)
         config = student(tree, tmp_path / name, encoder, split="none")
         train(replace(config, data=(f"manifest:{manifest}",)))
@@ -376,9 +380,11 @@ def test_an_encoder_of_a_checkpoint_stays_as_it_is(finished: Callable[[str], Pat
     assert distilled.keys() == taken.keys()
     assert all(torch.equal(distilled[name], taken[name]) for name in taken)
     network = new_network(
-        replace(RECIPES["fast"], settings=read_info(finished("fast") / CHECKPOINT).settings), 3,
-        str(finished("student") / CHECKPOINT), 0,
-    )  # fmt: skip
+        replace(RECIPES["fast"], settings=read_info(finished("fast") / CHECKPOINT).settings),
+        3,
+        str(finished("student") / CHECKPOINT),
+        0,
+    )
     assert not any(each.requires_grad for each in network.encoder.parameters())
 
 

@@ -45,8 +45,14 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
         if number % 3 == 0:
             samples = np.stack([samples, 0.5 * samples], axis=1)
         soundfile.write(root / f"{number:02}.wav", samples, rate_hz)
-        rows.append({"file": f"{number:02}.wav", "label": LABELS[number % 3],
-                     "speaker": f"s{number // 3}", "sex": "fm"[number // 3 % 2]})  # fmt: skip
+        rows.append(
+            {
+                "file": f"{number:02}.wav",
+                "label": LABELS[number % 3],
+                "speaker": f"s{number // 3}",
+                "sex": "fm"[number // 3 % 2],
+            }
+        )
     with (root / "labels.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -57,8 +63,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, speech: Samples) -> Path:
 def judged(
     model: str, data: Path, out: Path, **options: Any
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    config = EvaluateConfig((f"manifest:{data / 'labels.csv'}",), model, str(out), device="cpu",
-                            **options)  # fmt: skip
+    config = EvaluateConfig(
+        (f"manifest:{data / 'labels.csv'}",), model, str(out), device="cpu", **options
+    )
     evaluate(config)
     return json.loads((out / "metrics.json").read_text()), pd.read_parquet(
         out / "predictions.parquet"
@@ -79,9 +86,13 @@ def sharp(path: Path, data: Path, to: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [*SETS, "hf:ast", "hf:wav2vec"])
 def test_a_job_gives_the_probabilities_of_an_evaluation(
-    model: str, labelled: Path, finished: Finished, ast_directory: Path, wav2vec_directory: Path,
+    model: str,
+    labelled: Path,
+    finished: Finished,
+    ast_directory: Path,
+    wav2vec_directory: Path,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     """For every architecture, on recordings that are shorter and longer than it takes at once."""
     directories = {"hf:ast": ast_directory, "hf:wav2vec": wav2vec_directory}
     if model in directories:
@@ -94,8 +105,18 @@ def test_a_job_gives_the_probabilities_of_an_evaluation(
     offset = load_checkpoint(where).has_offset  # labelled corpora are expected to be balanced
     asked = {"adapt": "none", "expect": "balanced"} if offset else {}
     assert offset == (model in ("accurate", "student", "fast"))
-    run(RunConfig((str(labelled),), str(out), where, device="cpu", engine="inline",
-                  segment={"method": "whole"}, channels="mix", **asked))  # fmt: skip
+    run(
+        RunConfig(
+            (str(labelled),),
+            str(out),
+            where,
+            device="cpu",
+            engine="inline",
+            segment={"method": "whole"},
+            channels="mix",
+            **asked,
+        )
+    )
     rows = pd.read_parquet(out).set_index("file").sort_index()
     predictions.index = predictions.file.str.removeprefix("manifest:labels:")
     predictions = predictions.sort_index()
@@ -158,9 +179,9 @@ def test_figures_are_those_of_scikit_learn(
     spread = found["uar_over_speakers"]
     assert spread["lowest"] == pytest.approx(min(by_speaker.values()))
     assert spread["deviation"] == pytest.approx(np.std(list(by_speaker.values())))
-    assert found["macro_f1_by_sex"] == pytest.approx({
-        sex: f1_score(own.label, own.predicted, **macro) for sex, own in rows.groupby("sex")
-    })  # fmt: skip
+    assert found["macro_f1_by_sex"] == pytest.approx(
+        {sex: f1_score(own.label, own.predicted, **macro) for sex, own in rows.groupby("sex")}
+    )
 
 
 @pytest.mark.slow
@@ -206,16 +227,21 @@ def test_the_test_side_of_a_saved_split(tree: Path, finished: Finished, tmp_path
     """The note of a training on its held-out side is repeated."""
     out = finished("gap-cnn")
     config = EvaluateConfig(
-        (f"ravdess:{tree}",), str(out / "checkpoint.safetensors"), str(tmp_path / "a"),
-        split=f"saved:{out / 'split.json'}", device="cpu",
-    )  # fmt: skip
+        (f"ravdess:{tree}",),
+        str(out / "checkpoint.safetensors"),
+        str(tmp_path / "a"),
+        split=f"saved:{out / 'split.json'}",
+        device="cpu",
+    )
     evaluate(config)
     now, then = (json.loads((each / "metrics.json").read_text()) for each in (tmp_path / "a", out))
     assert now["headline"] == then["headline"]
     assert "the test speakers were also in training" in now["note"]
     folds = {"split": "speakers:2", "seed": 0, "device": "cpu"}
-    for fold, message in (("", "has 2 folds: give --fold, one of fold 1, fold 2"),
-                       ("fold 3", "--fold fold 3: expected one of fold 1, fold 2")):  # fmt: skip
+    for fold, message in (
+        ("", "has 2 folds: give --fold, one of fold 1, fold 2"),
+        ("fold 3", "--fold fold 3: expected one of fold 1, fold 2"),
+    ):
         with pytest.raises(UsageError, match=message):
             evaluate(EvaluateConfig(config.data, config.model, "x", fold=fold, **folds))
     evaluate(EvaluateConfig(config.data, config.model, str(tmp_path / "b"), fold="fold 2", **folds))
@@ -298,8 +324,10 @@ def test_labels_without_a_common_one_are_refused_before_scoring(
     tree: Path, labelled: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:
     checkpoint = load_checkpoint(checkpoint_path)
-    for labels, message in ((("negative", "neutral", "positive"), "give --labels three"),
-                         (("low", "neutral", "high"), "give --labels with its names")):  # fmt: skip
+    for labels, message in (
+        (("negative", "neutral", "positive"), "give --labels three"),
+        (("low", "neutral", "high"), "give --labels with its names"),
+    ):
         network = build("whisper", 3, checkpoint.info.settings)
         info = replace(checkpoint.info, labels=labels)
         save_checkpoint(tmp_path / "other.safetensors", info, network)
@@ -333,8 +361,11 @@ def test_a_single_speaker_has_no_interval(
 
 def test_a_card_of_several_corpora_has_their_means(checkpoint_path: Path) -> None:
     figures = {"UAR": 0.5, "WA": 0.25}
-    metrics = {f"{what} {corpus}": figures for corpus in ("ravdess", "ased")
-               for what in ("fold 1", "fold 2", "mean")}  # fmt: skip
+    metrics = {
+        f"{what} {corpus}": figures
+        for corpus in ("ravdess", "ased")
+        for what in ("fold 1", "fold 2", "mean")
+    }
     info = replace(load_checkpoint(checkpoint_path).info, metrics=metrics)
     text = card(replace(info, note="seen speakers", report="| more | figures |"), all_seen=True)
     assert "| mean ravdess | 50.0 % | 25.0 % |" in text

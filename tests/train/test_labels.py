@@ -16,11 +16,16 @@ Told = pytest.CaptureFixture[str]
 
 def test_spellings_of_the_corpora_and_of_published_networks() -> None:
     spellings = {
-        "angry": "ANG anger Angry 05Angry", "happy": "joy happiness HAP Happy 03_happy",
+        "angry": "ANG anger Angry 05Angry",
+        "happy": "joy happiness HAP Happy 03_happy",
         "surprised": "ps surprise pleasant_surprise Pleasant-Surprised SUR",
-        "fearful": "Fear fea", "disgust": "disgusted DIS", "calm": "calmness",
-        "bored": "boredom", "sad": "SAD sadness", "neutral": "neu NEUTRAL",
-    }  # fmt: skip
+        "fearful": "Fear fea",
+        "disgust": "disgusted DIS",
+        "calm": "calmness",
+        "bored": "boredom",
+        "sad": "SAD sadness",
+        "neutral": "neu NEUTRAL",
+    }
     for label, names in spellings.items():
         assert {shared_name(name) for name in names.split()} == {label}
     assert shared_name("pleasant surprise") == "surprised"

@@ -51,10 +51,13 @@ class World:
         noise = self.draw.standard_normal((len(every), WIDTH)) @ self.noise.T
         count = np.arange(len(every))
         return Sample(
-            (means + self.offsets[number] + noise).astype(np.float32), every,
-            np.full(len(every), number), number * SPEAKERS + count % SPEAKERS,
-            number * 1000 + count, np.full(len(every), 3.0),
-        )  # fmt: skip
+            (means + self.offsets[number] + noise).astype(np.float32),
+            every,
+            np.full(len(every), number),
+            number * SPEAKERS + count % SPEAKERS,
+            number * 1000 + count,
+            np.full(len(every), 3.0),
+        )
 
 
 def joined(*samples: Sample) -> Sample:
@@ -235,9 +238,18 @@ def test_a_wrong_setting_on_the_command_line_ends_it(
     batch_ser: Runner, tree: Path, encoder: Path
 ) -> None:
     done = batch_ser(
-        "train", "--data", f"ravdess:{tree}", "--recipe", "accurate", "--init", encoder,
-        "--set", "lda.shrinkage=2", "--out", "run",
-    )  # fmt: skip
+        "train",
+        "--data",
+        f"ravdess:{tree}",
+        "--recipe",
+        "accurate",
+        "--init",
+        encoder,
+        "--set",
+        "lda.shrinkage=2",
+        "--out",
+        "run",
+    )
     assert done.returncode == 2
     assert "lda.shrinkage=2: expected a share from 0 to 1" in done.stderr
 
@@ -258,8 +270,9 @@ def test_trained_loaded_and_scored(finished: Callable[[str], Path], speech: Samp
     scores, embeddings = checkpoint.score_all(segments), checkpoint.embed_all(segments)
     assert np.array_equal(scores, usual)
     assert embeddings.shape == (len(segments), checkpoint.embedding_width)
-    towards = Offset(head.usual_offset().values + head.means.double().numpy()[0],
-                     head.usual_offset().covariance)  # fmt: skip
+    towards = Offset(
+        head.usual_offset().values + head.means.double().numpy()[0], head.usual_offset().covariance
+    )
     moved = checkpoint.score_all(segments, towards)
     assert np.allclose(moved.sum(1), 1, atol=1e-5)
     assert (moved[:, 0] < usual[:, 0]).all()  # what looked like the first label is the archive's

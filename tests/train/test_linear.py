@@ -197,8 +197,14 @@ def test_long_recordings_are_embedded_in_pieces(speech: Samples, tmp_path: Path)
 @pytest.mark.slow
 def test_a_training_uses_cached_embeddings(tree: Path, encoder: Path, tmp_path: Path) -> None:
     def run(name: str) -> str:
-        config = training(tree, tmp_path / name, "whisper-frozen", "speeds=[1, 0.9]",
-                          init=str(encoder), cache=str(tmp_path / "cache"))  # fmt: skip
+        config = training(
+            tree,
+            tmp_path / name,
+            "whisper-frozen",
+            "speeds=[1, 0.9]",
+            init=str(encoder),
+            cache=str(tmp_path / "cache"),
+        )
         return train(config).replace(name, "run")
 
     first = run("first")

@@ -84,8 +84,10 @@ def test_calibration_error_of_the_honest_and_of_the_boastful() -> None:
 
 def test_held_out_recordings_are_judged_among_every_label() -> None:
     """A speaker who is never sad is no easier for it; a foreign corpus without sad is."""
-    said = [Utterance(Path(f"{n}.wav"), label, "s", "", "en")
-            for n, label in enumerate(("neutral", "happy", "bored"))]  # fmt: skip
+    said = [
+        Utterance(Path(f"{n}.wav"), label, "s", "", "en")
+        for n, label in enumerate(("neutral", "happy", "bored"))
+    ]
     p = np.array([[0.3, 0.1, 0.6], [0.2, 0.7, 0.1], [0.5, 0.3, 0.2]], np.float32)
     found = Predictions(tuple(said), LABELS, p, ("",) * 3)
     assert found.known().predicted() == ["sad", "happy"]

@@ -26,8 +26,17 @@ from batch_ser.errors import UsageError
 from train.data.utterances import Utterance
 from train.splits.splits import everything
 
-SEEDED = ("random", "random:60/20/20", "speakers", "speakers:50/25/25", "speakers:3", "kfold:4",
-          "loso", "cross", "cross:tess")  # fmt: skip
+SEEDED = (
+    "random",
+    "random:60/20/20",
+    "speakers",
+    "speakers:50/25/25",
+    "speakers:3",
+    "kfold:4",
+    "loso",
+    "cross",
+    "cross:tess",
+)
 
 
 @given(st.sampled_from(SEEDED), st.integers(0, 2**31))

@@ -28,8 +28,15 @@ from train.recipes.presets import RECIPES
 from train.run import train
 
 PICTURES = {"confusion.png", "curves.png", "examples.png", "reliability.png"}
-TABLES = {"history.csv", "split.json", "config.json", "metrics.json", "report.txt",
-          "figures.json", "predictions.parquet"}  # fmt: skip
+TABLES = {
+    "history.csv",
+    "split.json",
+    "config.json",
+    "metrics.json",
+    "report.txt",
+    "figures.json",
+    "predictions.parquet",
+}
 CHECKPOINT = {"checkpoint.safetensors", "checkpoint.md"}
 
 
@@ -131,15 +138,17 @@ def test_a_training_from_folder_to_scores(
 
 @pytest.mark.slow
 def test_several_folds_for_their_figures_only(tree: Path, tmp_path: Path) -> None:
-    config = training(tree, tmp_path / "run", "gap-cnn", "epochs=1", split="speakers:2",
-                      figures_only=True)  # fmt: skip
+    config = training(
+        tree, tmp_path / "run", "gap-cnn", "epochs=1", split="speakers:2", figures_only=True
+    )
     train(config)
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
     for fold in ("fold-1", "fold-2"):
         folder = tmp_path / "run" / fold
         assert PICTURES - {path.name for path in folder.iterdir()} == {
-            "confusion.png", "reliability.png"
-        }  # fmt: skip
+            "confusion.png",
+            "reliability.png",
+        }
     rows = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
     assert len(rows) == rows.file.nunique() == 24  # each is held out once
     assert rows.groupby("fold").speaker.nunique().tolist() == [2, 2]
@@ -204,8 +213,10 @@ def test_ordinary_speech_trains_an_offset_head_and_is_tested_nowhere(
     config = training(tree, tmp_path / "run", recipe, init=inits[recipe])
     train(replace(config, data=(*config.data, f"ordinary:{ordinary}")))
     split = json.loads((tmp_path / "run" / "split.json").read_text())["folds"][0]
-    names = {side: {each for each in split[side] if each.startswith("ordinary talks:")}
-             for side in ("train", "valid", "test")}  # fmt: skip
+    names = {
+        side: {each for each in split[side] if each.startswith("ordinary talks:")}
+        for side in ("train", "valid", "test")
+    }
     assert {side: len(each) for side, each in names.items()} == {"train": 8, "valid": 0, "test": 0}
     info = read_info(tmp_path / "run" / "checkpoint.safetensors")
     assert info.labels == ("neutral", "happy", "angry")

@@ -19,11 +19,18 @@ from train.augmentation.settings import OF_FEATURES, Augmentation
 RATE_HZ = 16_000
 ALWAYS = Augmentation(probability=1.0)
 SWITCHES: dict[str, Any] = {
-    "gain_db": 6.0, "noise_snr_db": (5.0, 20.0), "babble_snr_db": (5.0, 20.0),
-    "pitch_semitones": 3.0, "stretch": 0.3,
-    "speed": 0.2, "polarity": True, "reverb_s": 0.4, "tilt_db": 9.0, "telephone": True,
+    "gain_db": 6.0,
+    "noise_snr_db": (5.0, 20.0),
+    "babble_snr_db": (5.0, 20.0),
+    "pitch_semitones": 3.0,
+    "stretch": 0.3,
+    "speed": 0.2,
+    "polarity": True,
+    "reverb_s": 0.4,
+    "tilt_db": 9.0,
+    "telephone": True,
     "cut_s": 0.5,
-}  # fmt: skip
+}
 
 
 def seeded(seed: int = 0) -> np.random.Generator:
@@ -222,9 +229,14 @@ def test_mixup_mixes_features_and_targets_by_one_share(seed: int, parameter: flo
 
 @pytest.mark.parametrize(
     "switch",
-    [{"probability": 1.5}, {"stretch": 1.0}, {"speed": -0.1}, {"noise_snr_db": (9.0, 3.0)},
-     {"noise_snr_db": (9.0,)}],
-)  # fmt: skip
+    [
+        {"probability": 1.5},
+        {"stretch": 1.0},
+        {"speed": -0.1},
+        {"noise_snr_db": (9.0, 3.0)},
+        {"noise_snr_db": (9.0,)},
+    ],
+)
 def test_switches_out_of_range(switch: dict[str, Any]) -> None:
     name = next(iter(switch))
     with pytest.raises(UsageError, match=f"augmentation.{name}="):
