@@ -1,4 +1,4 @@
-"""Babble: of whom it may be made, how loud it is, and that nobody held out is heard in it."""
+"""Babble: which voices it may be made of, how loud it is, and that none of them is held out."""
 
 from dataclasses import replace
 from pathlib import Path

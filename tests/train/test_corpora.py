@@ -1,4 +1,4 @@
-"""The corpora: what file names tell, and the overview of what there is."""
+"""The corpora: what file names state, and the overview of recordings."""
 
 import shutil
 from collections.abc import Sequence

@@ -73,7 +73,7 @@ def judged(
 
 
 def sharp(path: Path, data: Path, to: Path) -> Path:
-    """A checkpoint whose answers differ by a tenth: one hardly trained is too unsure to tell."""
+    """A checkpoint whose scores differ by a tenth: those of a short training hardly differ."""
     checkpoint = load_checkpoint(path)
     rate_hz = checkpoint.info.rate_hz
     samples = [load(str(each), rate_hz) for each in sorted(data.glob("*.wav"))]
@@ -126,7 +126,7 @@ def test_a_job_gives_the_probabilities_of_an_evaluation(
     shared = COLUMNS if "hf:" in model else names  # a directory's own labels: neu, hap, ang
     assert np.abs(rows[names].to_numpy() - predictions[shared].to_numpy()).max() < 1e-4
     assert np.allclose(predictions[shared].sum(axis=1), 1, atol=1e-5)
-    assert np.ptp(predictions[shared].to_numpy(), axis=0).max() > 1e-3  # they are not all alike
+    assert np.ptp(predictions[shared].to_numpy(), axis=0).max() > 1e-3  # they differ
 
 
 @pytest.mark.slow

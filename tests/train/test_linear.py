@@ -57,7 +57,7 @@ def test_held_out_logits_come_from_others() -> None:
 
 
 def clouds(truth: np.ndarray) -> np.ndarray:
-    """Embeddings (1, n, 4) that tell labels apart most of the time."""
+    """Embeddings (1, n, 4) in a cluster for each label, which overlap a little."""
     rng = np.random.default_rng(3)
     centres = 2 * np.eye(4)[truth]
     return (rng.standard_normal((1, len(truth), 4)) + centres).astype(np.float32)

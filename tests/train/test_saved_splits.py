@@ -1,4 +1,4 @@
-"""Splits that lie in files: those of earlier trainings, and EmoBox's published folds."""
+"""Splits that are read from files: those of earlier trainings, and EmoBox's published folds."""
 
 import json
 from dataclasses import replace
