@@ -138,6 +138,7 @@ class FileBooks:
         if self.error or recording is None:
             assert self.error
             about |= {"reason": self.error.reason.value, "message": str(self.error)}
+            about |= {"max_hours": self.error.max_hours}
             return file_row(file.file, file.size_bytes, file.modified_us, FAILED, **about)
         scores = [score for books in self.books for score in books.scores]
         notes = [*recording.notes, *self.notes]

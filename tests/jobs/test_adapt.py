@@ -225,7 +225,7 @@ def test_large_tables_are_scored_by_whole_files(
     archive: Path, adapting_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = adapted(archive, tmp_path / "whole.parquet", adapting_path, "recording")
-    monkeypatch.setattr("jobs.adapter.AT_ONCE", 5)
+    monkeypatch.setattr("jobs.second_pass.ROWS_AT_ONCE", 5)
     sliced = adapted(archive, tmp_path / "sliced.parquet", adapting_path, "recording")
     assert_same_tables(whole, sliced)
 

@@ -50,8 +50,8 @@ def test_each_line_is_a_row(
     out = tmp_path / "out.parquet"
     report = score(calls_at(LINES), out, checkpoint_path)
     assert_holds(out)
-    assert report.record["configuration"]["segment"] == {}
-    assert report.record["fingerprint"]["segment"]["method"] == "given"
+    assert report.record.configuration["segment"] == {}
+    assert report.record.fingerprint["segment"]["method"] == "given"
     segments, files = tables(out)
     told = segments[["file", "channel", "segment", "speaker", "id"]].to_numpy().tolist()
     assert told == [

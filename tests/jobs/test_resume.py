@@ -224,7 +224,7 @@ def test_other_settings_are_refused(archive: Path, checkpoint_path: Path, tmp_pa
     with pytest.raises(MismatchError, match="checkpoint was"):
         run(RunConfig((str(archive),), str(out), "accurate", engine="inline"))
     again = score(archive, out, checkpoint_path, channels="mix", restart=True)
-    assert again.record["counts"]["files_in"] == 20
+    assert again.record.counts.files_in == 20
     assert set(tables(out)[0]["channel"]) == {-1}
 
 

@@ -65,7 +65,7 @@ def test_real_recordings_give_the_same_scores_on_ray(shared: Path, tmp_path: Pat
             RunConfig((str(actor),), str(tmp_path / f"{number}.parquet"), **(whole | options))
         )
         assert report.exit_code == 0
-        assert report.record["counts"]["segments"] == 30
+        assert report.record.counts.segments == 30
         assert_holds(tmp_path / f"{number}.parquet")
     assert_same_tables(tmp_path / "0.parquet", tmp_path / "1.parquet")
 
@@ -156,7 +156,7 @@ def test_a_list_of_channels_is_one_setting_however_it_is_written(
     one = calls / "support-ulaw.wav"
     for choice in ("0,1", "1,0", " 0, 1"):
         report = score(one, out, checkpoint_path, channels=choice, segment={"method": "window"})
-        assert report.record["fingerprint"]["channels"] == "0,1"
+        assert report.record.fingerprint["channels"] == "0,1"
     with pytest.raises(UsageError, match="channels was 0,1, is split"):
         score(one, out, checkpoint_path, segment={"method": "window"})
 

@@ -13,16 +13,16 @@ from batch_ser.inputs.walk import Walk
 from batch_ser.results.tables import TableSchemas
 from batch_ser.segments.segmenter import SegmentSettings
 from jobs import on_ray
-from jobs.on_ray import Crew, cluster, execute
+from jobs.on_ray import Workers, cluster, execute
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
 from jobs.worker.shard import ShardResult, ShardSettings
 from models.checkpoint import read_info
 
 
-def crew(checkpoint: Path, workers: int, file_timeout_s: float = 60.0) -> Crew:
+def workers_of(checkpoint: Path, count: int, file_timeout_s: float = 60.0) -> Workers:
     settings = ShardSettings(SegmentSettings("whole"), TableSchemas(read_info(checkpoint).labels))
-    return Crew(workers, str(checkpoint), "cpu", settings, file_timeout_s)
+    return Workers(count, str(checkpoint), "cpu", settings, file_timeout_s)
 
 
 def wild_worker(witness: Path) -> type[on_ray.Worker]:
@@ -51,7 +51,7 @@ def test_a_crashing_file_fails_alone(
     files = list(Walk((str(archive),)))
     shards = [files[:9], files[9:]]
     stop = OrderlyStop()
-    with cluster(chosen := crew(checkpoint_path, 2, file_timeout_s=8.0), stop):
+    with cluster(chosen := workers_of(checkpoint_path, 2, file_timeout_s=8.0), stop):
         results = list(execute(iter(shards), chosen, stop))
     rows = [row for result in results for row in result.files.to_pylist()]
     assert sorted(row["file"] for row in rows) == sorted(file.file for file in files)
@@ -66,8 +66,8 @@ def test_a_broken_checkpoint_convicts_no_file(
 ) -> None:
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(checkpoint_path.read_bytes()[:-100])
-    chosen = crew(checkpoint_path, 1)
-    broken = Crew(1, str(damaged), "cpu", chosen.settings, 60.0)
+    chosen = workers_of(checkpoint_path, 1)
+    broken = Workers(1, str(damaged), "cpu", chosen.settings, 60.0)
     stop = OrderlyStop()
     with cluster(broken, stop), pytest.raises(Incomplete, match="cannot start"):
         list(execute(iter([list(Walk((str(archive),)))]), broken, stop))
@@ -90,5 +90,5 @@ def test_an_unforeseen_error_fails_its_file(
     out = tmp_path / "out.parquet"
     report = run(RunConfig((str(archive),), str(out), str(checkpoint_path), engine="inline"))
     assert report.exit_code == 3
-    assert report.record["counts"]["reasons"] == {"internal_error": 1}
+    assert report.record.counts.reasons == {"internal_error": 1}
     assert json.loads(out.with_name("out.run.json").read_text())["counts"]["files"]["failed"] == 1
