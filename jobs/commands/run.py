@@ -91,13 +91,7 @@ def run(
                 out=out,
                 model=model,
                 device=device,
-                segment={
-                    "method": segment,
-                    "window_s": window_s,
-                    "hop_s": hop_s,
-                    "min_s": min_s,
-                    "max_s": max_s,
-                },
+                segment=_segment_options(segment, window_s, hop_s, min_s, max_s),
                 channels=channels,
                 reading=reading(raw_encoding, raw_rate, raw_channels, max_hours),
                 selection=Selection(tuple(include or ()), tuple(exclude or ()), root),
@@ -121,3 +115,19 @@ def run(
         if report.no_inputs:
             typer.echo(f"batch-ser: {report.no_inputs}", err=True)
         raise typer.Exit(report.exit_code)
+
+
+def _segment_options(
+    method: str | None,
+    window_s: float | None,
+    hop_s: float | None,
+    min_s: float | None,
+    max_s: float | None,
+) -> dict[str, float | str | None]:
+    return {
+        "method": method,
+        "window_s": window_s,
+        "hop_s": hop_s,
+        "min_s": min_s,
+        "max_s": max_s,
+    }
