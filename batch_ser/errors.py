@@ -6,11 +6,11 @@
     │   └── MismatchError     the output holds results of other settings, or is not ours
     ├── AlreadyRunning        another driver works on this output (exit status 1)
     ├── Incomplete            the job stopped before its end and can be resumed (exit status 1)
-    └── FileError             one recording cannot be used: it gets a `failed` row, the job goes on
-    Stopped                   a signal asked the job to stop (exit status 128 + its number)
+    └── FileError             one recording cannot be used: its row is `failed`, the job goes on
+    Stopped                   a signal stopped the job (exit status 128 + its number)
 
-Errors of libraries are translated where they are called (`audio.py`, `inputs.py`, `checkpoint.py`),
-with the cause kept.
+Errors of libraries are translated where they are called (`batch_ser/audio`, `batch_ser/inputs`,
+`models/checkpoint.py`), with the cause kept.
 """
 
 from enum import StrEnum
@@ -47,7 +47,7 @@ class UsageError(BatchSerError, ValueError):
 
 
 class CheckpointError(UsageError):
-    """A checkpoint cannot be read, or is not what its metadata says."""
+    """A checkpoint cannot be read, or does not match its metadata."""
 
 
 class MismatchError(UsageError):
@@ -63,7 +63,7 @@ class Incomplete(BatchSerError):
 
 
 class Stopped(BaseException):
-    """A signal asked the job to stop; what is done is committed. No error, so nobody catches it."""
+    """A signal stopped the job; what is done is committed. No `Exception`: nothing catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -71,11 +71,15 @@ class Stopped(BaseException):
 
 
 class FileError(BatchSerError):
-    """One recording cannot be used; `reason` and the message go into its row."""
+    """One recording cannot be used; `reason`, the message and `max_hours` go into its row.
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    `max_hours` is the limit that a recording exceeded which is too long, else None.
+    """
+
+    def __init__(self, reason: Reason, message: str, max_hours: float | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.max_hours = max_hours
 
-    def __reduce__(self) -> tuple[type["FileError"], tuple[Reason, str]]:
-        return FileError, (self.reason, str(self))
+    def __reduce__(self) -> tuple[type["FileError"], tuple[Reason, str, float | None]]:
+        return FileError, (self.reason, str(self), self.max_hours)

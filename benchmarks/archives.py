@@ -71,21 +71,21 @@ def hostile(folder: Path) -> list[str]:
     finally:
         on_ray.Worker = real  # type: ignore[misc]
     record = reports[both].record
-    counts, last = record["counts"], record["last_run"]
+    counts, last = record.counts, record.last_run
     alone, among = (pd.read_parquet(each.with_suffix(".parquet")) for each in (good, both))
     among = among[among["file"].isin(alone["file"])].reset_index(drop=True)
     scores = [name for name in alone.columns if name.startswith(("p_", "confidence"))]
     same = among.drop(columns=scores).equals(alone.drop(columns=scores))
     apart = float((among[scores] - alone[scores]).abs().max().max())
-    reasons = ", ".join(f"{name} {number}" for name, number in sorted(counts["reasons"].items()))
+    reasons = ", ".join(f"{name} {number}" for name, number in sorted(counts.reasons.items()))
     return [
         f"{GOOD} recordings of RAVDESS with {len(bad)} broken files, one whose decoder crashes and "
-        f"one whose decoder hangs (--file-timeout {TIMEOUT_S:g}), on Ray, {last['wall_s']:.0f} s; "
-        f"the {GOOD} alone {reports[good].record['last_run']['wall_s']:.0f} s. Exit status "
+        f"one whose decoder hangs (--file-timeout {TIMEOUT_S:g}), on Ray, {last.wall_s:.0f} s; "
+        f"the {GOOD} alone {reports[good].record.last_run.wall_s:.0f} s. Exit status "
         f"{reports[both].exit_code}. Rows of the good files: "
         f"{'the same' if same else 'OTHERS'}, probabilities at most {apart:.1e} apart. Failed: "
-        f"{reasons}; {counts['files']['ok'] - GOOD} of the broken ones are read as far as they go, "
-        f"{counts['files']['empty']} are empty."
+        f"{reasons}; {counts.files['ok'] - GOOD} of the broken ones are read as far as they go, "
+        f"{counts.files['empty']} are empty."
     ]
 
 
@@ -115,12 +115,12 @@ def a_day(folder: Path) -> list[str]:
             options = {"workers": 1, "file_timeout_s": 7200.0}
             out = str(folder / f"{name}{ending}.parquet")
             record = run(RunConfig((str(path),), out, MODEL, **options)).record  # type: ignore[arg-type]
-            assert record["counts"]["files"]["ok"] == 1, record["counts"]
-            last = record["last_run"]
-            peaks[name] = last["peak_worker_bytes"] / 1e6
+            assert record.counts.files["ok"] == 1, record.counts
+            last = record.last_run
+            peaks[name] = last.peak_worker_bytes / 1e6
             rows.append(
                 f"| {name}, {ending[1:]} | {path.stat().st_size / 1e6:.0f} "
-                f"| {record['counts']['segments']:,} | {last['wall_s']:.0f} | {peaks[name]:.0f} |"
+                f"| {record.counts.segments:,} | {last.wall_s:.0f} | {peaks[name]:.0f} |"
             )
             path.unlink()
         short, long = peaks.values()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jobs.driver import run
-    from jobs.job import RunConfig
     from jobs.report import RunReport
+    from jobs.run_config import RunConfig
 
 __all__ = ["RunConfig", "RunReport", "run"]
 

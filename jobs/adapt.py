@@ -1,10 +1,9 @@
-"""`batch-ser adapt`: a complete output's tables made anew from its embeddings, without audio."""
+"""`batch-ser adapt`: new tables of a complete output from its embeddings, without audio."""
 
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -12,16 +11,18 @@ from batch_ser.errors import CheckpointError, MismatchError, UsageError
 from batch_ser.results import (
     NONE,
     TABLES,
+    CommittedParts,
     Output,
+    RunRecord,
     TableSchemas,
     check_grouping,
-    committed_parts,
     finalise,
 )
 from batch_ser.segments import GIVEN
-from jobs.adapter import Adaptation, adapter_of, expect_metadata, taken_over
+from jobs.fingerprint import ADAPTATION_SETTINGS
 from jobs.heartbeat import Heartbeat
 from jobs.report import RunReport
+from jobs.second_pass import Adaptation, SecondPass, earlier_offset, expect_metadata
 from models.loading import load_checkpoint
 from models.scoring import Checkpoint
 
@@ -33,7 +34,7 @@ def adapt_again(
     model: str | None = None,
     adapt_from: str | None = None,
 ) -> RunReport:
-    """Make a complete output's tables anew from its embeddings; what is not given stays.
+    """Make new tables of a complete output from its embeddings; what is not given stays.
 
     Raises:
         UsageError: it has no embeddings, no such column or label, or no such offset.
@@ -46,58 +47,66 @@ def adapt_again(
     with Heartbeat(output.work) as heartbeat:
         output.publish()  # of a driver that ended while publishing
         record = output.run_record()
-        parts = committed_parts(output)
-        if record is None or not all(part.is_published for part in parts):
+        committed = CommittedParts.of(output)
+        if record is None or not committed.all_published:
             raise MismatchError(f"{out}: not complete; give its run again, and then adapt")
         checkpoint = _checkpoint(out, record, model)
-        adaptation = _asked(record, by, expect, adapt_from)
+        adaptation = _adaptation(record, by, expect, adapt_from)
         checkpoint.expectation(adaptation.expect)
         schemas = _schemas(output, record, checkpoint, adaptation)
         check_grouping(adaptation.by, schemas)
         output.check_ours(TABLES)
-        place = adapt_from or record["configuration"].get("adapt_from") or out
-        adapter = adapter_of(checkpoint, schemas, adaptation, place)
-        asked = {
-            "adapt": adaptation.by, "expect": adaptation.expect,
-            "adapt_from": place if adaptation.given else None,
-        }  # fmt: skip
-        changed = record | {
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "fingerprint": json.loads(schemas.metadata["settings"]),
-            "configuration": record["configuration"] | asked,
-        }
+        source = adapt_from or record.configuration.get("adapt_from") or out
+        second_pass = SecondPass.of(checkpoint, schemas, adaptation, source)
+        changed = _changed(record, schemas, adaptation, source)
         heartbeat.check()
-        found = finalise(output, schemas, changed, adapter)
-    return RunReport(found, record["configuration"]["max_failed"])
+        changed = finalise(output, committed, schemas, changed, second_pass)
+    return RunReport(changed, record.configuration["max_failed"])
 
 
-def _asked(
-    record: dict[str, Any], by: str | None, expect: str | None, adapt_from: str | None
+def _adaptation(
+    record: RunRecord, by: str | None, expect: str | None, adapt_from: str | None
 ) -> Adaptation:
-    """What is asked for, and of what is not, what the output has."""
-    before = record["fingerprint"]
+    """The options; for those that are not given, what the output has."""
+    before = record.fingerprint
     stays = by is None and adapt_from is None and "adapt_from" in before
     by = by or before.get("adapt", NONE)
     if by == NONE and adapt_from:
         raise UsageError(f"--adapt-from {adapt_from}: found --adapt none; expected archive, ...")
-    given = record["offset"] if stays else taken_over(adapt_from)
-    return Adaptation(by, expect or before["expect"], given)
+    earlier = record.offset if stays else earlier_offset(adapt_from)
+    return Adaptation(by, expect or before["expect"], earlier)
 
 
-def _checkpoint(out: str, record: dict[str, Any], model: str | None) -> Checkpoint:
+def _changed(
+    record: RunRecord, schemas: TableSchemas, adaptation: Adaptation, source: str
+) -> RunRecord:
+    options = {
+        "adapt": adaptation.by,
+        "expect": adaptation.expect,
+        "adapt_from": source if adaptation.earlier else None,
+    }
+    return replace(
+        record,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        fingerprint=json.loads(schemas.metadata["settings"]),
+        configuration=record.configuration | options,
+    )
+
+
+def _checkpoint(out: str, record: RunRecord, model: str | None) -> Checkpoint:
     """The checkpoint that scored an output."""
-    about = record["checkpoint"]
     try:
-        checkpoint = load_checkpoint(model or record["configuration"]["model"])
+        checkpoint = load_checkpoint(model or record.configuration["model"])
     except CheckpointError as error:
         if model:
             raise
         raise CheckpointError(
             f"{out}: the checkpoint of its run is not found ({error}); give --model"
         ) from error
-    if checkpoint.digest != about["sha256"]:
+    expected = record.checkpoint
+    if checkpoint.digest != expected.sha256:
         raise MismatchError(
-            f"{out} was scored by {about['name']} ({about['sha256'][:12]}), found "
+            f"{out} was scored by {expected.name} ({expected.sha256[:12]}), found "
             f"{checkpoint.digest[:12]}; expected that checkpoint as --model"
         )
     checkpoint.check_offset()
@@ -105,20 +114,23 @@ def _checkpoint(out: str, record: dict[str, Any], model: str | None) -> Checkpoi
 
 
 def _schemas(
-    output: Output, record: dict[str, Any], checkpoint: Checkpoint, adaptation: Adaptation
+    output: Output, record: RunRecord, checkpoint: Checkpoint, adaptation: Adaptation
 ) -> TableSchemas:
-    """Of tables that hold the same segments, and say how they are adapted now."""
-    shown = bool(record["configuration"].get("embeddings"))
-    files = output.table_files(output.as_scored)
-    given = record["fingerprint"]["segment"]["method"] == GIVEN
-    schemas = TableSchemas.of(pq.read_schema(files[0]), True, shown, given)
+    """The schemas of tables with the same segments, and the metadata of the new adaptation."""
+    schemas = TableSchemas.of(
+        pq.read_schema(output.table_files(output.as_scored)[0]),
+        apart=True,
+        shown=bool(record.configuration.get("embeddings")),
+        given=record.fingerprint["segment"]["method"] == GIVEN,
+    )
     if not schemas.embedding_width:
         raise UsageError(
             f"{output.out} has no embeddings; expected results of a run with --adapt or "
             "--embeddings"
         )
-    old = ("adapt", "expect", "adapt_from")
-    settings = {name: each for name, each in record["fingerprint"].items() if name not in old}
+    settings = {
+        name: value for name, value in record.fingerprint.items() if name not in ADAPTATION_SETTINGS
+    }
     metadata = dict(schemas.metadata) | {
         "settings": json.dumps(settings | adaptation.settings()),
         "expect": expect_metadata(checkpoint, adaptation.expect),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from batch_ser.results import commit
+from batch_ser.results import CommittedParts
 from jobs.worker import ShardResult
 
 COMMIT_EVERY_S = 30.0
@@ -16,22 +16,24 @@ COMMIT_BYTES = 128_000_000
 class Committer:
     """Collects results and commits them: the first at once, then every 30 s or 128 MB."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, committed: CommittedParts) -> None:
         self.stage_s: Counter[str] = Counter()
         self.peak_bytes = 0
         self._work = work
+        self._committed = committed
         self._segments: list[pa.Table] = []
         self._files: list[pa.Table] = []
         self._bytes = 0
-        self._committed = float("-inf")
+        self._last_commit = float("-inf")
 
     def add(self, result: ShardResult) -> None:
+        """Take a result; commit what is collected if it is time."""
         self.stage_s.update(result.stage_s)
         self.peak_bytes = max(self.peak_bytes, result.peak_bytes)
         self._segments.append(result.segments)
         self._files.append(result.files)
         self._bytes += result.segments.nbytes + result.files.nbytes
-        if time.monotonic() - self._committed >= COMMIT_EVERY_S or self._bytes >= COMMIT_BYTES:
+        if time.monotonic() - self._last_commit >= COMMIT_EVERY_S or self._bytes >= COMMIT_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -40,6 +42,6 @@ class Committer:
             return
         segments = pa.concat_tables(self._segments).unify_dictionaries()
         files = pa.concat_tables(self._files)
-        commit(self._work, segments, files)
+        self._committed.commit(self._work, segments, files)
         self._segments, self._files, self._bytes = [], [], 0
-        self._committed = time.monotonic()
+        self._last_commit = time.monotonic()

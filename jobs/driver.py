@@ -1,19 +1,29 @@
 """The driver: walk, plan, execute, commit, finalise. It alone writes."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
 
 from batch_ser import __version__
 from batch_ser.inputs import InputFile
-from batch_ser.results import TABLES, Winner, committed_parts, finalise, winners, write_json
+from batch_ser.results import (
+    TABLES,
+    CheckpointRecord,
+    CommittedFile,
+    CommittedParts,
+    LastRun,
+    Listing,
+    RunRecord,
+    finalise,
+    write_json,
+)
 from jobs.commit import Committer
+from jobs.fingerprint import check_fingerprint
 from jobs.heartbeat import Heartbeat
-from jobs.job import Job, RunConfig, check_fingerprint, prepare
+from jobs.job import Job, prepare
 from jobs.progress import Progress
 from jobs.report import RunReport
+from jobs.run_config import RunConfig
 from jobs.sharding import Shard, plan
 from jobs.stop import OrderlyStop
 from jobs.worker import ShardResult, failed, score_shard
@@ -27,7 +37,7 @@ def run(config: RunConfig) -> RunReport:
         UsageError: the configuration cannot be carried out, or does not fit the output.
         AlreadyRunning: another driver is at work on this output.
         Incomplete: the job stopped before its end.
-        Stopped: a signal asked for it.
+        Stopped: a signal stopped it.
     """
     job = prepare(config)
     output = job.output
@@ -40,76 +50,80 @@ def run(config: RunConfig) -> RunReport:
             output.remove(keep=heartbeat.path)
         output.publish()  # of a driver that ended while publishing
         if output.run_json.exists():
-            check_fingerprint(output, job.fingerprint)  # of what stands there now
-        if not output.run_json.exists():
+            check_fingerprint(output, job.fingerprint)  # of what has been published just now
+        else:
             write_json(output.settings_json, job.fingerprint)
         return _drive(job, heartbeat, stop)
 
 
 def _drive(job: Job, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
-    """Do what is not done yet, and finish the tables if anything was."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    """Do what is not done yet, and make the final tables if anything was."""
+    started = _now()
+    committed = CommittedParts.of(job.output)
     progress = Progress()
-    committer = Committer(job.output.work)
+    committer = Committer(job.output.work, committed)
     try:
-        for result in _results(job, progress, stop):
+        for result in _results(job, committed, progress, stop):
             committer.add(result)
             progress.done(result)
     finally:
         committer.flush()
         progress.end()
     record = job.output.run_record()
-    unpublished = any(not part.is_published for part in committed_parts(job.output))
-    if record is None or unpublished:
+    if record is None or not committed.all_published:
         heartbeat.check()
-        last_run = {
-            "started": started,
-            "wall_s": progress.wall_s,
-            "audio_s": progress.audio_s,
-            "stage_s": dict(committer.stage_s),
-            "peak_worker_bytes": committer.peak_bytes,
-        }
-        record = finalise(job.output, job.settings.schemas, _record(job, last_run), job.adapter())
+        last_run = LastRun(
+            started=started,
+            wall_s=progress.wall_s,
+            audio_s=progress.audio_s,
+            stage_s=dict(committer.stage_s),
+            peak_worker_bytes=committer.peak_bytes,
+        )
+        schemas = job.settings.schemas
+        record = finalise(job.output, committed, schemas, _record(job, last_run), job.second_pass)
     return RunReport(record, job.config.max_failed)
 
 
-def _results(job: Job, progress: Progress, stop: OrderlyStop) -> Iterator[ShardResult]:
-    """Results of everything that is not done yet: first of what needs no worker."""
-    done = winners(committed_parts(job.output))
+def _results(
+    job: Job, committed: CommittedParts, progress: Progress, stop: OrderlyStop
+) -> Iterator[ShardResult]:
+    """Results of all inputs that need work; those that cannot be read need no worker."""
     unreadable: list[ShardResult] = []
 
-    def todo() -> Iterator[InputFile]:
-        for file in progress.listing(_new(job, done)):
+    def readable() -> Iterator[InputFile]:
+        for file in progress.listing(_inputs_to_do(job, committed)):
             if file.error:
                 unreadable.append(failed(file, job.settings.schemas, file.error))
             else:
                 yield file
 
-    for result in _execute(job, plan(todo(), job.config.crew_size), stop):
+    for result in _execute(job, plan(readable(), job.config.worker_count), stop):
         yield from unreadable
         unreadable.clear()
         yield result
     yield from unreadable
 
 
-def _new(job: Job, done: dict[str, Winner]) -> Iterator[InputFile]:
-    """Inputs without rows for their present version; one that is gone keeps its good rows."""
+def _inputs_to_do(job: Job, committed: CommittedParts) -> Iterator[InputFile]:
+    max_hours = job.config.reading.max_hours
     for file in islice(job.walk, job.config.limit):
-        win = done.get(file.file)
-        same = win is not None and win.version == file.version
-        asked = win is not None and win.version[2] == file.given_digest  # the same segments of it
-        kept = win is not None and asked and file.error is not None and not win.failed
-        if (not same and not kept) or (same and _may_be_longer(job, win)):
+        if needs_work(file, committed.files.get(file.file), max_hours=max_hours):
             yield file
 
 
-def _may_be_longer(job: Job, win: Winner | None) -> bool:
-    """Whether a file failed as too long, and `--max-hours` has been raised since.
+def needs_work(file: InputFile, previous: CommittedFile | None, *, max_hours: float) -> bool:
+    """Whether an input has to be done (again), given its row in the output, if it has one.
 
-    To the digits that its row tells, so that the same limit is never taken for a higher one.
+    The same version of a file is done again only if it was too long, and the limit is higher now.
+    Another version is done, unless it is missing now: then the good rows for the same given
+    segments stay.
     """
-    limit_h = float(f"{job.config.reading.max_hours:g}")
-    return win is not None and win.limit_h is not None and limit_h > win.limit_h
+    if previous is None:
+        return True
+    if previous.version == file.version:
+        return previous.exceeded_h is not None and max_hours > previous.exceeded_h
+    rows_stay = not previous.failed and previous.given_digest == file.given_digest
+    return not (file.error and rows_stay)
 
 
 def _execute(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[ShardResult]:
@@ -117,23 +131,23 @@ def _execute(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[S
     first = next(shards, None)
     if first is None:
         return
-    config = job.config
-
-    def all_shards() -> Iterator[Shard]:
-        yield first
-        yield from shards
-
-    if config.engine == "inline":
-        for shard in all_shards():
-            yield score_shard(shard, job.checkpoint, job.settings)
+    shards = chain([first], shards)
+    if job.config.engine == "ray":
+        yield from _execute_on_ray(job, shards, stop)
         return
+    for shard in shards:
+        yield score_shard(shard, job.checkpoint, job.settings)
+
+
+def _execute_on_ray(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[ShardResult]:
     from jobs import on_ray
 
+    config = job.config
     gpus = config.gpus_per_worker
     if gpus is None:
-        gpus = 1 / config.crew_size if job.device == "cuda" else 0.0
-    crew = on_ray.Crew(
-        workers=config.crew_size,
+        gpus = 1 / config.worker_count if job.device == "cuda" else 0.0
+    workers = on_ray.Workers(
+        count=config.worker_count,
         model=resolve(config.model),
         device=job.device,
         settings=job.settings,
@@ -142,24 +156,25 @@ def _execute(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[S
         cpus_per_worker=config.cpus_per_worker,
         gpus_per_worker=gpus,
     )
-    with on_ray.cluster(crew, stop):
-        yield from on_ray.execute(all_shards(), crew, stop)
+    with on_ray.cluster(workers, stop):
+        yield from on_ray.execute(shards, workers, stop)
 
 
-def _record(job: Job, last_run: dict[str, Any]) -> dict[str, Any]:
-    """What `run.json` says besides the counts and the tables' digests."""
+def _record(job: Job, last_run: LastRun) -> RunRecord:
+    """The record of the output, without its counts and tables."""
     info = job.checkpoint.info
-    return {
-        "program": f"batch-ser {__version__}",
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "configuration": asdict(job.config),
-        "fingerprint": job.fingerprint,
-        "checkpoint": {
-            "name": info.name,
-            "sha256": job.checkpoint.digest,
-            "licence": info.licence,
-            "labels": list(info.labels),
-        },
-        "listing": {"ignored": job.walk.ignored, "repeated": job.walk.repeated},
-        "last_run": last_run,
-    }
+    return RunRecord(
+        program=f"batch-ser {__version__}",
+        finished=_now(),
+        configuration=job.configuration(),
+        fingerprint=job.fingerprint,
+        checkpoint=CheckpointRecord(
+            info.name, job.checkpoint.digest, info.licence, list(info.labels)
+        ),
+        listing=Listing(job.walk.ignored, job.walk.repeated),
+        last_run=last_run,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

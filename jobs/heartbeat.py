@@ -1,6 +1,6 @@
-"""One driver per output: a file in the working folder that its driver renews.
+"""One driver per output: a file in the working folder that its driver updates.
 
-It only saves work: two drivers would both be right, since the unit of truth is the file.
+It only saves work: two drivers would both be right, since files are committed one by one.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ OLD_S = 60.0
 
 
 class Heartbeat:
-    """Holds an output while the `with` block runs."""
+    """Marks an output as in use while the `with` block runs."""
 
     def __init__(self, work: Path) -> None:
         self.path = work / DRIVER
         self._stop = threading.Event()
-        self._me = {
+        self._driver = {
             "token": uuid.uuid4().hex,
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -55,7 +55,7 @@ class Heartbeat:
             self.path.parent.rmdir()  # only if nothing else is in it
 
     def check(self) -> None:
-        """Make sure that no other driver has taken over, before tables are replaced.
+        """Check that no other driver has taken over, before tables are replaced.
 
         Raises:
             Incomplete: one has.
@@ -65,7 +65,7 @@ class Heartbeat:
 
     def _is_mine(self) -> bool:
         current = self._read()
-        return current is not None and current.get("token") == self._me["token"]
+        return current is not None and current.get("token") == self._driver["token"]
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -74,7 +74,7 @@ class Heartbeat:
             return None
 
     def _beat(self) -> None:
-        write_json(self.path, self._me | {"beat": time.time()})
+        write_json(self.path, self._driver | {"beat": time.time()})
 
     def _keep(self) -> None:
         while not self._stop.wait(BEAT_S):
@@ -84,7 +84,7 @@ class Heartbeat:
 
 
 def _alive(other: dict[str, Any]) -> bool:
-    """Whether another driver still works: its beat is fresh, and on this host its process runs."""
+    """Whether another driver still runs: a recent beat, and on this host a process."""
     if time.time() - float(other.get("beat", 0)) > OLD_S:
         return False
     if other.get("host") != socket.gethostname():

@@ -1,11 +1,11 @@
-"""Shards to results on Ray: one actor per worker, one shard per call, every result looked at.
+"""Shards to results on Ray: one actor per worker, one shard per call, every result checked.
 
-A worker's death is never evidence against a file. The files of the shard that it held are done
-again one by one; only a file that ends its worker twice, alone, is convicted.
+A file does not fail because its worker died. The files of that worker's shard are done again one by
+one; only a file that ends its worker twice, alone, fails.
 
-Traps of Ray that this module works around: `ray.init` replaces signal handlers, puts the current
-folder first on the workers' import path (where a folder named `models` would hide ours), and
-reports usage.
+Behaviour of Ray that this module works around: `ray.init` replaces signal handlers, puts the
+current folder first on the workers' import path (where a folder named `models` would hide ours),
+and reports usage.
 """
 
 import contextlib
@@ -27,16 +27,16 @@ from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
 from jobs.worker import ShardResult, ShardSettings, failed, score_shard
 
-CONVICTED_AFTER = 2
+MAX_ATTEMPTS = 2  # of a file alone
 START_S = 600.0
-OBJECT_STORE_BYTES = 256_000_000  # only rows travel
+OBJECT_STORE_BYTES = 256_000_000  # only rows are transferred
 
 
 @dataclass(frozen=True)
-class Crew:
-    """The workers of a job."""
+class Workers:
+    """The worker processes of a job: how many, what each loads, and what it may use."""
 
-    workers: int
+    count: int
     model: str
     device: str
     settings: ShardSettings
@@ -54,15 +54,15 @@ class Worker:
 
         from models import load_checkpoint
 
-        # by default oneDNN keeps the kernels of a thousand shapes, and segments come in all
-        # lengths: measured, a worker grew by 5 MB a batch. Eight are as fast.
+        # by default oneDNN keeps the kernels of a thousand shapes, and segments have all lengths:
+        # measured, a worker grew by 5 MB a batch. Eight are as fast.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
         torch.set_num_threads(1)
         self._checkpoint = load_checkpoint(model, device)
         self._settings = settings
 
     def ready(self) -> None:
-        """Answer once the checkpoint is loaded."""
+        """Return once the checkpoint is loaded."""
 
     def work(self, shard: Shard) -> ShardResult:
         """All rows of a shard."""
@@ -70,18 +70,18 @@ class Worker:
 
 
 @contextlib.contextmanager
-def cluster(crew: Crew, stop: OrderlyStop) -> Iterator[None]:
+def cluster(workers: Workers, stop: OrderlyStop) -> Iterator[None]:
     """A local Ray, or a connection to a running one; inside, signals wait for `stop.check`."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     local: dict[str, Any] = {
-        "num_cpus": math.ceil(crew.workers * crew.cpus_per_worker),
+        "num_cpus": math.ceil(workers.count * workers.cpus_per_worker),
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
     }
     with stop.deferred():
         try:
-            _connect(crew, local)
+            _connect(workers, local)
             stop.install()
             yield
         finally:
@@ -89,25 +89,25 @@ def cluster(crew: Crew, stop: OrderlyStop) -> Iterator[None]:
             stop.install()
 
 
-def _connect(crew: Crew, local: dict[str, Any]) -> None:
+def _connect(workers: Workers, local: dict[str, Any]) -> None:
     """Start or join Ray from our own folder: Ray puts the current one first on the import path."""
     try:
         with contextlib.chdir(Path(__file__).parent.parent):
             ray.init(
-                address=crew.address,
+                address=workers.address,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
-                **({} if crew.address else local),
+                **({} if workers.address else local),
             )
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        if crew.address is None:
-            raise Incomplete(f"Ray does not start: {_told(error)}") from error
-        raise UsageError(f"--address {crew.address}: no cluster: {_told(error)}") from error
+        if workers.address is None:
+            raise Incomplete(f"Ray does not start: {_last_line(error)}") from error
+        raise UsageError(f"--address {workers.address}: no cluster: {_last_line(error)}") from error
 
 
 @dataclass
 class _Call:
-    """A shard at work."""
+    """A shard that a worker is doing."""
 
     worker: Any
     shard: Shard
@@ -117,27 +117,27 @@ class _Call:
 class _Executor:
     """Keeps every worker busy with one shard, and replaces workers that die."""
 
-    def __init__(self, shards: Iterator[Shard], crew: Crew, stop: OrderlyStop) -> None:
+    def __init__(self, shards: Iterator[Shard], workers: Workers, stop: OrderlyStop) -> None:
         self._shards = shards
-        self._crew = crew
+        self._workers = workers
         self._stop = stop
-        self._alone: deque[Shard] = deque()  # files whose worker died, to be done one by one
-        self._deaths: Counter[str] = Counter()
+        self._alone: deque[Shard] = deque()  # single files of shards whose worker died
+        self._attempts: Counter[str] = Counter()  # of a file alone, by its path
         self._calls: dict[Any, _Call] = {}
         actor: Any = ray.remote(Worker).options(
-            num_cpus=crew.cpus_per_worker, num_gpus=crew.gpus_per_worker, max_restarts=0
+            num_cpus=workers.cpus_per_worker, num_gpus=workers.gpus_per_worker, max_restarts=0
         )
         self._actor = actor
 
-    def _hire(self) -> Any:
-        crew = self._crew
-        return self._actor.remote(crew.model, crew.device, crew.settings)
+    def _start_worker(self) -> Any:
+        workers = self._workers
+        return self._actor.remote(workers.model, workers.device, workers.settings)
 
     def __iter__(self) -> Iterator[ShardResult]:
-        workers = [self._hire() for _ in range(self._crew.workers)]
+        workers = [self._start_worker() for _ in range(self._workers.count)]
         for worker in workers:
             self._await(worker)
-            self._give(worker)
+            self._assign(worker)
         while self._calls:
             self._stop.check()
             done, _ = ray.wait(list(self._calls), num_returns=1, timeout=1.0)
@@ -157,10 +157,10 @@ class _Executor:
         except RayTaskError as error:
             raise error.as_instanceof_cause() from error
         except RayError as error:
-            raise Incomplete(f"a worker cannot start: {_told(error)}") from error
+            raise Incomplete(f"a worker cannot start: {_last_line(error)}") from error
 
-    def _give(self, worker: Any) -> None:
-        """Hand a worker its next shard, if there is one."""
+    def _assign(self, worker: Any) -> None:
+        """Assign a worker its next shard, if there is one."""
         shard = self._alone.popleft() if self._alone else next(self._shards, None)
         if shard is not None:
             self._calls[worker.work.remote(shard)] = _Call(worker, shard)
@@ -169,45 +169,45 @@ class _Executor:
         try:
             result: ShardResult = ray.get(reference)
         except RayTaskError as error:
-            yield from self._suspect(call, FileError(Reason.INTERNAL_ERROR, repr(error.cause)))
+            yield from self._retry(call, FileError(Reason.INTERNAL_ERROR, repr(error.cause)))
         except RayError:  # the process is gone
-            message = f"decoding ended its process, {CONVICTED_AFTER} times"
-            yield from self._suspect(call, FileError(Reason.DECODER_CRASH, message))
+            message = f"decoding ended its process, {MAX_ATTEMPTS} times"
+            yield from self._retry(call, FileError(Reason.DECODER_CRASH, message))
         else:
-            self._give(call.worker)  # before the driver commits, so that nobody waits for it
+            self._assign(call.worker)  # before the driver commits, so that no worker waits for it
             yield result
 
     def _overdue(self) -> Iterator[ShardResult]:
         """End the workers of calls that take too long."""
-        now, limit_s = time.monotonic(), self._crew.file_timeout_s
+        now, limit_s = time.monotonic(), self._workers.file_timeout_s
         for reference, call in list(self._calls.items()):
             if now - call.started > limit_s:
                 del self._calls[reference]
                 error = FileError(Reason.TIMEOUT, f"not done after {limit_s:g} s (--file-timeout)")
-                yield from self._suspect(call, error)
+                yield from self._retry(call, error)
 
-    def _suspect(self, call: _Call, error: FileError) -> Iterator[ShardResult]:
-        """Replace a worker and do its files again, each alone; convict one that did it twice."""
+    def _retry(self, call: _Call, error: FileError) -> Iterator[ShardResult]:
+        """Replace a worker and do its files again, each alone; one that ends it twice fails."""
         ray.kill(call.worker)
         if len(call.shard) > 1:
             self._alone.extend([file] for file in call.shard)
         else:
             file = call.shard[0]
-            self._deaths[file.path] += 1
-            if self._deaths[file.path] < CONVICTED_AFTER:
+            self._attempts[file.path] += 1
+            if self._attempts[file.path] < MAX_ATTEMPTS:
                 self._alone.append(call.shard)
             else:
-                yield failed(file, self._crew.settings.schemas, error)
-        worker = self._hire()
+                yield failed(file, self._workers.settings.schemas, error)
+        worker = self._start_worker()
         self._await(worker)
-        self._give(worker)
+        self._assign(worker)
 
 
-def _told(error: Exception) -> str:
-    """The last line of what Ray says: the error itself, below its trace and colours."""
+def _last_line(error: Exception) -> str:
+    """The last line of Ray's message: the error itself, below its traceback."""
     return str(error).strip().splitlines()[-1]
 
 
-def execute(shards: Iterator[Shard], crew: Crew, stop: OrderlyStop) -> Iterator[ShardResult]:
+def execute(shards: Iterator[Shard], workers: Workers, stop: OrderlyStop) -> Iterator[ShardResult]:
     """Results in the order in which they are done."""
-    yield from _Executor(shards, crew, stop)
+    yield from _Executor(shards, workers, stop)

@@ -2,79 +2,96 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from batch_ser.audio import Reading
+from batch_ser.audio import MIX, Reading
 from batch_ser.errors import UsageError
 from batch_ser.inputs import InputFile, printable
 from batch_ser.results import FAILED, TableSchemas
 from batch_ser.segments import GIVEN, SegmentSettings
-from jobs.adapter import taken_over
+from jobs.second_pass import earlier_offset
 from jobs.worker import ShardSettings, score_shard
-from models import load_checkpoint
+from models import Checkpoint, load_checkpoint
 from models.offsets import ArchiveOffsets
 
-PLACE = ("channel", "segment", "start_s", "end_s", "emotion", "confidence")
+SEGMENT_KEYS = ("channel", "segment", "start_s", "end_s", "emotion", "confidence")
 
 
-def predict(
-    paths: Sequence[str],
-    model: str,
-    device: str,
-    segment: Mapping[str, float | str | None],
-    channels: str,
-    with_segments: bool,
-    reading: Reading,
-    expect: str | None = None,
-    adapt_from: str | None = None,
-) -> Iterator[dict[str, Any]]:
-    """For each file its name, emotion, confidence and all emotions' probabilities.
-
-    A file's probabilities are the mean over its segments, weighted by their durations. One that
-    cannot be read has an `error`; one without speech has no emotion. The offset is the
-    usual one, or that of the output `adapt_from`.
+@dataclass(frozen=True)
+class PredictConfig:
+    """The options of `batch-ser predict`.
 
     Raises:
-        UsageError: segments are to be given, for which there is no manifest here.
+        UsageError: given segments, for which there is no manifest here.
     """
-    if segment.get("method") == GIVEN:
-        raise UsageError("--segment given: expected speech, window or whole; `run` takes manifests")
-    checkpoint = load_checkpoint(model, device)
+
+    model: str = "accurate"
+    device: str = "cpu"
+    segment: Mapping[str, float | str | None] = field(default_factory=dict)
+    channels: str = MIX
+    reading: Reading = field(default_factory=Reading)
+    expect: str | None = None
+    adapt_from: str | None = None  # an output whose offset is taken over; None: the usual one
+    with_segments: bool = False
+
+    def __post_init__(self) -> None:
+        if self.segment.get("method") == GIVEN:
+            raise UsageError(
+                "--segment given: expected speech, window or whole; `run` takes manifests"
+            )
+
+
+def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, Any]]:
+    """Of each file its name, emotion, confidence and all emotions' probabilities.
+
+    A file's probabilities are the mean over its segments, weighted by their durations. One that
+    cannot be read has an `error`; one without speech has no emotion.
+    """
+    checkpoint = load_checkpoint(config.model, config.device)
     labels = checkpoint.info.labels
     defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
-    offsets = None
-    if expect is not None or adapt_from is not None:
-        head = checkpoint.head
-        checkpoint.expectation(expect)
-        if record := taken_over(adapt_from):
-            place = str(adapt_from)
-            offsets = ArchiveOffsets.from_record(record, head.numbers, checkpoint.digest, place)
     settings = ShardSettings(
-        SegmentSettings.resolve(segment, defaults), TableSchemas(labels), channels,
-        reading=reading, expect=expect, offsets=offsets,
-    )  # fmt: skip
+        segment=SegmentSettings.resolve(config.segment, defaults),
+        schemas=TableSchemas(labels),
+        channels=config.channels,
+        reading=config.reading,
+        expect=config.expect,
+        offsets=_offsets(config, checkpoint),
+    )
     for path in paths:
         result = score_shard(
             [InputFile(printable(path), os.path.abspath(path))], checkpoint, settings
         )
-        answer = _answer(result.files.to_pylist()[0], labels)
-        if with_segments and "error" not in answer:
-            rows = result.segments.to_pylist()
-            answer["segments"] = [
-                {name: row[name] for name in PLACE} | {"all_emotions": _emotions(row, labels)}
-                for row in rows
+        prediction = _prediction(result.files.to_pylist()[0], labels)
+        if config.with_segments and "error" not in prediction:
+            prediction["segments"] = [
+                {key: row[key] for key in SEGMENT_KEYS} | {"all_emotions": _emotions(row, labels)}
+                for row in result.segments.to_pylist()
             ]
-        yield answer
+        yield prediction
 
 
-def _answer(row: dict[str, Any], labels: tuple[str, ...]) -> dict[str, Any]:
-    answer: dict[str, Any] = {"filename": row["file"]}
+def _offsets(config: PredictConfig, checkpoint: Checkpoint) -> ArchiveOffsets | None:
+    """The offsets that are taken over, with `expect` and the head checked."""
+    if config.expect is None and config.adapt_from is None:
+        return None
+    numbers = checkpoint.head.numbers
+    checkpoint.expectation(config.expect)
+    record = earlier_offset(config.adapt_from)
+    if not record:
+        return None
+    return ArchiveOffsets.from_record(record, numbers, checkpoint.digest, str(config.adapt_from))
+
+
+def _prediction(row: dict[str, Any], labels: tuple[str, ...]) -> dict[str, Any]:
+    prediction: dict[str, Any] = {"filename": row["file"]}
     if row["status"] == FAILED:
-        return answer | {"error": {"reason": row["reason"], "message": row["message"]}}
+        return prediction | {"error": {"reason": row["reason"], "message": row["message"]}}
     emotions = _emotions(row, labels)
     best = max(emotions, key=lambda label: emotions[label]) if emotions else None
     confidence = emotions[best] if best else None
-    return answer | {"emotion": best, "confidence": confidence, "all_emotions": emotions}
+    return prediction | {"emotion": best, "confidence": confidence, "all_emotions": emotions}
 
 
 def _emotions(row: dict[str, Any], labels: tuple[str, ...]) -> dict[str, float]:

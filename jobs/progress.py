@@ -1,4 +1,4 @@
-"""Progress on standard error: a line that renews itself, or one a minute when nobody watches."""
+"""Progress on standard error: a line that is updated on a terminal, else one line a minute."""
 
 import sys
 import time
@@ -16,19 +16,19 @@ LOG_EVERY_S = 60.0
 
 
 class Progress:
-    """Counts what is listed and done, and says so."""
+    """Counts what is listed and done, and writes it."""
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
         self._terminal = stream.isatty()
-        self._started = self._said = time.monotonic()
+        self._started = self._written = time.monotonic()
         self._listed = self._files = self._failed = 0
         self._listed_s = self._work_s = self._audio_s = 0.0
         self._estimates: dict[str, float] = {}
         self._all_listed = False
 
     def listing(self, files: Iterable[InputFile]) -> Iterator[InputFile]:
-        """Count files on their way to the plan."""
+        """Count files on their way to the shards."""
         for file in files:
             self._listed += 1
             self._listed_s += work_s(file)
@@ -44,8 +44,8 @@ class Progress:
         for name in result.files["file"].to_pylist():
             self._work_s += self._estimates.pop(name, 0.0)
         every = TERMINAL_EVERY_S if self._terminal else LOG_EVERY_S
-        if time.monotonic() - self._said >= every:
-            self.say()
+        if time.monotonic() - self._written >= every:
+            self.write()
 
     @property
     def wall_s(self) -> float:
@@ -56,9 +56,9 @@ class Progress:
         """Seconds of audio done by this run."""
         return self._audio_s
 
-    def say(self) -> None:
+    def write(self) -> None:
         """Write the line now."""
-        self._said = time.monotonic()
+        self._written = time.monotonic()
         total = f"{self._listed:,}" if self._all_listed else f"{self._listed:,}+ (still listing)"
         line = (
             f"{self._files:,} of {total} files, {self._audio_s / 3600:.2f} h of audio, "
@@ -75,12 +75,12 @@ class Progress:
     def end(self) -> None:
         """Leave the terminal's line as it is, and go to the next."""
         if self._terminal and self._files:
-            self.say()
+            self.write()
             self._stream.write("\n")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 12 min, 3 h 20 min."""
+    """Seconds as text: 45 s, 12 min, 3 h 20 min."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -1,10 +1,11 @@
-"""What a run has to say at its end: a table for people, the same as JSON, the exit status."""
+"""The report of a run: its closing table and exit status."""
 
+import json
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from batch_ser.errors import UsageError
-from batch_ser.results import EMPTY, FAILED, OK, SUMS
+from batch_ser.results import EMPTY, FAILED, OK, SUMS, RunRecord
 from jobs.progress import duration
 
 COMPLETE, TOO_MANY_FAILED = 0, 3
@@ -12,22 +13,24 @@ COMPLETE, TOO_MANY_FAILED = 0, 3
 
 @dataclass(frozen=True)
 class RunReport:
-    """The record of a complete run (`run.json`) and what this call of it did."""
+    """The record of a complete run, as `run.json` has it."""
 
-    record: dict[str, Any]
+    record: RunRecord
     max_failed: str
 
     @property
     def exit_code(self) -> int:
         """0, or 3 when more files failed than `--max-failed` allows."""
-        files = self.record["counts"]["files"]
-        within = files.get(FAILED, 0) <= budget(self.max_failed, sum(files.values()))
+        counts = self.record.counts
+        within = counts.files[FAILED] <= budget(self.max_failed, counts.files_in)
         return COMPLETE if within else TOO_MANY_FAILED
 
     @property
-    def nothing_found(self) -> str:
-        """Why there were no inputs at all."""
-        ignored, inputs = self.record["listing"]["ignored"], self.record["configuration"]["inputs"]
+    def no_inputs(self) -> str:
+        """A message why there were no inputs; empty if there were any."""
+        if self.record.counts.files_in:
+            return ""
+        ignored, inputs = self.record.listing.ignored, self.record.configuration["inputs"]
         if not ignored and all(each.lower().endswith(".csv") for each in inputs):
             return f"the manifest lists nothing: {', '.join(inputs)} has a header and no lines"
         return (
@@ -35,10 +38,14 @@ class RunReport:
             "(--include '*' takes every file)"
         )
 
+    def as_json(self) -> str:
+        """The record as `run.json` has it."""
+        return json.dumps(self.record.as_json(), indent=1)
+
     def as_text(self) -> str:
         """The closing table."""
         sections = [_files(self.record), _time(self.record), _emotions(self.record)]
-        sections += [_stages(self.record), _equations(self.record), _about(self.record)]
+        sections += [_stages(self.record), _equations(self.record), _checkpoint(self.record)]
         lines = [line for section in sections for line in section]
         width = max(len(name) for name, _ in lines)
         return "\n".join(f"{name:<{width}}  {text}".rstrip() for name, text in lines)
@@ -48,7 +55,7 @@ def budget(max_failed: str, files: int) -> float:
     """How many files may fail: a number, or a percentage of all files.
 
     Raises:
-        UsageError: neither.
+        UsageError: it is neither.
     """
     try:
         number = float(max_failed.removesuffix("%"))
@@ -62,41 +69,44 @@ def budget(max_failed: str, files: int) -> float:
 Lines = list[tuple[str, str]]
 
 
-def _files(record: dict[str, Any]) -> Lines:
-    counts = record["counts"]
-    lines = [("files", f"{counts['files_in']:,}")]
+def _files(record: RunRecord) -> Lines:
+    counts = record.counts
+    lines = [("files", f"{counts.files_in:,}")]
     for status in (OK, EMPTY, FAILED):
-        lines.append((f"  {status}", f"{counts['files'].get(status, 0):,}"))
+        lines.append((f"  {status}", f"{counts.files[status]:,}"))
         if status == FAILED:
-            reasons = sorted(counts["reasons"].items(), key=lambda item: -item[1])
-            lines += [(f"    {reason}", f"{count:,}") for reason, count in reasons]
-    for note, count in counts["notes"].items():
+            lines += [(f"    {reason}", f"{count:,}") for reason, count in _ordered(counts.reasons)]
+    for note, count in sorted(counts.notes.items()):
         lines.append((f"  {note}", f"{count:,}"))
-    if record["listing"]["ignored"]:
-        lines.append(("  ignored", f"{record['listing']['ignored']:,} (no audio by their names)"))
+    if record.listing.ignored:
+        lines.append(("  ignored", f"{record.listing.ignored:,} (no audio by their names)"))
     return lines
 
 
-def _time(record: dict[str, Any]) -> Lines:
-    seconds, last = record["counts"]["seconds"], record["last_run"]
-    lines = [("hours of recordings", f"{seconds['duration_s'] / 3600:.3f}")]
-    if last["audio_s"]:
-        speed = last["audio_s"] / max(last["wall_s"], 1e-9)
-        done = f"{last['audio_s'] / 3600:.3f} h in {duration(last['wall_s'])}"
-        memory = f"{last['peak_worker_bytes'] / 1e6:.0f} MB at most in a worker"
+def _ordered(counter: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent first; of equals in order of their names."""
+    return sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _time(record: RunRecord) -> Lines:
+    last = record.last_run
+    lines = [("hours of recordings", f"{record.counts.seconds['duration_s'] / 3600:.3f}")]
+    if last.audio_s:
+        speed = last.audio_s / max(last.wall_s, 1e-9)
+        done = f"{last.audio_s / 3600:.3f} h in {duration(last.wall_s)}"
+        memory = f"{last.peak_worker_bytes / 1e6:.0f} MB at most in a worker"
         lines.append(("last run", f"{done}, {speed:.0f} x real time, {memory}"))
     return lines
 
 
-def _emotions(record: dict[str, Any]) -> Lines:
-    emotions = record["counts"]["emotions"]
-    lines = [("segments", f"{record['counts']['segments']:,}")]
-    ordered = sorted(emotions.items(), key=lambda item: -item[1])
-    return lines + [(f"  {emotion}", f"{count:,}") for emotion, count in ordered]
+def _emotions(record: RunRecord) -> Lines:
+    counts = record.counts
+    lines = [("segments", f"{counts.segments:,}")]
+    return lines + [(f"  {emotion}", f"{n:,}") for emotion, n in _ordered(counts.emotions)]
 
 
-def _stages(record: dict[str, Any]) -> Lines:
-    stages = record["last_run"]["stage_s"]
+def _stages(record: RunRecord) -> Lines:
+    stages = record.last_run.stage_s
     if not stages:
         return []
     total = sum(stages.values())
@@ -106,24 +116,23 @@ def _stages(record: dict[str, Any]) -> Lines:
     ]
 
 
-def _equations(record: dict[str, Any]) -> Lines:
-    counts = record["counts"]
-    files = [f"{counts['files'].get(status, 0):,} {status}" for status in (OK, EMPTY, FAILED)]
-    kinds = [f"{counts['seconds'][name]:.1f} {name[:-2].replace('_', ' ')}" for name in SUMS[1:5]]
+def _equations(record: RunRecord) -> Lines:
+    counts, seconds = record.counts, record.counts.seconds
+    files = [f"{counts.files[status]:,} {status}" for status in (OK, EMPTY, FAILED)]
+    kinds = [f"{seconds[name]:.1f} {name[:-2].replace('_', ' ')}" for name in SUMS[1:5]]
     return [
-        ("closed: files", f"{counts['files_in']:,} in = {' + '.join(files)}"),
-        ("closed: seconds", f"{counts['seconds']['decoded_s']:.1f} decoded = {' + '.join(kinds)}"),
+        ("closed: files", f"{counts.files_in:,} in = {' + '.join(files)}"),
+        ("closed: seconds", f"{seconds['decoded_s']:.1f} decoded = {' + '.join(kinds)}"),
     ]
 
 
-def _about(record: dict[str, Any]) -> Lines:
-    checkpoint = record["checkpoint"]
-    asked = record["configuration"]
+def _checkpoint(record: RunRecord) -> Lines:
+    checkpoint, configuration = record.checkpoint, record.configuration
     adapted = "none: the checkpoint has no offset head"
-    if asked.get("expect"):
-        adapted = f"{asked['adapt']}, expecting {asked['expect']}"
+    if configuration.get("expect"):
+        adapted = f"{configuration['adapt']}, expecting {configuration['expect']}"
     return [
         ("adapted", adapted),
-        ("checkpoint", f"{checkpoint['name']} ({checkpoint['sha256'][:12]})"),
-        ("licence", checkpoint["licence"]),
+        ("checkpoint", f"{checkpoint.name} ({checkpoint.sha256[:12]})"),
+        ("licence", checkpoint.licence),
     ]

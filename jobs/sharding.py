@@ -1,15 +1,15 @@
-"""Inputs to shards of about equal work, estimated from the listing: no file is opened to plan."""
+"""Inputs to shards of about equal work, estimated from the listing: no file is opened."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from batch_ser.inputs import InputFile
 
-LOOK_AHEAD = 10_000  # files that are listed before the longest of them is given out
+LOOK_AHEAD = 10_000  # files that are listed before the longest of them is assigned
 SHARD_S = 20.0  # estimated work: short enough to balance and to lose little, long enough to batch
-FIRST_SHARD_S = 2.0  # the first results, and the first mistakes, show soon
+FIRST_SHARD_S = 2.0  # the first results, and the first errors, show soon
 WORK_PER_AUDIO_S = 0.015  # a core's seconds per second of audio with the `accurate` checkpoint
-BYTES_PER_AUDIO_S = {  # of what archives usually hold: one channel at 8 or 16 kHz
+BYTES_PER_AUDIO_S = {  # in most archives: one channel at 8 or 16 kHz
     ".wav": 16_000,
     ".flac": 12_000,
     ".mp3": 4_000,
@@ -27,7 +27,7 @@ BYTES_PER_AUDIO_S = {  # of what archives usually hold: one channel at 8 or 16 k
     ".sln": 16_000,
     ".raw": 16_000,
     ".pcm": 16_000,
-    ".mp4": 100_000,  # and the next three: most of it is pictures
+    ".mp4": 100_000,  # and the next three: most of it is video
     ".mov": 100_000,
     ".mkv": 100_000,
     ".avi": 100_000,
@@ -38,7 +38,7 @@ Shard = list[InputFile]
 
 
 def work_s(file: InputFile) -> float:
-    """Estimated seconds of one core's work."""
+    """Estimated work in seconds of one core."""
     suffix = file.path[file.path.rfind(".") :].lower()
     audio_s = file.size_bytes / BYTES_PER_AUDIO_S.get(suffix, OTHER_BYTES_PER_AUDIO_S)
     return 0.002 + audio_s * WORK_PER_AUDIO_S

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a job in order: what is done is committed first."""
+"""SIGTERM and SIGINT stop a job: finished files are committed first."""
 
 import signal
 import threading
@@ -11,10 +11,10 @@ NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
 class OrderlyStop:
-    """Signals become `Stopped`: at once, or where `deferred` code asks for them with `check`.
+    """Signals become `Stopped`: at once, or inside `deferred` at the next `check`.
 
     An exception that a handler raises inside Ray's compiled code can crash the process, so there
-    the first signal only leaves a mark. A second one is obeyed at once.
+    the first signal is only noted. A second one stops the job at once.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class OrderlyStop:
 
     @contextmanager
     def installed(self) -> Iterator["OrderlyStop"]:
-        """Answer signals inside; outside of the main thread there are none to answer."""
+        """Handle signals inside; only the main thread receives any."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -42,28 +42,28 @@ class OrderlyStop:
                 signal.signal(number, self._handle)
 
     def _handle(self, number: int, _: object) -> None:
-        impatient = self._number is not None
+        second = self._number is not None
         self._number = number
-        if impatient or not self._deferred:
+        if second or not self._deferred:
             raise Stopped(number)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, the first signal waits for `check`; afterwards it is answered."""
+        """Inside, the first signal waits for `check`; it stops the job at the end at the latest."""
         self._deferred = True
         try:
             yield
-        except SystemExit as error:  # SIGTERM, answered by a handler that Ray put there
+        except SystemExit as error:  # SIGTERM, by a handler that Ray installed
             raise Stopped(signal.SIGTERM) from error
         finally:
             self._deferred = False
         self.check()
 
     def check(self) -> None:
-        """Stop here if a signal has asked for it.
+        """Stop here if there was a signal.
 
         Raises:
-            Stopped: one has.
+            Stopped: there was one.
         """
         if self._number is not None:
             raise Stopped(self._number)

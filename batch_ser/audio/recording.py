@@ -111,6 +111,7 @@ class Recording:
             raise FileError(
                 Reason.TOO_LONG,
                 f"the recording is longer than {hours:g} hours; --max-hours allows more",
+                max_hours=hours,
             )
 
     @property

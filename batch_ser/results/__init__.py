@@ -1,6 +1,8 @@
-"""Tables of results: their columns, committed parts, publication, recounting, group sums."""
+"""Tables of results: their columns, committed parts, publication, verification, group sums."""
 
-from batch_ser.results.final_tables import SUMS, finalise
+from batch_ser.results.committed import CommittedFile, CommittedParts
+from batch_ser.results.counts import SUMS
+from batch_ser.results.final_tables import finalise
 from batch_ser.results.groups import (
     ARCHIVE,
     NONE,
@@ -16,7 +18,7 @@ from batch_ser.results.groups import (
     values_of,
 )
 from batch_ser.results.layout import DRIVER, EMBEDDINGS, TABLES, Output, read_json, write_json
-from batch_ser.results.parts import Winner, commit, committed_parts, winners
+from batch_ser.results.run_record import CheckpointRecord, LastRun, Listing, RunRecord
 from batch_ser.results.tables import (
     EMPTY,
     FAILED,
@@ -43,16 +45,19 @@ __all__ = [
     "SUMS",
     "TABLES",
     "UNSPLIT",
+    "CheckpointRecord",
+    "CommittedFile",
+    "CommittedParts",
     "GroupSums",
     "Key",
+    "LastRun",
+    "Listing",
     "Output",
+    "RunRecord",
     "Segments",
     "Sums",
     "TableSchemas",
-    "Winner",
     "check_grouping",
-    "commit",
-    "committed_parts",
     "file_row",
     "finalise",
     "is_split",
@@ -62,7 +67,6 @@ __all__ = [
     "to_table",
     "values_of",
     "verify",
-    "winners",
     "with_scores",
     "write_json",
 ]

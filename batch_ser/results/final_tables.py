@@ -1,87 +1,83 @@
-"""Committed parts to the final tables, with flat memory, and the counts that the report shows."""
+"""Committed parts to the final tables, with flat memory."""
 
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from batch_ser.results.layout import Output, describe_files, write_json
-from batch_ser.results.parts import committed_parts, merged, winners
+from batch_ser.results.committed import CommittedParts
+from batch_ser.results.counts import Counts
+from batch_ser.results.layout import EMBEDDINGS, Output, describe_files, write_json
+from batch_ser.results.run_record import RunRecord
 from batch_ser.results.tables import TableSchemas, mean_scores, parquet_options, with_means
 
 ROW_GROUP = 1_000_000
 ROW_GROUP_BYTES = 256_000_000  # embeddings make rows heavy
-FILE_BYTES = 128_000_000  # of one part in a folder output
-SUMS = ("decoded_s", "scored_s", "not_speech_s", "too_short_s", "not_asked_s", "duration_s")
+FILE_BYTES = 128_000_000  # of one file in a folder output
 
 
-@dataclass
-class Counts:
-    """What the tables hold, counted as they are written."""
-
-    files: Counter[str] = field(default_factory=Counter)  # by status
-    reasons: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMS, 0.0))
-    emotions: Counter[str] = field(default_factory=Counter)
-
-    def add_files(self, rows: pa.Table) -> None:
-        self.files.update(rows["status"].to_pylist())
-        self.reasons.update(word for word in rows["reason"].to_pylist() if word)
-        notes = (note.split(", ") for note in rows["note"].to_pylist() if note)
-        self.notes.update(word for words in notes for word in words)
-        for name in SUMS:
-            self.seconds[name] += pc.sum(rows[name]).as_py() or 0.0
-
-    def add_segments(self, rows: pa.Table) -> None:
-        for count in pc.value_counts(rows["emotion"].cast(pa.string())).to_pylist():
-            self.emotions[count["values"]] += count["counts"]
-
-    def as_record(self) -> dict[str, Any]:
-        """The counts as JSON; keys in order, so that two equal jobs read equal."""
-        counters = {"files": self.files, "reasons": self.reasons, "notes": self.notes}
-        counters["emotions"] = self.emotions
-        record: dict[str, Any] = {
-            name: dict(sorted(counter.items())) for name, counter in counters.items()
-        }
-        totals = {"files_in": self.files.total(), "segments": self.emotions.total()}
-        return record | {"seconds": self.seconds} | totals
-
-
-class Adapting(Protocol):
-    """What becomes of rows of whole files when every one has been seen: `jobs.adapt`."""
+class Rescoring(Protocol):
+    """New scores of rows of whole files, once all rows have been counted: `jobs/second_pass.py`."""
 
     def count(self, files: Iterable[pa.Table]) -> None:
         """The first pass: rows of each file, in order of its name."""
 
-    def record(self) -> dict[str, Any]:
-        """Between the passes: what `run.json` says of it."""
+    def record(self) -> dict[str, Any] | None:
+        """Between the passes: the offset, for `run.json`."""
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """The second pass: rows with other probabilities."""
+        """The second pass: rows with new probabilities."""
 
 
 def finalise(
-    output: Output, schemas: TableSchemas, record: dict[str, Any], adapting: Adapting | None = None
-) -> dict[str, Any]:
-    """Write the final tables and publish them with their record, which is returned whole."""
-    parts = committed_parts(output)
+    output: Output,
+    committed: CommittedParts,
+    schemas: TableSchemas,
+    record: RunRecord,
+    rescoring: Rescoring | None = None,
+) -> RunRecord:
+    """Write the final tables and publish them with their record, which is returned complete."""
     shutil.rmtree(output.final, ignore_errors=True)
     output.final.mkdir(parents=True)
-    wins = winners(parts)
+    if rescoring:
+        rescoring.count(committed.rows("segments"))
+        record = replace(record, offset=rescoring.record())
     counts = Counts()
+    described: dict[str, Any] = {}
+    for table in _final_tables(schemas, counts, rescoring):
+        paths = _write_table(output, table, committed.rows(table.source))
+        described |= describe_files(paths, output.final)
+    record = replace(record, counts=counts, tables=_final_names(output, described))
+    write_json(output.final / "run.json", record.as_json())
+    output.publish()
+    return record
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A final table: the rows of the parts that it is made of, how, and both schemas."""
+
+    name: str
+    source: str  # segments or files
+    schema: pa.Schema  # of the rows in the parts
+    final: pa.Schema
+    change: Callable[[pa.Table], pa.Table]
+
+
+def _final_tables(
+    schemas: TableSchemas, counts: Counts, rescoring: Rescoring | None
+) -> Iterator[_Table]:
+    """The tables in the order in which they are written: files need the means of segments."""
     means: dict[str, NDArray[np.float64]] = {}
 
     def segments(rows: pa.Table) -> pa.Table:
-        rows = adapting(rows) if adapting else rows
+        rows = rescoring(rows) if rescoring else rows
         means.update(mean_scores(rows, schemas.labels))
         counts.add_segments(rows)
         return rows.select(schemas.final_segments.names)
@@ -90,51 +86,27 @@ def finalise(
         counts.add_files(rows)
         return with_means(rows, means, schemas.labels)  # an earlier run may have adapted them
 
-    if adapting:
-        adapting.count(merged(parts, wins, "segments"))
-        record = record | adapting.record()
-    tables = [
-        _Table("segments", "segments", schemas.segments, schemas.final_segments, segments),
-        _Table("files", "files", schemas.files, schemas.files, files),
-    ]
+    yield _Table("segments", "segments", schemas.segments, schemas.final_segments, segments)
+    yield _Table("files", "files", schemas.files, schemas.files, files)
     if schemas.apart:
         schema = schemas.segments
-        tables.append(_Table("embeddings", "segments", schema, schema, lambda rows: rows))
-    described: dict[str, Any] = {}
-    for table in tables:
-        paths = _write_table(output, table, merged(parts, wins, table.rows))
-        described |= describe_files(paths, output.final)
-    record = record | {"counts": counts.as_record(), "tables": _final_names(output, described)}
-    write_json(output.final / "run.json", record)
-    output.publish()
-    return record
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A final table: of which rows of the parts, their schema, its own, and how it is made."""
-
-    name: str
-    rows: str
-    schema: pa.Schema
-    final: pa.Schema
-    change: Callable[[pa.Table], pa.Table]
+        yield _Table(EMBEDDINGS, "segments", schema, schema, lambda rows: rows)
 
 
 def _write_table(output: Output, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:
     """One final table, in one file or in files of about 128 MB."""
     if output.single_file:
         path = output.final / f"{table.name}.parquet"
-        most: float = float("inf")
+        max_bytes: float = float("inf")
     else:
         (output.final / table.name).mkdir()
         path = output.final / table.name / "part-00000.parquet"
-        most = FILE_BYTES
+        max_bytes = FILE_BYTES
     paths = [path]
     options = parquet_options(table.final)
     writer = pq.ParquetWriter(path, table.final, **options)
-    for group in _groups(rows, table.schema):
-        if path.stat().st_size >= most:
+    for group in _row_groups(rows, table.schema):
+        if path.stat().st_size >= max_bytes:
             writer.close()
             path = path.with_name(f"part-{len(paths):05}.parquet")
             paths.append(path)
@@ -144,25 +116,32 @@ def _write_table(output: Output, table: _Table, rows: Iterable[pa.Table]) -> lis
     return paths
 
 
-def _groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Small tables put together to row groups."""
+def _row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Small tables joined to row groups."""
     waiting: list[pa.Table] = []
-    rows = size = 0
+    rows = size_bytes = 0
     for table in tables:
         waiting.append(table)
         rows += len(table)
-        size += table.nbytes
-        if rows >= ROW_GROUP or size >= ROW_GROUP_BYTES:
-            yield _together(waiting, schema)
-            waiting, rows, size = [], 0, 0
+        size_bytes += table.nbytes
+        if rows >= ROW_GROUP or size_bytes >= ROW_GROUP_BYTES:
+            yield _joined(waiting, schema)
+            waiting, rows, size_bytes = [], 0, 0
     if waiting:
-        yield _together(waiting, schema)
+        yield _joined(waiting, schema)
 
 
-def _together(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
-    chosen = (table.select(schema.names).replace_schema_metadata(None) for table in tables)
+def _joined(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
+    chosen = (_with_columns(table, schema).replace_schema_metadata(None) for table in tables)
     joined = pa.concat_tables(chosen)
     return joined.unify_dictionaries().combine_chunks().cast(schema)
+
+
+def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema; null where the table is from before there was such a column."""
+    for name in set(schema.names).difference(table.column_names):
+        table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
+    return table.select(schema.names)
 
 
 def _final_names(output: Output, described: dict[str, Any]) -> dict[str, Any]:

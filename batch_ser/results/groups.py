@@ -2,7 +2,7 @@
 
 A group is the archive, a channel number of its split recordings (agents' headsets are another
 recording condition than customers' telephones), and within these, on request, a recording or a
-value of a column that a manifest brought (an agent, a customer). Sums add up over files, so that
+value of a manifest's column (an agent, a customer). Sums add up over files, so that
 they need no more memory than there are groups.
 """
 
@@ -25,14 +25,14 @@ Key = Hashable
 
 @dataclass
 class Sums:
-    """What is known of a group: segments, recordings that they are of, the sum of embeddings."""
+    """Of a group: the numbers of its segments and recordings, and the sum of their embeddings."""
 
     total: Floats  # (width,)
     segments: int = 0
     recordings: int = 0
 
     def add(self, embeddings: Floats, recordings: int) -> None:
-        """Count segments in (n, width), of so many recordings that are not counted yet."""
+        """Add segments (n, width), of so many recordings that are not counted yet."""
         self.total = self.total + embeddings.sum(0)
         self.segments += len(embeddings)
         self.recordings += recordings
@@ -45,8 +45,8 @@ class GroupSums:
     sums: dict[Key, Sums] = field(default_factory=dict)
 
     def add(self, keys: Iterable[Key | None], recordings: Numbers, embeddings: Floats) -> None:
-        """Count segments in: their keys (None: of no group), the numbers of their recordings (n,),
-        their embeddings (n, width). All segments of a recording come in one call.
+        """Add segments: their keys (None: of no group), the numbers of their recordings (n,),
+        their embeddings (n, width). All segments of a recording are added in one call.
         """
         for key, mine in rows_by_key(keys).items():
             if key is None:
@@ -75,6 +75,7 @@ class Segments:
 
     @classmethod
     def of(cls, rows: pa.Table, schemas: TableSchemas) -> "Segments":
+        """Rows with embeddings."""
         numbers = rows[EMBEDDING].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         embeddings = numbers.reshape(len(rows), schemas.embedding_width).astype(np.float64)
         durations_s = rows["end_s"].to_numpy() - rows["start_s"].to_numpy()
@@ -88,15 +89,15 @@ class Segments:
 
 
 def is_split(channels: Numbers) -> NDArray[np.bool_]:
-    """Of channels with segments, which show that their recording was split: those above 0."""
+    """Which channel numbers (n,) show that their recording was split: those above 0."""
     return np.asarray(channels > 0)
 
 
 def check_grouping(by: str, schemas: TableSchemas) -> None:
-    """Refuse a grouping by a column that there is not.
+    """Refuse a grouping by a column that does not exist.
 
     Raises:
-        UsageError: neither one of our words nor a column that the manifests brought.
+        UsageError: neither a word of `--adapt` nor a column of the manifests.
     """
     if by in (NONE, ARCHIVE, RECORDING) or by in schemas.carried_columns:
         return
@@ -107,8 +108,8 @@ def check_grouping(by: str, schemas: TableSchemas) -> None:
 
 
 def values_of(rows: pa.Table, by: str) -> list[Key | None]:
-    """Whose each row is, within its condition: a recording's, or a column's value; None: nobody's,
-    as where a manifest's cell is empty.
+    """The group of each row within its condition: a recording, or the value of a column; None where
+    a manifest's cell is empty.
     """
     if by == RECORDING:
         return list(zip(rows["file"].to_pylist(), rows["channel"].to_pylist(), strict=True))

@@ -1,8 +1,8 @@
-"""Where a job's results lie, and how finished tables take their places.
+"""Where a job's results are stored, and how finished tables are published.
 
 `--out results.parquet` ends as three files; any other name is a folder with `segments/`, `files/`
 and `run.json`. `run.json` is written last and means "complete". While a job runs, everything is in
-the working folder; publishing moves whole files and can be taken up again after a crash.
+the working folder; publishing moves whole files, and goes on after a crash.
 """
 
 import contextlib
@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import MismatchError, UsageError
+from batch_ser.results.run_record import RunRecord
 
 EMBEDDINGS = "embeddings"  # segments as they were scored, where results are or were adapted
 TABLES = ("segments", "files", EMBEDDINGS)
-DRIVER = "driver.json"  # in the working folder: who holds the output
+DRIVER = "driver.json"  # in the working folder: the driver that is at work
 
 
 @dataclass(frozen=True)
 class Output:
-    """The places of one output."""
+    """The paths of one output."""
 
     out: Path
 
@@ -46,7 +47,7 @@ class Output:
         return self.out.with_name(self.out.stem + ending)
 
     def table(self, name: str) -> Path:
-        """The final place of a table: a file, or a folder of parts."""
+        """The final path of a table: a file, or a folder of files."""
         if not self.single_file:
             return self.out / name
         return self.out if name == "segments" else self._sibling(f".{name}.parquet")
@@ -60,6 +61,11 @@ class Output:
         return self._sibling(".work") if self.single_file else self.out / "work"
 
     @property
+    def base(self) -> Path:
+        """The folder that the names of tables in the record start from."""
+        return self.out.parent if self.single_file else self.out
+
+    @property
     def final(self) -> Path:
         """Where new tables are made before they are published."""
         return self.work / "final"
@@ -71,43 +77,54 @@ class Output:
     @property
     def own_paths(self) -> tuple[str, ...]:
         """Absolute paths that a walk must not take for inputs."""
-        places = [*map(self.table, TABLES), self.run_json, self.work]
+        paths = [*map(self.table, TABLES), self.run_json, self.work]
         if not self.single_file:
-            places.append(self.out)
-        return tuple(os.path.realpath(place) for place in places)
+            paths.append(self.out)
+        return tuple(os.path.realpath(path) for path in paths)
 
     @property
     def as_scored(self) -> str:
         """The table that holds segments as they were scored, before any adaptation.
 
-        By the record: another output may have the name that a table of ours would have.
+        By the record: another output may have the name that this table would have.
         """
-        below = self.out.parent if self.single_file else self.out
-        place = self.table(EMBEDDINGS)
-        for name in (self.run_record() or {}).get("tables", {}):
-            if place in (below / name, (below / name).parent):
+        path = self.table(EMBEDDINGS)
+        for name in (read_json(self.run_json) or {}).get("tables", {}):
+            if path in (self.base / name, (self.base / name).parent):
                 return EMBEDDINGS
         return "segments"
 
     def table_files(self, name: str) -> list[Path]:
         """The Parquet files of a final table, in order; none while there is no such table."""
-        place = self.table(name)
-        return [place] if place.is_file() else sorted(place.glob("*.parquet"))
+        path = self.table(name)
+        return [path] if path.is_file() else sorted(path.glob("*.parquet"))
 
-    def run_record(self) -> dict[str, Any] | None:
-        """What `run.json` says, or None while nothing is complete."""
-        return read_json(self.run_json)
-
-    def check_ours(self, tables: Sequence[str] = TABLES[:2]) -> None:
-        """Refuse to write over what this program did not make.
+    def run_record(self) -> RunRecord | None:
+        """The record in `run.json`, or None while nothing is complete.
 
         Raises:
-            MismatchError: one of the `tables` to be written exists without a record of ours.
+            MismatchError: the file is damaged, or no record.
+        """
+        content = read_json(self.run_json)
+        if content is None:
+            return None
+        try:
+            return RunRecord.from_json(content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise MismatchError(
+                f"{self.run_json} is not a record of batch-ser ({error!r}); --restart begins again"
+            ) from error
+
+    def check_ours(self, tables: Sequence[str] = TABLES[:2]) -> None:
+        """Refuse to overwrite what this program did not make.
+
+        Raises:
+            MismatchError: one of the `tables` to be written exists, and no record names it.
         """
         ours = self.run_json.exists() or self.settings_json.exists()
         published = self.as_scored == EMBEDDINGS or (self.final / "run.json").exists()
         unknown = [name for name in tables if not (published if name == EMBEDDINGS else ours)]
-        present = [place for place in map(self.table, unknown) if place.exists()]
+        present = [path for path in map(self.table, unknown) if path.exists()]
         if ours and not present:
             return
         if not self.single_file and self.out.exists() and any(self.out.iterdir()):
@@ -119,10 +136,10 @@ class Output:
             )
 
     def publish(self) -> None:
-        """Move finished tables to their places, the record last, and remove the working folder.
+        """Move finished tables to their final paths, the record last; remove the working folder.
 
-        Does nothing unless `final/run.json` says that all of them are whole; after a crash the
-        next call goes on where it stopped.
+        Does nothing unless `final/run.json` exists, which is written when all of them are complete;
+        after a crash the next call goes on where it stopped.
         """
         if not (self.final / "run.json").exists():
             return
@@ -133,57 +150,55 @@ class Output:
             if made.exists():
                 made.replace(self.table(name))
         (self.final / "run.json").replace(self.run_json)
-        for place in self.work.glob("*"):
-            if place.name != DRIVER:
-                _remove(place)
+        for path in self.work.glob("*"):
+            if path.name != DRIVER:
+                _remove(path)
         with contextlib.suppress(OSError):
-            self.work.rmdir()  # a driver that holds it does so in the end
+            self.work.rmdir()  # else its driver removes it at its end
 
     def _aside(self, name: str) -> Path:
         number = len(list(self.work.glob(f"old-{name}-*")))
         return self.work / f"old-{name}-{number}"
 
     def check_tables(self) -> None:
-        """Make sure that the published tables are there, whole by their sizes.
+        """Check that the published tables are there, with their sizes.
 
         Raises:
-            MismatchError: one is missing or has another size than its record says.
+            MismatchError: one is missing or has another size than in the record.
         """
-        record = self.run_record() or {}
-        below = self.out.parent if self.single_file else self.out
-        for name, about in record.get("tables", {}).items():
-            place = below / name
-            if not place.is_file() or place.stat().st_size != about["size_bytes"]:
+        record = read_json(self.run_json) or {}
+        for name, expected in record.get("tables", {}).items():
+            path = self.base / name
+            if not path.is_file() or path.stat().st_size != expected["size_bytes"]:
                 raise MismatchError(
-                    f"{place} is missing or not the table that {self.run_json} describes; "
+                    f"{path} is missing or not the table that {self.run_json} describes; "
                     "put it back, or give --restart to begin again"
                 )
 
     def earlier_settings(self) -> dict[str, Any] | None:
-        """The fingerprint of what lies here, complete or not; None if nothing does."""
-        record = self.run_record()
-        if record is None:
+        """The fingerprint of the output, complete or not; None if there is none."""
+        content = read_json(self.run_json)
+        if content is None:
             return read_json(self.settings_json)
-        if not isinstance(record.get("fingerprint"), dict):
+        fingerprint = content.get("fingerprint")
+        if not isinstance(fingerprint, dict):
             raise MismatchError(f"{self.run_json} is not a record of batch-ser")
-        fingerprint: dict[str, Any] = record["fingerprint"]
         return fingerprint
 
     def remove(self, keep: Path) -> None:
-        """Delete an output of ours (`--restart`), but the driver's own file; the record last."""
+        """Delete the output (`--restart`) but the file `keep`; the record last."""
         tables = {"segments", "files", self.as_scored}
-        places = [*self.work.glob("*"), *map(self.table, tables)]
-        for place in places:
-            if place != keep:
-                _remove(place)
+        for path in [*self.work.glob("*"), *map(self.table, tables)]:
+            if path != keep:
+                _remove(path)
         self.run_json.unlink(missing_ok=True)
 
 
-def _remove(place: Path) -> None:
-    if place.is_dir():
-        shutil.rmtree(place, ignore_errors=True)
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        place.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -204,7 +219,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file whole: made beside its place, then moved there."""
+    """Write a JSON file in one go: under another name first, then renamed."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     partial.replace(path)

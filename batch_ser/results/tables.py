@@ -1,7 +1,7 @@
 """The two tables: their columns, and how rows become Arrow tables.
 
 `results.parquet` has a row per segment, `results.files.parquet` a row per input. The columns are
-a contract: README.md lists them.
+documented, and stable.
 """
 
 import json
@@ -16,11 +16,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 OK, EMPTY, FAILED = "ok", "empty", "failed"
-WORDS = pa.dictionary(pa.int8(), pa.string())
-GIVEN_DIGEST = "given"  # of the files table, where a manifest gives segments: which, as a digest
+LABELS = pa.dictionary(pa.int8(), pa.string())
+GIVEN_DIGEST = "given"  # of the files table: a digest of a file's given segments
+MAX_HOURS = "max_hours"  # of the files table: a later run with a higher limit does the file again
 EMBEDDING = "embedding"  # on request; `rounded`
 STEP = 2.0**-15  # of an embedding's numbers: see `rounded`
-FINE = 256.0  # up to which float32 holds such steps
+MAX_ROUNDED = 256.0  # float32 has such steps up to here
 
 SEGMENT_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("file", pa.string()),
@@ -28,7 +29,7 @@ SEGMENT_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("segment", pa.int32()),  # 0-based within (file, channel)
     ("start_s", pa.float64()),
     ("end_s", pa.float64()),
-    ("emotion", WORDS),
+    ("emotion", LABELS),
     ("confidence", pa.float32()),
 )
 FILE_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
@@ -50,8 +51,9 @@ FILE_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("not_asked_s", pa.float64()),
     ("speech_s", pa.list_(pa.float64())),  # per scored channel
     ("overlap_s", pa.float64()),  # more than one channel speaks
-    ("silence_s", pa.float64()),  # none speaks
+    ("silence_s", pa.float64()),  # no channel speaks
     ("segments", pa.int32()),
+    (MAX_HOURS, pa.float64()),  # of a file that is too long: the limit that it exceeded
 )
 
 
@@ -65,11 +67,11 @@ class TableSchemas:
     embedding_width: int = 0  # 0: no column `embedding`
     apart: bool = False  # segments as scored, with embeddings, are kept in a table of their own
     shown: bool = True  # the embeddings are in the final segments table, too
-    given: bool = False  # segments: the files table tells which
+    given: bool = False  # with given segments: the files table has their digest
 
     @classmethod
-    def of(cls, schema: pa.Schema, apart: bool, shown: bool, given: bool) -> "TableSchemas":
-        """Those of segments that lie in a Parquet file with its schema."""
+    def of(cls, schema: pa.Schema, *, apart: bool, shown: bool, given: bool) -> "TableSchemas":
+        """From the schema of a segments table in a Parquet file."""
         metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
         labels = tuple(json.loads(metadata["labels"]))
         own = [name for name, _ in SEGMENT_COLUMNS] + [f"p_{label}" for label in labels]
@@ -89,7 +91,7 @@ class TableSchemas:
 
     @property
     def final_segments(self) -> pa.Schema:
-        """Of the table that a job ends with."""
+        """The schema of the published segments table."""
         schema = self.segments
         if self.embedding_width and not self.shown:
             schema = schema.remove(schema.get_field_index(EMBEDDING))
@@ -103,9 +105,9 @@ class TableSchemas:
 
     @property
     def carried_columns(self) -> tuple[str, ...]:
-        """The manifest's columns; one whose name is ours travels as `in_<name>`.
+        """The manifest's columns; one with the name of a column of ours becomes `in_<name>`.
 
-        Where that is another column of the manifest, as `in_in_<name>`, and so on.
+        Where that is another column of the manifest, `in_in_<name>`, and so on.
         """
         ours = {name for name, _ in SEGMENT_COLUMNS} | {f"p_{label}" for label in self.labels}
         ours |= {EMBEDDING}  # adapted results have one, if not in this table
@@ -120,7 +122,7 @@ class TableSchemas:
 
 
 def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """How tables are written: zstd, and the bytes of embeddings apart, which halves them."""
+    """How tables are written: zstd, and embeddings with byte stream split, which halves them."""
     if not has_embeddings(schema):
         return {"compression": "zstd"}
     others = [name for name in schema.names if name != EMBEDDING]
@@ -134,21 +136,21 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
 def rounded(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
     """Embeddings as tables store them: float32 in steps of 1/32,768, which pack like float16.
 
-    Scores are made from what is stored, now and later. Batches move an embedding by 1e-6, which
-    rounding turns into a step now and then: of 3e-5 here, below what scores may differ by. In
-    float16 it would be 2e-3, and a score would move by as much.
+    Scores are computed from stored embeddings, now and later. Batches change an embedding by 1e-6,
+    which rounding sometimes turns into a step: of 3e-5 here, below the tolerance of scores. In
+    float16 the step would be 2e-3, and a score would change by as much.
     """
-    fine = np.round(embeddings / STEP) * STEP
-    return np.where(np.abs(embeddings) < FINE, fine, embeddings).astype(np.float32)
+    steps = np.round(embeddings / STEP) * STEP
+    return np.where(np.abs(embeddings) < MAX_ROUNDED, steps, embeddings).astype(np.float32)
 
 
 def has_embeddings(schema: pa.Schema) -> bool:
-    """Whether there are embeddings of ours: a manifest may have a column of that name."""
+    """Whether there are embeddings: a manifest may have another column of that name."""
     return EMBEDDING in schema.names and pa.types.is_fixed_size_list(schema.field(EMBEDDING).type)
 
 
 def with_scores(rows: pa.Table, scores: NDArray[np.float32], labels: Sequence[str]) -> pa.Table:
-    """Rows of the segments table with other probabilities (rows, labels)."""
+    """Rows of the segments table with new probabilities (rows, labels)."""
     best = scores.argmax(1)
     emotions = pa.DictionaryArray.from_arrays(pa.array(best, pa.int8()), list(labels))
     columns = {
@@ -162,7 +164,7 @@ def with_scores(rows: pa.Table, scores: NDArray[np.float32], labels: Sequence[st
 
 
 def mean_scores(rows: pa.Table, labels: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Of each file its mean probabilities (labels,), weighted by the segments' durations."""
+    """The mean probabilities (labels,) of each file, weighted by the segments' durations."""
     scores = np.stack([rows[f"p_{label}"].to_numpy() for label in labels], axis=1)
     weights = rows["end_s"].to_numpy() - rows["start_s"].to_numpy()
     names = rows["file"].to_pylist()
@@ -176,7 +178,7 @@ def mean_scores(rows: pa.Table, labels: Sequence[str]) -> dict[str, NDArray[np.f
 def with_means(
     rows: pa.Table, means: Mapping[str, NDArray[np.float64]], labels: Sequence[str]
 ) -> pa.Table:
-    """Rows of the files table with other mean probabilities, where a file has any."""
+    """Rows of the files table with new mean probabilities; null for files that have none."""
     found = [means.get(name) for name in rows["file"].to_pylist()]
     for i, label in enumerate(labels):
         column = [None if each is None else float(each[i]) for each in found]
@@ -189,7 +191,7 @@ def with_means(
 def file_row(
     file: str, size_bytes: int, modified_us: int, status: str, **columns: Any
 ) -> dict[str, Any]:
-    """A row of the files table; what is not given is null."""
+    """A row of the files table; other columns are null."""
     modified = datetime.fromtimestamp(modified_us / 1e6, UTC) if modified_us else None
     row = dict.fromkeys(name for name, _ in FILE_COLUMNS)
     row |= {"file": file, "size_bytes": size_bytes, "modified": modified, "status": status}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch_ser.errors import MismatchError
-from batch_ser.results.final_tables import Counts
+from batch_ser.results.committed import CommittedParts
+from batch_ser.results.counts import Counts
 from batch_ser.results.layout import Output, describe_files
-from batch_ser.results.parts import Part, Winner, merged, winners
+from batch_ser.results.parts import Part
+from batch_ser.results.run_record import RunRecord
 from batch_ser.results.tables import EMBEDDING, FAILED, OK, has_embeddings
 
 AT_ONCE = 8_192  # rows
-MOST_FAULTS = 20  # more of them say nothing new
+MAX_FAULTS = 20  # that are printed
 PARTS_OF_DECODED = ("scored_s", "not_speech_s", "too_short_s", "not_asked_s")
 
 
@@ -29,11 +31,11 @@ class Verdict:
 
     counts: Counts = field(default_factory=Counts)
     faults: list[str] = field(default_factory=list)
-    faults_in_all: int = 0
+    fault_count: int = 0  # also of those that are left out of `faults`
 
     def fault(self, message: str) -> None:
-        self.faults_in_all += 1
-        if len(self.faults) < MOST_FAULTS:
+        self.fault_count += 1
+        if len(self.faults) < MAX_FAULTS:
             self.faults.append(message)
 
 
@@ -48,20 +50,19 @@ def verify(output: Output) -> Verdict:
         state = "not complete; run the same command again" if output.work.exists() else "no output"
         raise MismatchError(f"{output.out}: {state}")
     verdict = Verdict()
-    _verify_objects(output, record, verdict)
+    _verify_tables(output, record, verdict)
     files, segments = output.table_files("files"), output.table_files("segments")
     if not files or not segments:
         return verdict
-    parts = [Part(tuple(segments), tuple(files), 0.0)]
-    wins = winners(parts)
-    if sum(pq.read_metadata(path).num_rows for path in files) != len(wins):
+    committed = CommittedParts([Part(tuple(segments), tuple(files), committed=0.0)])
+    if sum(pq.read_metadata(path).num_rows for path in files) != len(committed.files):
         verdict.fault("files table: a file has more than one row")
     metadata = pq.read_schema(segments[0]).metadata
     labels = [f"p_{label}" for label in json.loads(metadata[b"labels"])]
-    for row, rows in _pairs(parts, wins, verdict):
+    for row, rows in _rows_of_files(committed, verdict):
         _verify_file(row, rows, labels, verdict)
     _verify_as_scored(output, verdict)
-    if verdict.counts.as_record() != record["counts"] and not _close(verdict, record):
+    if not _equal_counts(verdict.counts, record.counts):
         verdict.fault("run.json: its counts are not those of the tables")
     return verdict
 
@@ -85,57 +86,54 @@ def _keys(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _flat(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
-    """Rows of batches, however they are cut."""
+    """Rows of batches, whatever the size of these."""
     for batch in batches:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _verify_objects(output: Output, record: dict[str, Any], verdict: Verdict) -> None:
-    below = output.out.parent if output.single_file else output.out
-    for name, expected in record["tables"].items():
-        if not (below / name).exists():
+def _verify_tables(output: Output, record: RunRecord, verdict: Verdict) -> None:
+    for name, expected in record.tables.items():
+        if not (output.base / name).exists():
             verdict.fault(f"{name}: missing")
-        elif describe_files([below / name], below)[name] != expected:
+        elif describe_files([output.base / name], output.base)[name] != expected:
             verdict.fault(f"{name}: not the file that the job wrote (size or SHA-256 differ)")
 
 
-def _close(verdict: Verdict, record: dict[str, Any]) -> bool:
-    """Whether counts agree but for the rounding of sums of seconds."""
-    mine, theirs = verdict.counts.as_record(), record["counts"]
-    seconds = zip(mine.pop("seconds").values(), theirs["seconds"].values(), strict=True)
-    same = mine == {key: value for key, value in theirs.items() if key != "seconds"}
-    return same and all(np.isclose(a, b, rtol=1e-9, atol=1e-6) for a, b in seconds)
+def _equal_counts(found: Counts, recorded: Counts) -> bool:
+    """Whether counts are equal but for the rounding of sums of seconds."""
+    seconds = zip(found.seconds.values(), recorded.seconds.values(), strict=True)
+    return replace(found, seconds={}) == replace(recorded, seconds={}) and all(
+        np.isclose(one, other, rtol=1e-9, atol=1e-6) for one, other in seconds
+    )
 
 
-def _pairs(
-    parts: list[Part], wins: dict[str, Winner], verdict: Verdict
+def _rows_of_files(
+    committed: CommittedParts, verdict: Verdict
 ) -> Iterator[tuple[dict[str, Any], pa.Table | None]]:
-    """Each file's row with its segments, and segments that belong to no file."""
-    segments = merged(parts, winners_of_segments(parts, wins, verdict), "segments")
-    waiting = next(segments, None)
-    for row in merged(parts, wins, "files"):
-        verdict.counts.add_files(row)
-        record = row.to_pylist()[0]
-        mine = None
-        if waiting is not None and waiting["file"][0].as_py() == record["file"]:
-            mine, waiting = waiting, next(segments, None)
-            verdict.counts.add_segments(mine)
-        yield record, mine
+    """Each file's row with its rows in the segments table."""
+    segments = committed.rows("segments", only=_files_with_segments(committed, verdict))
+    following = next(segments, None)
+    for table in committed.rows("files"):
+        verdict.counts.add_files(table)
+        row = table.to_pylist()[0]
+        rows = None
+        if following is not None and following["file"][0].as_py() == row["file"]:
+            rows, following = following, next(segments, None)
+            verdict.counts.add_segments(rows)
+        yield row, rows
 
 
-def winners_of_segments(
-    parts: list[Part], wins: dict[str, Winner], verdict: Verdict
-) -> dict[str, Winner]:
-    """Files that have segments; strangers and rows out of order are faults."""
-    found: dict[str, Winner] = {}
+def _files_with_segments(committed: CommittedParts, verdict: Verdict) -> set[str]:
+    """Files that have segments; segments of unknown files and rows out of order are faults."""
+    found: set[str] = set()
     before = ""
-    for name, _ in parts[0].rows("segments"):
-        if name not in wins:
+    for name, _ in committed.parts[0].rows("segments"):
+        if name not in committed.files:
             verdict.fault(f"{name}: has segments, but no row in the files table")
         elif name <= before:
-            verdict.fault(f"{name}: its rows do not stand together in order")
+            verdict.fault(f"{name}: its rows are not together and in order")
         else:
-            found[name] = wins[name]
+            found.add(name)
         before = max(before, name)
     return found
 
@@ -166,12 +164,12 @@ def _verify_file(
 
 def _all_finite(embeddings: pa.ChunkedArray) -> bool:
     numbers = pc.list_flatten(embeddings)
-    whole = len(numbers) == len(embeddings) * embeddings.type.list_size
-    return bool(whole and pc.all(pc.is_finite(numbers), min_count=0).as_py())
+    complete = len(numbers) == len(embeddings) * embeddings.type.list_size
+    return bool(complete and pc.all(pc.is_finite(numbers), min_count=0).as_py())
 
 
 def _scored_frames(rows: pa.Table, rate_hz: int, channels: int) -> int:
-    """The union of the segments of each channel; a mixture stands for every channel."""
+    """The union of the segments of each channel; a mixture counts for every channel."""
     total, before, covered = 0, None, 0
     for number, start_s, end_s in zip(
         *(rows[name].to_pylist() for name in ("channel", "start_s", "end_s")), strict=True

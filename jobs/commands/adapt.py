@@ -1,6 +1,5 @@
 """`batch-ser adapt`."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -15,14 +14,14 @@ def adapt(
     expect: Expect = None,
     adapt_from: AdaptFrom = None,
     model: Annotated[
-        str | None, typer.Option(help="The checkpoint of the run, where it lies elsewhere now.")
+        str | None, typer.Option(help="The checkpoint of the run, where it is elsewhere now.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Make an output's tables anew from its embeddings, without audio; what is not given stays."""
+    """Make new tables of an output from its embeddings, without audio; what is not given stays."""
     with exit_codes():
         from jobs.adapt import adapt_again
 
         report = adapt_again(out, adapt, expect, model, adapt_from)
-        typer.echo(json.dumps(report.record, indent=1) if as_json else report.as_text())
+        typer.echo(report.as_json() if as_json else report.as_text())
         raise typer.Exit(report.exit_code)

@@ -13,7 +13,7 @@ def evaluate(
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for figures and pictures.")],
     data: Data = None,
     model: Model = "accurate",
-    split: Annotated[str, typer.Option(help="Judge its test side only; as for train.")] = "",
+    split: Annotated[str, typer.Option(help="Evaluate its test side only; as for train.")] = "",
     fold: Annotated[str, typer.Option(help="Which fold, of a split with several.")] = "",
     labels: Labels = None,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
@@ -31,8 +31,16 @@ def evaluate(
         from train.evaluate import evaluate as evaluate_checkpoint
 
         config = EvaluateConfig(
-            data=tuple(data or ()), model=model, out=out, labels=labels, split=split, fold=fold,
-            seed=seed, device=device, allow_duplicates=allow_duplicates, adapt=adapt,
+            data=tuple(data or ()),
+            model=model,
+            out=out,
+            labels=labels,
+            split=split,
+            fold=fold,
+            seed=seed,
+            device=device,
+            allow_duplicates=allow_duplicates,
+            adapt=adapt,
             expect=expect,
-        )  # fmt: skip
+        )
         typer.echo(evaluate_checkpoint(config))

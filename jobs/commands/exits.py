@@ -1,4 +1,4 @@
-"""Exit statuses: errors to one line on standard error and a number that the README promises."""
+"""Exit statuses: each error becomes one line on standard error and a documented number."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED = 1, 2, 3, 130
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Errors to one line on standard error and the exit status that the README promises."""
+    """Inside, an error becomes one line on standard error, and its exit status."""
     try:
         yield
     except UsageError as error:

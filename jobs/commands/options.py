@@ -1,4 +1,4 @@
-"""Options that several commands share, or that say much."""
+"""Options that several commands share, or that have long descriptions."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,8 +51,8 @@ RawEncoding = Annotated[
     str | None,
     typer.Option(
         "--raw-encoding",
-        help="How files without a header are read whose ending does not say it: ulaw, alaw, pcm16 "
-        "or gsm.",
+        help="How files without a header are read whose ending does not determine it: ulaw, alaw, "
+        "pcm16 or gsm.",
     ),
 ]
 RawRate = Annotated[
@@ -74,8 +74,8 @@ Expect = Annotated[
     str | None,
     typer.Option(
         "--expect",
-        help="What the recordings hold: natural (mostly neutral; default), balanced (all labels "
-        "alike, as acted corpora), or LABEL=SHARE,... (the rest evenly).",
+        help="The expected mixture of emotions: natural (mostly neutral; default), balanced (all "
+        "labels equally often, as in acted corpora), or LABEL=SHARE,... (the rest evenly).",
     ),
 ]
 AdaptFrom = Annotated[
@@ -100,10 +100,10 @@ AllowDuplicates = Annotated[
 
 
 def reading(encoding: str | None, rate_hz: int, channels: int, max_hours: float) -> "Reading":
-    """How recordings are read, as the options say it.
+    """How recordings are read, by the options.
 
     Raises:
-        UsageError: one of them cannot be.
+        UsageError: one of them is out of its range.
     """
     from batch_ser.audio import RawSettings, Reading
 

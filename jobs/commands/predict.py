@@ -39,12 +39,22 @@ def predict(
 ) -> None:
     """Score a few files: a JSON line each, on standard output."""
     with exit_codes():
-        read = reading(raw_encoding, raw_rate, raw_channels, max_hours)
+        recording_options = reading(raw_encoding, raw_rate, raw_channels, max_hours)
+        from jobs.predict import PredictConfig
         from jobs.predict import predict as predict_files
 
-        settings = (model, device, {"method": segment}, channels, segments, read)
+        config = PredictConfig(
+            model=model,
+            device=device,
+            segment={"method": segment},
+            channels=channels,
+            reading=recording_options,
+            expect=expect,
+            adapt_from=adapt_from,
+            with_segments=segments,
+        )
         failed = 0
-        for answer in predict_files(files, *settings, expect, adapt_from):
-            failed += "error" in answer
-            typer.echo(json.dumps(answer, ensure_ascii=False))
+        for prediction in predict_files(files, config):
+            failed += "error" in prediction
+            typer.echo(json.dumps(prediction, ensure_ascii=False))
         raise typer.Exit(FAILED_FILES if failed else 0)

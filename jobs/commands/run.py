@@ -1,6 +1,5 @@
 """`batch-ser run`: the signature is the list of its options."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -84,7 +83,7 @@ def run(
     with exit_codes():
         from batch_ser.inputs import Selection
         from jobs.driver import run as run_job
-        from jobs.job import RunConfig
+        from jobs.run_config import RunConfig
 
         report = run_job(
             RunConfig(
@@ -92,7 +91,7 @@ def run(
                 out=out,
                 model=model,
                 device=device,
-                segment=_segment(segment, window_s, hop_s, min_s, max_s),
+                segment=_segment_options(segment, window_s, hop_s, min_s, max_s),
                 channels=channels,
                 reading=reading(raw_encoding, raw_rate, raw_channels, max_hours),
                 selection=Selection(tuple(include or ()), tuple(exclude or ()), root),
@@ -112,13 +111,13 @@ def run(
                 restart=restart,
             )
         )
-        typer.echo(json.dumps(report.record, indent=1) if as_json else report.as_text())
-        if not report.record["counts"]["files_in"]:
-            typer.echo(f"batch-ser: {report.nothing_found}", err=True)
+        typer.echo(report.as_json() if as_json else report.as_text())
+        if report.no_inputs:
+            typer.echo(f"batch-ser: {report.no_inputs}", err=True)
         raise typer.Exit(report.exit_code)
 
 
-def _segment(
+def _segment_options(
     method: str | None,
     window_s: float | None,
     hop_s: float | None,

@@ -46,7 +46,7 @@ def train(
     ] = False,
     allow_duplicates: AllowDuplicates = False,
     allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Copies may stand on both sides of a split.")
+        bool, typer.Option("--allow-leak", help="Copies may be on both sides of a split.")
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
     show: Annotated[
@@ -58,21 +58,30 @@ def train(
     The same command goes on where a stopped training ended.
     """
     with exit_codes(), OrderlyStop().installed():
-        _check_asked(recipe, data, show)
+        _check_options(recipe, data, show=show)
         from train.run import TrainConfig
         from train.run import train as train_checkpoint
 
         config = TrainConfig(
-            data=tuple(data or ()), recipe=recipe, out=out, init=init,
-            split=split, seed=seed, cache=cache, labels=labels,
-            overrides=tuple(override or ()), device=device,
-            allow_duplicates=allow_duplicates, allow_leak=allow_leak, figures_only=figures_only,
+            data=tuple(data or ()),
+            recipe=recipe,
+            out=out,
+            init=init,
+            split=split,
+            labels=labels,
+            overrides=tuple(override or ()),
+            seed=seed,
+            device=device,
+            cache=cache,
+            figures_only=figures_only,
+            allow_duplicates=allow_duplicates,
+            allow_leak=allow_leak,
             restart=restart,
-        )  # fmt: skip
+        )
         typer.echo(config.show() if show else train_checkpoint(config))
 
 
-def _check_asked(recipe: str, data: list[str] | None, show: bool) -> None:
+def _check_options(recipe: str, data: list[str] | None, *, show: bool) -> None:
     """Refuse a training, or an overview, of nothing."""
     from train.recipes import RECIPES
 

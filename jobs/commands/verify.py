@@ -17,7 +17,7 @@ def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
         verdict = recount(Output(Path(out)))
         for fault in verdict.faults:
             typer.echo(fault)
-        counts = verdict.counts.as_record()
-        state = f"{verdict.faults_in_all} faults" if verdict.faults else "everything holds"
-        typer.echo(f"{counts['files_in']:,} files, {counts['segments']:,} segments: {state}")
+        counts = verdict.counts
+        state = f"{verdict.fault_count} faults" if verdict.faults else "everything holds"
+        typer.echo(f"{counts.files_in:,} files, {counts.segments:,} segments: {state}")
         raise typer.Exit(NOT_COMPLETE if verdict.faults else 0)

@@ -75,6 +75,7 @@ class FileAccount:
         if self.error or not self.opened:
             assert self.error
             columns |= {"reason": self.error.reason.value, "message": str(self.error)}
+            columns |= {"max_hours": self.error.max_hours}
             return self._files_row(FAILED, columns)
         scores = [score for stream in self.streams for score in stream.scores]
         columns |= {"note": ", ".join(self._notes(self.opened)) or None, "segments": len(scores)}

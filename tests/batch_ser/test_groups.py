@@ -31,7 +31,7 @@ def test_sums_add_up_over_parts_in_any_order(keys: list[int], seed: int) -> None
         assert np.array_equal(found.sums[key].total, embeddings[mine].sum(0))
 
 
-def test_who_is_of_no_group_counts_in_none() -> None:
+def test_segments_of_no_group_count_in_none() -> None:
     found = GroupSums()
     found.add(["a", None, "a"], np.arange(3), np.ones((3, WIDTH)))
     assert found.sums.keys() == {"a"}
@@ -41,13 +41,13 @@ def test_who_is_of_no_group_counts_in_none() -> None:
 def test_only_split_recordings_have_channels_of_their_own() -> None:
     """A mono file and a mixture are of no channel; two segments of a channel are one recording."""
     schemas = TableSchemas(("happy", "sad"), embedding_width=WIDTH)
-    places = [("a", 0, 0), ("a", 0, 1), ("a", 1, 0), ("b", 0, 0), ("c", -1, 0), ("d", 1, 0)]
+    constant = {"start_s": 0.0, "end_s": 2.0, "emotion": "sad", "confidence": 1.0}
+    constant |= {"p_happy": 0.0, "p_sad": 1.0, "embedding": [0.0] * WIDTH}
+    keys = [("a", 0, 0), ("a", 0, 1), ("a", 1, 0), ("b", 0, 0), ("c", -1, 0), ("d", 1, 0)]
     rows = [
-        {"file": file, "channel": channel, "segment": segment, "start_s": 0.0, "end_s": 2.0,
-         "emotion": "sad", "confidence": 1.0, "p_happy": 0.0, "p_sad": 1.0,
-         "embedding": [0.0] * WIDTH}
-        for file, channel, segment in places
-    ]  # fmt: skip
+        constant | {"file": file, "channel": channel, "segment": segment}
+        for file, channel, segment in keys
+    ]
     found = Segments.of(pa.Table.from_pylist(rows, schema=schemas.segments), schemas)
     assert found.conditions.tolist() == [0, 0, 1, UNSPLIT, UNSPLIT, 1]
     assert len(np.unique(found.recordings)) == 5
@@ -55,7 +55,7 @@ def test_only_split_recordings_have_channels_of_their_own() -> None:
 
 
 @given(st.integers(0, 1000))
-def test_stored_embeddings_are_near_and_stay_what_they_are(seed: int) -> None:
+def test_stored_embeddings_are_near_and_round_to_themselves(seed: int) -> None:
     draw = np.random.default_rng(seed)
     values = draw.standard_normal(50) * 10.0 ** draw.integers(-3, 5, 50)
     found = rounded(values)

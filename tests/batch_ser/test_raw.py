@@ -197,13 +197,13 @@ def test_a_job_reads_them_and_keeps_its_settings(
         )
 
     report = run(config(reading=Reading(RawSettings("alaw", channels=2))))
-    assert report.record["counts"]["segments"] == 5
-    assert report.record["counts"]["seconds"]["decoded_s"] == pytest.approx(10, abs=0.04)
-    assert report.record["fingerprint"]["raw"]["encoding"] == "alaw"
+    assert report.record.counts.segments == 5
+    assert report.record.counts.seconds["decoded_s"] == pytest.approx(10, abs=0.04)
+    assert report.record.fingerprint["raw"]["encoding"] == "alaw"
     with pytest.raises(MismatchError, match=r"raw was .*alaw.*, is absent"):
         run(config())
     again = run(config(reading=Reading(RawSettings("alaw", channels=2), max_hours=1)))
-    assert again.record["finished"] == report.record["finished"]
+    assert again.record.finished == report.record.finished
 
 
 def test_without_these_options_the_fingerprint_is_as_before(calm: Path) -> None:

@@ -1,4 +1,4 @@
-"""`--adapt`: every segment scored given its offset, whatever the shards, the order and the day."""
+"""`--adapt`: every segment scored given its offset, for any shards, order and day."""
 
 import json
 import os
@@ -26,8 +26,9 @@ from jobs.heartbeat import Heartbeat
 from train.evaluate import EvaluateConfig, evaluate
 
 WIDTH = 16  # of the embedding
-Speakers = dict[str, str]  # of each file, who speaks
+Speakers = dict[str, str]  # of each file its speaker
 KEYS = ["file", "channel", "segment", "start_s", "end_s"]
+WINDOWS: dict[str, Any] = {"segment": {"method": "window", "window_s": 0.5}, "expect": "balanced"}
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,7 @@ def adapting_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def adapted(inputs: Path, out: Path, checkpoint: Path, by: str = "archive", **rest: Any) -> Path:
     """The tables of an adapted run of short windows, which hold what they should."""
-    settings: dict[str, Any] = {"segment": {"method": "window", "window_s": 0.5}} | rest
-    report = score(inputs, out, checkpoint, adapt=by, **({"expect": "balanced"} | settings))
+    report = score(inputs, out, checkpoint, adapt=by, **(WINDOWS | rest))
     assert report.exit_code == 0
     assert_holds(out)
     return out
@@ -55,8 +55,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory, archive: Path, adapting_path:
 def plain(tmp_path_factory: pytest.TempPathFactory, archive: Path, adapting_path: Path) -> Path:
     """The same without adaptation, with embeddings."""
     out = tmp_path_factory.mktemp("plain") / "results.parquet"
-    score(archive, out, adapting_path, embeddings=True, adapt="none", expect="balanced",
-          segment={"method": "window", "window_s": 0.5})  # fmt: skip
+    score(archive, out, adapting_path, embeddings=True, adapt="none", **WINDOWS)
     return out
 
 
@@ -65,7 +64,7 @@ def as_scored(out: Path) -> Path:
 
 
 def listed(folder: Path, speakers: Speakers) -> Path:
-    """A manifest of files and who speaks in them."""
+    """A manifest of files and their speakers."""
     path = folder / "calls.csv"
     rows = "".join(f"{file},{speaker}\n" for file, speaker in speakers.items())
     path.write_text("file,speaker\n" + rows)
@@ -74,7 +73,7 @@ def listed(folder: Path, speakers: Speakers) -> Path:
 
 @pytest.fixture
 def spoken(tmp_path: Path, archive: Path) -> tuple[Path, Speakers]:
-    """A copy of the archive in which two people speak, and one file is of nobody known."""
+    """A copy of the archive with two speakers, and one file whose speaker is not known."""
     root = tmp_path / "calls"
     shutil.copytree(archive, root)
     files = sorted(path.relative_to(root).as_posix() for path in root.rglob("call*"))
@@ -89,12 +88,12 @@ def test_adaptation_changes_probabilities_and_nothing_else(calm: Path, plain: Pa
     assert np.allclose(left[SCORES].sum(axis=1), 1, atol=1e-5)
 
 
-def test_what_was_scored_is_kept_beside(calm: Path, plain: Path) -> None:
-    kept, told = pq.read_table(as_scored(calm)), pq.read_table(plain)
-    assert kept.schema.names == told.schema.names
-    assert kept.select(KEYS).equals(told.select(KEYS))
+def test_segments_as_scored_are_kept(calm: Path, plain: Path) -> None:
+    kept, expected = pq.read_table(as_scored(calm)), pq.read_table(plain)
+    assert kept.schema.names == expected.schema.names
+    assert kept.select(KEYS).equals(expected.select(KEYS))
     for name in SCORES:
-        assert np.allclose(kept[name], told[name], atol=1e-4)
+        assert np.allclose(kept[name], expected[name], atol=1e-4)
     record = json.loads(calm.with_suffix(".run.json").read_text())
     assert record["fingerprint"]["adapt"] == "archive"
     assert record["fingerprint"]["expect"] == "balanced"
@@ -117,23 +116,23 @@ def test_files_have_the_means_of_their_adapted_segments(calm: Path) -> None:
 )
 def test_workers_shards_and_restarts_change_nothing(
     by: str, expect: str, archive: Path, adapting_path: Path, plain: Path, tmp_path: Path
-) -> None:  # fmt: skip
-    given: dict[str, Any] = {"by": by, "expect": expect}
-    calm = adapted(archive, tmp_path / "calm.parquet", adapting_path, **given)
+) -> None:
+    options: dict[str, Any] = {"by": by, "expect": expect}
+    calm = adapted(archive, tmp_path / "calm.parquet", adapting_path, **options)
     moved = np.abs(pd.read_parquet(calm)[SCORES] - pd.read_parquet(plain)[SCORES])
     assert moved.to_numpy().max() > 1e-3
-    halted = tmp_path / "halted.parquet"
-    adapted(archive, halted, adapting_path, **given, limit=4)
-    adapted(archive, halted, adapting_path, **given, limit=11, batch_s=4.0)
-    adapted(archive, halted, adapting_path, **given)
-    assert_same_tables(calm, halted)
+    stopped = tmp_path / "stopped.parquet"
+    adapted(archive, stopped, adapting_path, **options, limit=4)
+    adapted(archive, stopped, adapting_path, **options, limit=11, batch_s=4.0)
+    adapted(archive, stopped, adapting_path, **options)
+    assert_same_tables(calm, stopped)
     ray = adapted(
-        archive, tmp_path / "ray.parquet", adapting_path, **given, engine="ray", workers=2
+        archive, tmp_path / "ray.parquet", adapting_path, **options, engine="ray", workers=2
     )
     assert_same_tables(calm, ray)
 
 
-def test_a_folder_of_tables_holds_the_same(
+def test_a_folder_of_tables_has_the_same_rows(
     calm: Path, archive: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "results"
@@ -147,7 +146,7 @@ def test_a_folder_of_tables_holds_the_same(
 def test_files_that_come_later_move_the_offset_of_all(
     spoken: tuple[Path, Speakers], adapting_path: Path, tmp_path: Path
 ) -> None:
-    """Half of the recordings come a day later: all rows are made anew, as in one run."""
+    """Half of the recordings come a day later: all rows are made again, as in one run."""
     root, speakers = spoken
     late = list(speakers)[::2]
     early = {file: speaker for file, speaker in speakers.items() if file not in late}
@@ -176,14 +175,13 @@ def test_yesterday_s_scores_need_not_change(
     pd.testing.assert_frame_equal(before[SCORES], after.loc[before.index][SCORES], atol=1e-6)
     records = [json.loads(each.with_suffix(".run.json").read_text()) for each in (first, second)]
     assert records[0]["offset"] == records[1]["offset"]
-    settings = {"segment": {"method": "window", "window_s": 0.5}, "expect": "balanced"}
     with pytest.raises(MismatchError, match="adapt_from was"):
-        score(listed(root, speakers), second, adapting_path, **settings)
+        score(listed(root, speakers), second, adapting_path, **WINDOWS)
     adapt_again(str(second), adapt_from=str(first))
     pd.testing.assert_frame_equal(pd.read_parquet(second).set_index(KEYS), after)
 
 
-def test_what_is_not_given_stays_an_offset_that_was_taken_over_too(
+def test_options_that_are_not_given_stay_also_an_offset_that_was_taken_over(
     calm: Path, archive: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
     first = adapted(archive, tmp_path / "first.parquet", adapting_path, limit=6)
@@ -195,7 +193,7 @@ def test_what_is_not_given_stays_an_offset_that_was_taken_over_too(
     assert record["offset"] == json.loads(first.with_suffix(".run.json").read_text())["offset"]
     adapt_again(str(out), expect="balanced")
     pd.testing.assert_frame_equal(pd.read_parquet(out), taken)
-    adapt_again(str(out), "archive")  # given anew: its own
+    adapt_again(str(out), "archive")  # its own offset again
     assert_same_tables(out, calm)
 
 
@@ -213,8 +211,10 @@ def test_predict_with_an_archive_s_offset_gives_the_archive_s_scores(
     score(calls, out, adapting_path)
     files = pd.read_parquet(out.with_suffix(".files.parquet")).set_index("file")
     names = ["day0/call18.wav", "left.wav", "right.wav"]
-    done = batch_ser("predict", *(calls / name for name in names), "--model", adapting_path,
-                     "--channels", "split", "--adapt-from", out)  # fmt: skip
+    done = batch_ser(
+        *("predict", *(calls / name for name in names), "--model", adapting_path),
+        *("--channels", "split", "--adapt-from", out),
+    )
     assert done.returncode == 0, done.stderr
     for name, line in zip(names, done.stdout.splitlines(), strict=True):
         found = json.loads(line)["all_emotions"]
@@ -226,12 +226,12 @@ def test_large_tables_are_scored_by_whole_files(
     archive: Path, adapting_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = adapted(archive, tmp_path / "whole.parquet", adapting_path, "recording")
-    monkeypatch.setattr("jobs.adapter.AT_ONCE", 5)
+    monkeypatch.setattr("jobs.second_pass.ROWS_AT_ONCE", 5)
     sliced = adapted(archive, tmp_path / "sliced.parquet", adapting_path, "recording")
     assert_same_tables(whole, sliced)
 
 
-def test_a_value_named_like_a_word_of_ours_is_a_value(
+def test_a_value_named_like_an_option_is_a_value(
     spoken: tuple[Path, Speakers], adapting_path: Path, tmp_path: Path
 ) -> None:
     root, speakers = spoken
@@ -245,9 +245,7 @@ def test_a_value_named_like_a_word_of_ours_is_a_value(
     pd.testing.assert_frame_equal(*(each[SCORES] for each in tables_of))
 
 
-def test_run_json_states_the_offset_and_the_tables_the_prior(
-    calm: Path,
-) -> None:
+def test_run_json_has_the_offset_and_the_tables_the_prior(calm: Path) -> None:
     record = json.loads(calm.with_suffix(".run.json").read_text())
     offset = record["offset"]
     assert offset["segments"] == record["counts"]["segments"]
@@ -281,7 +279,7 @@ def test_an_offset_that_cannot_be_taken_over(
 def test_each_channel_of_a_split_recording_has_an_offset(
     speech: Samples, adapting_path: Path, tmp_path: Path
 ) -> None:
-    """A customer's line that colours everything is taken up by the offset of its channel."""
+    """A customer's line that filters everything changes the offset of its channel alone."""
     for number in range(6):
         left = speech[number * 32_000 :][:64_000]
         right = np.convolve(speech[200_000 - number * 16_000 :][:64_000], [1, -0.97], "same")
@@ -295,7 +293,7 @@ def test_each_channel_of_a_split_recording_has_an_offset(
     assert np.abs(apart).max() > 0.01
 
 
-def test_who_is_of_no_group_has_the_archive_s_offset(
+def test_segments_of_no_group_have_the_archive_s_offset(
     spoken: tuple[Path, Speakers], adapting_path: Path, tmp_path: Path
 ) -> None:
     root, speakers = spoken
@@ -330,7 +328,7 @@ def test_adapted_again_as_if_it_had_run_so(
     assert settings["adapt"] == "archive"
     run_json = json.loads(out.with_suffix(".run.json").read_text())
     assert run_json["fingerprint"] == settings
-    adapted(archive, out, adapting_path)  # and the job knows it: nothing to do
+    adapted(archive, out, adapting_path)  # nothing is left to do
 
 
 def test_embeddings_in_the_table_are_enough_to_adapt(
@@ -364,15 +362,14 @@ def moved(out: Path, inputs: Path) -> None:
 def test_embeddings_stay_and_grow_without_adaptation(
     calm: Path, archive: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
-    """Adapted no more, then more files: what came can be adapted again, all of it."""
+    """Adaptation ends, files are added: all of them can be adapted again."""
     out = copied(calm, tmp_path)
     adapt_again(str(out), "none")
     more = tmp_path / "more"
     shutil.copytree(archive, more)
     moved(out, more)
     (more / "new.wav").write_bytes((archive / "day0" / "call00.wav").read_bytes())
-    score(more, out, adapting_path, adapt="none", expect="balanced",
-          segment={"method": "window", "window_s": 0.5})  # fmt: skip
+    score(more, out, adapting_path, adapt="none", **WINDOWS)
     assert_holds(out)
     assert len(pq.read_table(as_scored(out))) == len(pq.read_table(out))
     adapt_again(str(out), "archive")
@@ -383,10 +380,13 @@ def test_embeddings_stay_and_grow_without_adaptation(
 
 @pytest.mark.parametrize("folder", [False, True])
 def test_killed_at_any_step_of_publishing(
-    folder: bool, archive: Path, adapting_path: Path, tmp_path: Path,
+    folder: bool,
+    archive: Path,
+    adapting_path: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """Whichever file was the last to take its place, the next call ends as a calm run."""
+) -> None:
+    """After any file was the last to be moved, the next call ends as a run in one go."""
     ending = "" if folder else ".parquet"
     calm = adapted(archive, tmp_path / f"calm{ending}", adapting_path, "recording", limit=6)
     replace = Path.replace
@@ -398,7 +398,7 @@ def test_killed_at_any_step_of_publishing(
         out = tmp_path / f"out{last}{ending}"
         moves = 0
 
-        def dying(self: Path, target: Path, most: int = last) -> Path:
+        def interrupted(self: Path, target: Path, most: int = last) -> Path:
             nonlocal moves
             if "final" in self.parts and not self.name.endswith(".partial"):
                 moves += 1
@@ -406,12 +406,10 @@ def test_killed_at_any_step_of_publishing(
                     raise KeyboardInterrupt
             return replace(self, target)
 
-        monkeypatch.setattr(Path, "replace", dying)
-        settings: dict[str, Any] = {"segment": {"method": "window", "window_s": 0.5}}
+        monkeypatch.setattr(Path, "replace", interrupted)
         if last < 4:
             with pytest.raises(KeyboardInterrupt):
-                score(archive, out, adapting_path, adapt="recording", expect="balanced",
-                      limit=6, **settings)  # fmt: skip
+                score(archive, out, adapting_path, adapt="recording", limit=6, **WINDOWS)
         monkeypatch.setattr(Path, "replace", replace)
         adapted(archive, out, adapting_path, "recording", limit=6)
         for table in ("segments", "files", "embeddings"):
@@ -429,20 +427,23 @@ def test_a_killed_adaptation_can_be_made_again(calm: Path, tmp_path: Path) -> No
     assert not Output(out).work.exists()
 
 
-def test_a_run_after_a_killed_adaptation_sees_what_that_one_left(
-    calm: Path, archive: Path, adapting_path: Path, tmp_path: Path,
+def test_a_run_after_a_killed_adaptation_publishes_its_tables(
+    calm: Path,
+    archive: Path,
+    adapting_path: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """Killed while its tables took their places: they do, and are not taken for the old ones."""
+) -> None:
+    """Killed while its tables were published: the rest is, and they count as the new settings."""
     out = copied(calm, tmp_path)
     move = Path.replace
 
-    def dying(self: Path, target: Path) -> Path:
+    def interrupted(self: Path, target: Path) -> Path:
         if target == Output(out).run_json:
             raise KeyboardInterrupt
         return move(self, target)
 
-    monkeypatch.setattr(Path, "replace", dying)
+    monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         adapt_again(str(out), "recording")
     monkeypatch.setattr(Path, "replace", move)
@@ -453,7 +454,7 @@ def test_a_run_after_a_killed_adaptation_sees_what_that_one_left(
     assert_same_tables(out, calm)
 
 
-def test_a_driver_at_work_is_left_alone(calm: Path, tmp_path: Path) -> None:
+def test_a_driver_at_work_is_not_disturbed(calm: Path, tmp_path: Path) -> None:
     out = copied(calm, tmp_path)
     with Heartbeat(Output(out).work) as heartbeat:
         other = json.loads(heartbeat.path.read_text()) | {"pid": os.getppid()}
@@ -462,20 +463,20 @@ def test_a_driver_at_work_is_left_alone(calm: Path, tmp_path: Path) -> None:
             adapt_again(str(out), "recording")
 
 
-def test_a_table_of_somebody_else_is_neither_read_nor_replaced(
+def test_a_table_of_another_program_is_neither_read_nor_replaced(
     plain: Path, archive: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
     """Another output whose name is that of our table of embeddings."""
     out = copied(plain, tmp_path)
     other = as_scored(out)
-    other.write_bytes(b"somebody's")
+    other.write_bytes(b"another program's")
     assert_holds(out)
     with pytest.raises(MismatchError, match="is not an output of batch-ser"):
         adapt_again(str(out), "archive")
     with pytest.raises(MismatchError, match="is not an output of batch-ser"):
         score(archive, tmp_path / "results.parquet", adapting_path, adapt="archive", restart=True)
     score(archive, out, adapting_path, adapt="none", embeddings=True, limit=3, restart=True)
-    assert other.read_bytes() == b"somebody's"
+    assert other.read_bytes() == b"another program's"
 
 
 def test_a_manifest_may_have_a_column_embedding(
@@ -488,18 +489,16 @@ def test_a_manifest_may_have_a_column_embedding(
     adapt_again(str(out), "none")
     (root / "new.wav").write_bytes((root / "day0" / "call00.wav").read_bytes())
     manifest.write_text(manifest.read_text() + "new.wav,a\n")
-    score(manifest, out, adapting_path, adapt="none", expect="balanced",
-          segment={"method": "window", "window_s": 0.5})  # fmt: skip
+    score(manifest, out, adapting_path, adapt="none", **WINDOWS)
     assert_holds(out)
 
 
 def test_another_adaptation_is_another_setting(
     calm: Path, archive: Path, adapting_path: Path
 ) -> None:
-    told = r"adapt was archive, is recording.*`batch-ser adapt` first"
-    with pytest.raises(MismatchError, match=told):
-        score(archive, calm, adapting_path, adapt="recording", expect="balanced",
-              segment={"method": "window", "window_s": 0.5})  # fmt: skip
+    message = r"adapt was archive, is recording.*`batch-ser adapt` first"
+    with pytest.raises(MismatchError, match=message):
+        score(archive, calm, adapting_path, adapt="recording", **WINDOWS)
 
 
 def test_what_cannot_be_adapted_is_refused(
@@ -514,9 +513,9 @@ def test_what_cannot_be_adapted_is_refused(
         score(archive, out, adapting_path, adapt_from=str(tmp_path / "none.parquet"))
     with pytest.raises(UsageError, match="found --adapt none"):
         score(archive, out, adapting_path, adapt="none", adapt_from="x.parquet")
-    for asked in ({"adapt": "archive"}, {"expect": "natural"}):
+    for options in ({"adapt": "archive"}, {"expect": "natural"}):
         with pytest.raises(CheckpointError, match="has no offset head"):
-            score(archive, out, checkpoint_path, **asked)
+            score(archive, out, checkpoint_path, **options)
     assert not list(tmp_path.iterdir())
     score(archive, out, adapting_path, adapt="none", limit=2)
     with pytest.raises(UsageError, match="has no embeddings"):
@@ -557,11 +556,11 @@ def test_the_command_line(
     assert done.returncode == 0, done.stderr
     assert "archive, expecting natural" in done.stdout
     assert as_scored(out).exists()
-    asked = batch_ser(
+    predicted = batch_ser(
         *("predict", archive / "day0" / "call00.wav", "--model", adapting_path),
         *("--segment", "whole", "--adapt-from", out, "--expect", "angry=0.9"),
     )
-    assert json.loads(asked.stdout)["all_emotions"].keys() == set(LABELS)
+    assert json.loads(predicted.stdout)["all_emotions"].keys() == set(LABELS)
     again = batch_ser("adapt", out, "--adapt", "none")
     assert again.returncode == 0, again.stderr
     assert "20" in again.stdout
@@ -574,20 +573,27 @@ def test_an_evaluation_adapts_as_a_job_does(
     tree: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
     """By speaker: the probabilities of both are the same."""
-    told = evaluate(
+    text = evaluate(
         EvaluateConfig(
-            (f"ravdess:{tree}",), str(adapting_path), str(tmp_path / "figures"), device="cpu",
+            (f"ravdess:{tree}",),
+            str(adapting_path),
+            str(tmp_path / "figures"),
+            device="cpu",
             adapt="speaker",
         )
-    )  # fmt: skip
-    assert "adapted: speaker, expecting balanced" in told
+    )
+    assert "adapted: speaker, expecting balanced" in text
     figures = pd.read_parquet(tmp_path / "figures" / "predictions.parquet")
     files = {each.removeprefix("ravdess:"): each.split("-")[-1][:2] for each in figures["file"]}
     manifest = listed(tmp_path, {f"{tree}/{file}": speaker for file, speaker in files.items()})
     out = adapted(
-        manifest, tmp_path / "out.parquet", adapting_path, "speaker",
-        segment={"method": "whole"}, selection=Selection(root=str(tree)),
-    )  # fmt: skip
+        manifest,
+        tmp_path / "out.parquet",
+        adapting_path,
+        "speaker",
+        segment={"method": "whole"},
+        selection=Selection(root=str(tree)),
+    )
     mine = pd.read_parquet(out).set_index("file")[SCORES]
     theirs = figures.set_index(figures["file"].str.removeprefix("ravdess:"))[SCORES]
     pd.testing.assert_frame_equal(
@@ -602,18 +608,21 @@ def test_an_evaluation_adapts_as_a_job_does(
 
 
 @pytest.mark.parametrize(
-    ("adapt", "expect", "told"),
+    ("adapt", "expect", "message"),
     [
         ("agent", None, "expected none, archive, corpus, speaker"),
         ("none", "bored=0.5", "no label 'bored'"),
     ],
 )
 def test_evaluations_that_cannot_be(
-    adapt: str, expect: str | None, told: str, tree: Path, adapting_path: Path, tmp_path: Path
+    adapt: str, expect: str | None, message: str, tree: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
     config = EvaluateConfig(
-        (f"ravdess:{tree}",), str(adapting_path), str(tmp_path / "figures"), adapt=adapt,
+        (f"ravdess:{tree}",),
+        str(adapting_path),
+        str(tmp_path / "figures"),
+        adapt=adapt,
         expect=expect,
-    )  # fmt: skip
-    with pytest.raises(UsageError, match=told):
+    )
+    with pytest.raises(UsageError, match=message):
         evaluate(config)

@@ -55,7 +55,7 @@ def test_wrong_usage_is_status_2(batch_ser: Runner, arguments: tuple[str, ...]) 
     assert "signature" not in done.stderr
 
 
-def test_a_folder_without_recordings_is_told(
+def test_a_folder_without_recordings_is_reported(
     batch_ser: Runner, checkpoint_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -88,14 +88,14 @@ def test_predict(batch_ser: Runner, calls: Path, checkpoint_path: Path, tmp_path
     assert second["error"]["reason"] == "unsupported"
 
 
-def test_a_training_of_nothing_is_told(batch_ser: Runner) -> None:
-    for arguments, says in (
+def test_a_training_of_nothing_is_refused(batch_ser: Runner) -> None:
+    for arguments, message in (
         (("--show",), "--show: found neither --recipe nor --data; expected --recipe NAME"),
         (("--data", "folder:.", "--out", "run"), "--recipe: expected one of ast, vgg"),
     ):
         done = batch_ser("train", *arguments)
         assert done.returncode == 2
-        assert done.stderr.startswith(f"batch-ser: {says}")
+        assert done.stderr.startswith(f"batch-ser: {message}")
         assert not done.stdout
 
 
@@ -105,24 +105,23 @@ def test_a_stopped_training_leaves_nothing_behind(
     tree: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Stopped after its first epoch: its cache is gone, its state is kept."""
-    passing, run = tmp_path / "passing", tmp_path / "run"
-    passing.mkdir()
+    temporary, run = tmp_path / "temporary", tmp_path / "run"
+    temporary.mkdir()
     config = training(tree, run, "gap-cnn")
-    sets = [each for field in (*config.overrides, "epochs=100000", "patience=100000")
-            for each in ("--set", field)]  # fmt: skip
-    job = subprocess.Popen(
-        [PROGRAM, "train", "--data", config.data[0], "--recipe", "gap-cnn", "--out", run,
-         "--split", config.split, "--device", "cpu", *sets],
-        stderr=subprocess.PIPE, env=os.environ | {"TMPDIR": str(passing), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    overrides = (*config.overrides, "epochs=100000", "patience=100000")
+    command: list[str | Path] = [PROGRAM, "train", "--data", config.data[0], "--recipe", "gap-cnn"]
+    command += ["--out", run, "--split", config.split, "--device", "cpu"]
+    command += [each for override in overrides for each in ("--set", override)]
+    environment = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    job = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
     while not (run / "state.safetensors").exists():
         assert job.poll() is None, "it ended before it could be stopped"
         time.sleep(0.02)
-    assert list(passing.glob("batch-ser-*"))
+    assert list(temporary.glob("batch-ser-*"))
     job.send_signal(number)
-    _, said = job.communicate(timeout=300)
-    assert job.returncode == 128 + number, said
-    assert b"stopped by a signal; the same command goes on from here" in said
-    assert b"Traceback" not in said
-    assert not list(passing.glob("batch-ser-*"))
+    _, stderr = job.communicate(timeout=300)
+    assert job.returncode == 128 + number, stderr
+    assert b"stopped by a signal; the same command goes on from here" in stderr
+    assert b"Traceback" not in stderr
+    assert not list(temporary.glob("batch-ser-*"))
     assert (run / "state.safetensors").exists()

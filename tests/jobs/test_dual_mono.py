@@ -103,7 +103,7 @@ def test_scored_once_as_channel_0(word: Samples, checkpoint_path: Path, tmp_path
     for name in ("one", "two"):
         report = score(tmp_path / name, tmp_path / f"{name}.parquet", checkpoint_path)
         assert_holds(tmp_path / f"{name}.parquet")
-    assert report.record["counts"]["notes"] == {"dual_mono": 1}
+    assert report.record.counts.notes == {"dual_mono": 1}
     (segments, files), (expected, mono) = (
         tables(tmp_path / f"{n}.parquet") for n in ("two", "one")
     )
@@ -147,7 +147,7 @@ def test_several_notes(word: Samples, checkpoint_path: Path, tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     report = score(path, tmp_path / "out.parquet", checkpoint_path)
     assert tables(tmp_path / "out.parquet")[1]["note"].tolist() == ["truncated, dual_mono"]
-    assert report.record["counts"]["notes"] == {"dual_mono": 1, "truncated": 1}
+    assert report.record.counts.notes == {"dual_mono": 1, "truncated": 1}
     assert_holds(tmp_path / "out.parquet")
 
 

@@ -1,4 +1,4 @@
-"""Manifests that give segments: each line is a row, with its own times and values."""
+"""Manifests with given segments: each line is a row, with its own times and values."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,15 +46,15 @@ mono.wav,,,,Anna,8
 def test_each_line_is_a_row(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path, speech: Samples
 ) -> None:
-    """By channel and start, with the values of its own line, at the times that it gives."""
+    """By channel and start, with the values and times of its own line."""
     out = tmp_path / "out.parquet"
     report = score(calls_at(LINES), out, checkpoint_path)
     assert_holds(out)
-    assert report.record["configuration"]["segment"] == {}
-    assert report.record["fingerprint"]["segment"]["method"] == "given"
+    assert report.record.configuration["segment"] == {}
+    assert report.record.fingerprint["segment"]["method"] == "given"
     segments, files = tables(out)
-    told = segments[["file", "channel", "segment", "speaker", "id"]].to_numpy().tolist()
-    assert told == [
+    found = segments[["file", "channel", "segment", "speaker", "id"]].to_numpy().tolist()
+    assert found == [
         ["mono.wav", 0, 0, "Anna", "8"],
         ["mono.wav", 0, 1, "Anna", "2"],
         ["mono.wav", 0, 2, "Anna", "4"],
@@ -75,10 +75,10 @@ def test_each_line_is_a_row(
     assert np.array_equal(scores[2], scores[3])
     mono, stereo = files.iloc[0], files.iloc[1]
     assert (mono["segments"], stereo["segments"]) == (5, 4)
-    assert mono["not_asked_s"] == 0.0  # one line asks for all of it
+    assert mono["not_asked_s"] == 0.0  # one line is for the whole recording
     assert files["note"].isna().all()
     assert stereo["scored_s"] == pytest.approx(2.25 + 4.5, abs=1e-4)
-    assert files["speech_s"].isna().all()  # nobody looked for speech
+    assert files["speech_s"].isna().all()  # no speech detection
     assert files["overlap_s"].isna().all()
 
 
@@ -113,7 +113,7 @@ mono.wav,1,1e9,,sad
 """
 
 
-def test_every_bad_line_is_told_before_anything_is_written(
+def test_every_bad_line_is_reported_before_anything_is_written(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("batch_ser.inputs.manifest.MAX_SHOWN", 50)
@@ -153,9 +153,11 @@ def test_a_file_with_a_wrong_segment_fails_alone(
     assert segments["file"].tolist() == ["stereo.wav"]
     failed = files.set_index("file")
     assert failed["reason"].dropna().to_dict() == {
-        "../x.wav": "outside_root", "gone.wav": "not_found", "mono.wav": "bad_segment",
+        "../x.wav": "outside_root",
+        "gone.wav": "not_found",
+        "mono.wav": "bad_segment",
         "one.wav": "bad_channels",
-    }  # fmt: skip
+    }
     assert "from 9 s to 11 s; the recording ends at 10.000 s" in failed["message"]["mono.wav"]
     assert "channel 2, the recording has 1" in failed["message"]["one.wav"]
     known = failed.loc["one.wav", ["codec", "sample_rate_hz", "channels"]]
@@ -163,15 +165,15 @@ def test_a_file_with_a_wrong_segment_fails_alone(
     assert_holds(tmp_path / "out.parquet")
 
 
-def test_short_segments_are_scored_unless_a_least_is_asked_for(
+def test_short_segments_are_scored_unless_min_s_is_given(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path
 ) -> None:
     listed = calls_at("file,start_s,end_s\nmono.wav,2,2.01\nmono.wav,5,5.005\nmono.wav,4.9,6\n")
     score(listed, tmp_path / "a.parquet", checkpoint_path)
     segments, files = tables(tmp_path / "a.parquet")
     assert segments["start_s"].tolist() == [2.0, 4.9]
-    assert files["too_short_s"].tolist() == [0.0]  # the shorter one lies in another,
-    assert files["note"].tolist() == ["too_short"]  # and still is told of
+    assert files["too_short_s"].tolist() == [0.0]  # the shorter one is inside another,
+    assert files["note"].tolist() == ["too_short"]  # and is still noted
     assert_holds(tmp_path / "a.parquet")
     score(listed, tmp_path / "b.parquet", checkpoint_path, segment={"min_s": 0.5})
     segments, files = tables(tmp_path / "b.parquet")
@@ -181,7 +183,7 @@ def test_short_segments_are_scored_unless_a_least_is_asked_for(
     assert_holds(tmp_path / "b.parquet")
 
 
-def test_other_segments_of_a_file_are_scored_anew(
+def test_other_segments_of_a_file_are_scored_again(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path
 ) -> None:
     """Changed times or values, and added files; what stays the same is not touched."""
@@ -217,8 +219,11 @@ def test_dual_mono_unless_a_line_names_a_channel(
     score(listed, tmp_path / "out.parquet", checkpoint_path)
     segments, files = tables(tmp_path / "out.parquet")
     assert segments[["file", "channel"]].to_numpy().tolist() == [
-        ["any.wav", 0], ["named.wav", 0], ["named.wav", 1], ["named.wav", 1],
-    ]  # fmt: skip
+        ["any.wav", 0],
+        ["named.wav", 0],
+        ["named.wav", 1],
+        ["named.wav", 1],
+    ]
     assert files["note"].fillna("").tolist() == ["dual_mono", ""]
     assert_holds(tmp_path / "out.parquet")
 
@@ -245,10 +250,10 @@ def test_what_does_not_go_together_is_refused(
     assert not list(tmp_path.glob("out*"))
 
 
-def test_manifests_in_two_folders_give_segments_of_two_files(
+def test_manifests_in_two_folders_have_segments_of_two_files(
     checkpoint_path: Path, tmp_path: Path, speech: Samples
 ) -> None:
-    """Both are called a.wav: neither is lost, and nobody is told to merge them."""
+    """Both are called a.wav: neither is lost, and no message asks to merge them."""
     for number, day in enumerate(("d1", "d2")):
         (tmp_path / day).mkdir()
         soundfile.write(tmp_path / day / "a.wav", speech[number * 48_000 :][:48_000], 16_000)
@@ -265,7 +270,7 @@ def test_manifests_in_two_folders_give_segments_of_two_files(
 def test_mixed_segments(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path
 ) -> None:
-    """A table of ours, mixed, is a manifest too: its channel is -1."""
+    """A segments table of mixed channels is a manifest too: its channel is -1."""
     listed = calls_at("file,start_s,end_s,channel\nstereo.wav,1,2,-1\nstereo.wav,3,4,\n")
     score(listed, tmp_path / "out.parquet", checkpoint_path, channels="mix")
     segments, files = tables(tmp_path / "out.parquet")
@@ -274,7 +279,7 @@ def test_mixed_segments(
     assert_holds(tmp_path / "out.parquet")
 
 
-def test_another_way_of_cutting_carries_the_columns(
+def test_another_segmenter_keeps_the_columns(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path
 ) -> None:
     """`--segment` on the command line: then times are values like all others."""
@@ -286,7 +291,7 @@ def test_another_way_of_cutting_carries_the_columns(
     assert "given" not in files.columns
 
 
-def test_our_own_results_are_a_manifest_again_and_again(
+def test_results_are_a_manifest_several_times(
     calls_at: Callable[[str], Path], checkpoint_path: Path, tmp_path: Path
 ) -> None:
     """Each round's emotion keeps a column of its own."""
@@ -306,7 +311,7 @@ def test_our_own_results_are_a_manifest_again_and_again(
 
 
 def test_adapted_by_a_column_of_its_lines(calls_at: Callable[[str], Path], tmp_path: Path) -> None:
-    """Each segment in the group that its own line names; `adapt` keeps what was given."""
+    """Each segment in the group of its own line; `adapt` keeps the given segments."""
     lines = "".join(
         f"mono.wav,{start},{start + 1},{'Anna' if start % 2 else 'Ben'}\n" for start in range(10)
     )
@@ -322,4 +327,4 @@ def test_adapted_by_a_column_of_its_lines(calls_at: Callable[[str], Path], tmp_p
     assert np.allclose(again["confidence"], plain["confidence"])
     before = out.stat().st_mtime_ns
     score(listed, out, Path("accurate"), adapt="none")
-    assert out.stat().st_mtime_ns == before  # the segments are known to be the same
+    assert out.stat().st_mtime_ns == before  # the segments are the same

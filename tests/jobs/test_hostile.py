@@ -1,4 +1,4 @@
-"""Files that are broken or mean harm: one row each, and nobody else is touched."""
+"""Files that are broken or malicious: one row each, and no other file is affected."""
 
 import random
 import subprocess
@@ -20,19 +20,52 @@ from batch_ser.errors import FileError
 from jobs import RunConfig, run
 
 MAGIC = [
-    b"RIFF\x24\x10\0\0WAVEfmt ", b"RIFX\0\0\x10\x24WAVEfmt ", b"RF64\xff\xff\xff\xffWAVEds64",
-    b"BW64\xff\xff\xff\xffWAVEds64", b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0",
-    b"FORM\0\0\x10\0AIFFCOMM", b"FORM\0\0\x10\0AIFCFVER", b".snd\0\0\0\x18", b"dns.\x18\0\0\0",
-    b"caff\0\1\0\0desc", b"fLaC", b"fLaC\0\0\0\x22", b"OggS\0\x02", b"OggS", b"ID3\3\0\0\0\0\0\x10",
-    b"\xff\xfb\x90\x64", b"\xff\xf1\x50\x80", b"\x56\xe0", b"\x0b\x77", b"#!AMR\n", b"#!AMR-WB\n",
-    b"\0\0\0\x20ftypM4A ", b"\0\0\0\x20ftypisom", b"\0\0\x10\0moov", b"\x1a\x45\xdf\xa3",
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c", b"RIFF\x24\x10\0\0AVI LIST",
-    b"FLV\1\5", b"wvpk", b"TTA1\1\0", b"MAC \x96\x0f", b"NIST_1A\n   1024\n",
-    b"Creative Voice File\x1a\x1a\0", b"\0\0\1\xba", b"\x64\xa3\1\0", b"2BIT",
+    b"RIFF\x24\x10\0\0WAVEfmt ",
+    b"RIFX\0\0\x10\x24WAVEfmt ",
+    b"RF64\xff\xff\xff\xffWAVEds64",
+    b"BW64\xff\xff\xff\xffWAVEds64",
+    b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0",
+    b"FORM\0\0\x10\0AIFFCOMM",
+    b"FORM\0\0\x10\0AIFCFVER",
+    b".snd\0\0\0\x18",
+    b"dns.\x18\0\0\0",
+    b"caff\0\1\0\0desc",
+    b"fLaC",
+    b"fLaC\0\0\0\x22",
+    b"OggS\0\x02",
+    b"OggS",
+    b"ID3\3\0\0\0\0\0\x10",
+    b"\xff\xfb\x90\x64",
+    b"\xff\xf1\x50\x80",
+    b"\x56\xe0",
+    b"\x0b\x77",
+    b"#!AMR\n",
+    b"#!AMR-WB\n",
+    b"\0\0\0\x20ftypM4A ",
+    b"\0\0\0\x20ftypisom",
+    b"\0\0\x10\0moov",
+    b"\x1a\x45\xdf\xa3",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c",
+    b"RIFF\x24\x10\0\0AVI LIST",
+    b"FLV\1\5",
+    b"wvpk",
+    b"TTA1\1\0",
+    b"MAC \x96\x0f",
+    b"NIST_1A\n   1024\n",
+    b"Creative Voice File\x1a\x1a\0",
+    b"\0\0\1\xba",
+    b"\x64\xa3\1\0",
+    b"2BIT",
     b"MATLAB 5.0 MAT-file",
-    b"FORM\0\0\x10\08SVXVHDR", b" paf\0\0\0\0", b"PVF1\n1 8000 16\n", b"Extended Instrument: ",
-    b"\xf0\x7e\0\1", b"ALawSoundFile**\0", b"\1\4", b"\0\0\x10\0\0\1\xe8\x48\0\2\0\0",
-]  # fmt: skip
+    b"FORM\0\0\x10\08SVXVHDR",
+    b" paf\0\0\0\0",
+    b"PVF1\n1 8000 16\n",
+    b"Extended Instrument: ",
+    b"\xf0\x7e\0\1",
+    b"ALawSoundFile**\0",
+    b"\1\4",
+    b"\0\0\x10\0\0\1\xe8\x48\0\2\0\0",
+]
 
 
 def status(row: dict[str, Any]) -> str:
@@ -52,9 +85,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, clip: Samples) -> list[Bro
 
 @pytest.fixture(scope="module")
 def tables(
-    hostile: list[Broken], archive: Path, checkpoint_path: Path,
+    hostile: list[Broken],
+    archive: Path,
+    checkpoint_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
+) -> dict[str, list[dict[str, Any]]]:
     """Rows of a job over all of them and good files between them, and over the good ones alone."""
     root = tmp_path_factory.mktemp("hostile")
     folders = {"good": root / "good", "both": root / "both"}
@@ -78,7 +113,7 @@ def tables(
     return found
 
 
-def test_each_has_exactly_one_row_that_says_why(
+def test_each_has_exactly_one_row_with_its_reason(
     hostile: list[Broken], tables: dict[str, list[dict[str, Any]]]
 ) -> None:
     rows = {row["file"]: row for row in tables["both files"]}
@@ -87,9 +122,9 @@ def test_each_has_exactly_one_row_that_says_why(
     wrong = []
     for each in hostile:
         row = rows[each.name]
-        said = row["message"] or row["note"] or ""
-        if status(row) != each.outcome or each.expected not in said:
-            wrong.append((each.name, each.outcome, each.expected, status(row), said))
+        text = row["message"] or row["note"] or ""
+        if status(row) != each.outcome or each.expected not in text:
+            wrong.append((each.name, each.outcome, each.expected, status(row), text))
         assert (row["status"] == "failed") == bool(row["message"])
         if not each.expected and row["status"] != "failed":
             assert row["note"] is None, each.name
@@ -122,7 +157,7 @@ def test_probabilities_are_finite_and_sum_to_one(tables: dict[str, list[dict[str
     assert np.abs(scores.sum(axis=1) - 1).max() < 1e-5
 
 
-def test_what_is_said_of_every_file_adds_up(tables: dict[str, list[dict[str, Any]]]) -> None:
+def test_the_seconds_of_every_file_add_up(tables: dict[str, list[dict[str, Any]]]) -> None:
     for row in tables["both files"]:
         if row["status"] != "failed":
             parts = ("scored_s", "not_speech_s", "too_short_s", "not_asked_s")
@@ -130,8 +165,8 @@ def test_what_is_said_of_every_file_adds_up(tables: dict[str, list[dict[str, Any
             assert round(row["decoded_s"] * row["sample_rate_hz"]) == sum(frames), row["file"]
 
 
-def heard(path: Path) -> str:
-    """What becomes of a file: only a FileError may come, and only finite samples."""
+def decoded_status(path: Path) -> str:
+    """`ok` or the reason: no other error than FileError may be raised, and samples are finite."""
     failure: FileError | None = None
     try:
         recording = Recording(str(path))
@@ -144,20 +179,20 @@ def heard(path: Path) -> str:
     return str(failure.reason) if failure else "ok"
 
 
-def listened(path: Path) -> tuple[Samples, list[str]]:
+def decoded(path: Path) -> tuple[Samples, list[str]]:
     recording = Recording(str(path))
     return np.concatenate(list(recording.blocks())), recording.notes
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("magic", MAGIC, ids=lambda magic: magic[:12].hex())
-def test_random_bytes_behind_a_good_beginning(magic: bytes, tmp_path: Path) -> None:
+def test_random_bytes_after_a_valid_start(magic: bytes, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     seen = set()
     for size in (8, 100, 3_000, 40_000):
         path = tmp_path / "a.wav"
         path.write_bytes(magic + rng.bytes(size))
-        seen.add(heard(path))
+        seen.add(decoded_status(path))
     assert seen <= {"ok", "corrupt", "unsupported", "no_audio", "bad_rate", "bad_channels"}
     assert seen - {"ok"} or magic.startswith((b"#!AMR", b".snd", b"dns.", b"PVF1"))
 
@@ -167,45 +202,52 @@ def test_random_bytes_behind_a_good_beginning(magic: bytes, tmp_path: Path) -> N
 def test_damage_anywhere(encoding: Encoding, tmp_path: Path, clip: Samples) -> None:
     """Flipped bits, overwritten fields, bytes lost and doubled: in the header and after it."""
     whole = encoding.write(tmp_path, clip).read_bytes()
-    dice = random.Random(encoding.file)
+    rng = random.Random(encoding.file)
     for round_ in range(24):
         data = bytearray(whole)
-        reach = min(len(data), dice.choice((64, 512, len(data))))
-        for _ in range(dice.choice((1, 4, 30))):
-            at = dice.randrange(reach)
+        reach = min(len(data), rng.choice((64, 512, len(data))))
+        for _ in range(rng.choice((1, 4, 30))):
+            at = rng.randrange(reach)
             if round_ % 3 == 0:
-                data[at] ^= 1 << dice.randrange(8)
+                data[at] ^= 1 << rng.randrange(8)
             elif round_ % 3 == 1:
-                data[at : at + 4] = dice.choice((b"\xff" * 4, bytes(4), b"\x7f\xff\xff\xff"))
+                data[at : at + 4] = rng.choice((b"\xff" * 4, bytes(4), b"\x7f\xff\xff\xff"))
             else:
-                other = dice.randrange(len(data))
-                data[at : at + dice.randrange(99)] = data[other : other + dice.randrange(99)]
+                other = rng.randrange(len(data))
+                data[at : at + rng.randrange(99)] = data[other : other + rng.randrange(99)]
         path = tmp_path / f"damaged-{encoding.file}"
         path.write_bytes(data)
-        heard(path)
+        decoded_status(path)
 
 
-STATES_NO_LENGTH = {  # rows of frames: where they end, they end
-    "low.mp3", "layer2.mp3", "adts.aac", "aac.ts", "amr.amr", "low.amr", "mp3.flv", "ac3.ac3",
-}  # fmt: skip
-LAST_FRAMES = 4_096  # samples of a lossy codec that hang on what was cut off
+WITHOUT_LENGTH = {  # frames without a container, or without a stated length: a cut is not noticed
+    "low.mp3",
+    "layer2.mp3",
+    "adts.aac",
+    "aac.ts",
+    "amr.amr",
+    "low.amr",
+    "mp3.flv",
+    "ac3.ac3",
+}
+LAST_FRAMES = 4_096  # samples of a lossy codec that depend on what was cut off
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("encoding", ENCODINGS, ids=lambda encoding: encoding.file)
 def test_cut_anywhere(encoding: Encoding, tmp_path: Path, clip: Samples) -> None:
-    """The longer the part, the more is heard of it; it is what the whole file says, and noted."""
+    """The longer the part, the more is decoded: samples of the whole file, and a note."""
     path = encoding.write(tmp_path, clip)
-    data, whole = path.read_bytes(), listened(path)[0]
+    data, whole = path.read_bytes(), decoded(path)[0]
     lengths = []
     for share in (0.01, 0.5, 0.9):
         path.write_bytes(data[: round(share * len(data))])
-        reason = heard(path)
+        reason = decoded_status(path)
         assert reason in ("ok", "no_audio", "corrupt", "unsupported")
         lengths.append(0)
         if reason == "ok":
-            part, notes = listened(path)
-            assert notes or encoding.file in STATES_NO_LENGTH
+            part, notes = decoded(path)
+            assert notes or encoding.file in WITHOUT_LENGTH
             same = min(len(part), len(whole))
             same -= 0 if encoding.share == EXACT else min(same, LAST_FRAMES)
             assert np.abs(part[:same] - whole[:same]).max(initial=0) < 1e-6
@@ -225,7 +267,7 @@ for path in sys.argv[1:]:
 
 
 def growth(*paths: Path) -> list[tuple[int, int]]:
-    """Seconds heard of each file, and by how many MB it raised the peak of a fresh process."""
+    """Seconds decoded of each file, and by how many MB it raised the peak of a new process."""
     command = [sys.executable, "-c", GROWTH, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
     return [(int(a), int(b)) for a, b in (line.split() for line in done.stdout.splitlines())]
@@ -255,7 +297,7 @@ def test_fifty_megabytes_of_cover_art(tmp_path: Path, clip: Samples) -> None:
 
 @pytest.mark.slow
 def test_an_hour_of_silence_in_a_small_file(tmp_path: Path) -> None:
-    """It unfolds to 230 MB of samples, of which one block is held at a time."""
+    """It decodes to 230 MB of samples, of which one block is held at a time."""
     bombs = {tmp_path / "a.flac": 60, tmp_path / "a.opus": 6}
     for path, minutes in bombs.items():
         silence(path, minutes)

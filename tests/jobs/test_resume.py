@@ -1,4 +1,4 @@
-"""Exactly once: stopped jobs resume, finished ones rest, other settings are refused."""
+"""Every file once: stopped jobs resume, complete ones do nothing, other settings are refused."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -19,8 +20,11 @@ from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.recording import Reading
 from batch_ser.audio.samples import Samples
-from batch_ser.errors import AlreadyRunning, MismatchError
+from batch_ser.errors import AlreadyRunning, FileError, MismatchError, Reason
+from batch_ser.inputs import InputFile
+from batch_ser.results import CommittedFile, parts
 from jobs import RunConfig, run
+from jobs.driver import needs_work
 from jobs.heartbeat import Heartbeat
 
 
@@ -67,17 +71,17 @@ def test_a_stopped_job_resumes(
     engine: str,
     number: signal.Signals,
 ) -> None:
-    """Stopped after the first commit: the same command ends with the tables of a calm run."""
+    """Stopped after the first commit: the same command ends with the tables of a run in one go."""
     command = ["run", "--input", long_archive, "--out", "out.parquet", "--model", checkpoint_path]
     command += ["--engine", engine, "--workers", 1]
     job = started_job(tmp_path, *command)
     job.send_signal(number)
-    _, said = job.communicate(timeout=300)
+    _, stderr = job.communicate(timeout=300)
     assert not (tmp_path / "out.run.json").exists()
     assert 0 < sum(len(pq.read_table(p)) for p in tmp_path.glob("out.work/parts/*.files.*")) < 20
     if number != signal.SIGKILL:
-        assert job.returncode == 128 + number, said
-        assert b"the same command goes on from here" in said
+        assert job.returncode == 128 + number, stderr
+        assert b"the same command goes on from here" in stderr
         assert not (tmp_path / "out.work" / "driver.json").exists()
     done = program(*command)
     assert done.returncode == 0, done.stderr
@@ -85,7 +89,7 @@ def test_a_stopped_job_resumes(
     assert_holds(tmp_path / "out.parquet")
 
 
-def test_a_finished_job_has_nothing_to_do(
+def test_a_complete_job_has_nothing_to_do(
     archive: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out.parquet"
@@ -121,7 +125,7 @@ def test_new_and_changed_files_are_added(
 def test_an_older_version_replaces_a_newer_one(
     archive: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:
-    """A file put back from a backup keeps its old time: it is new to us, and scored once."""
+    """A file restored from a backup keeps its old time: it is another version, and scored once."""
     folder, out = tmp_path / "in", tmp_path / "out.parquet"
     shutil.copytree(archive, folder)
     score(folder, out, checkpoint_path)
@@ -154,7 +158,7 @@ def test_a_file_that_is_gone_keeps_its_rows(
 def test_a_raised_limit_is_for_files_that_were_too_long(
     checkpoint_path: Path, tmp_path: Path, speech: Samples
 ) -> None:
-    """They alone are done again, under a higher limit alone; what was told before is forgotten."""
+    """They alone are done again, only under a higher limit; the new row replaces the old one."""
     (tmp_path / "in").mkdir()
     out = tmp_path / "out.parquet"
     for name, length_s in (("short", 3), ("longer", 8), ("longest", 24)):
@@ -179,14 +183,14 @@ def test_a_raised_limit_is_for_files_that_were_too_long(
     assert run_again(12.3456789, written=False) == failed
     assert run_again(5.0, written=False) == failed
     score(tmp_path / "in", out, checkpoint_path)
-    score(tmp_path / "in", tmp_path / "calm.parquet", checkpoint_path)
-    assert_same_tables(out, tmp_path / "calm.parquet")
+    score(tmp_path / "in", tmp_path / "once.parquet", checkpoint_path)
+    assert_same_tables(out, tmp_path / "once.parquet")
 
 
 def test_a_raised_limit_holds_for_a_job_that_was_not_complete(
     checkpoint_path: Path, tmp_path: Path, speech: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is no record yet that could tell the limit of its failed files."""
+    """The limit of its failed files is in the committed part."""
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "a.wav", speech[: 8 * 16_000], 16_000)
     out = tmp_path / "out.parquet"
@@ -199,6 +203,69 @@ def test_a_raised_limit_holds_for_a_job_that_was_not_complete(
     assert tables(out)[1]["status"].tolist() == ["ok"]
 
 
+def test_a_limit_that_is_not_known_was_lower(
+    checkpoint_path: Path, tmp_path: Path, speech: Samples
+) -> None:
+    """In a files table from before the column `max_hours`: the file is done again, once."""
+    soundfile.write(tmp_path / "a.wav", speech[: 8 * 16_000], 16_000)
+    out, reading = tmp_path / "out.parquet", Reading(max_hours=0.001)
+    score(tmp_path / "a.wav", out, checkpoint_path, reading=reading)
+    path = out.with_suffix(".files.parquet")
+    assert pq.read_table(path)["max_hours"].to_pylist() == [0.001]
+    pq.write_table(pq.read_table(path).drop_columns("max_hours"), path)
+    record = json.loads(out.with_suffix(".run.json").read_text())
+    record["tables"][path.name]["size_bytes"] = path.stat().st_size
+    out.with_suffix(".run.json").write_text(json.dumps(record))
+    for _ in range(2):
+        score(tmp_path / "a.wav", out, checkpoint_path, reading=reading)
+        assert pq.read_table(path)["max_hours"].to_pylist() == [0.001]
+        before, modified_ns = path.read_bytes(), path.stat().st_mtime_ns
+    score(tmp_path / "a.wav", out, checkpoint_path, reading=reading)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, modified_ns)
+    assert_holds(out)
+
+
+@pytest.mark.parametrize(
+    ("previous", "error", "expected"),
+    [
+        (None, None, True),
+        ({}, None, False),
+        ({"failed": True}, None, False),
+        ({"failed": True, "exceeded_h": 4.0}, None, True),
+        ({"failed": True, "exceeded_h": 5.0}, None, False),
+        ({"modified_us": 1}, None, True),
+        ({"given_digest": "0"}, None, True),
+        ({"modified_us": 1}, "not_found", False),
+        ({"modified_us": 1, "failed": True}, "not_found", True),
+        ({"modified_us": 1, "given_digest": "0"}, "not_found", True),
+    ],
+)
+def test_which_files_need_work(
+    previous: dict[str, Any] | None, error: str | None, expected: bool
+) -> None:
+    """Under a limit of five hours, given the row of the file."""
+    row = CommittedFile(7, 9, "", failed=False, part=0, exceeded_h=None)
+    found = None if previous is None else row._replace(**previous)
+    problem = FileError(Reason(error), "") if error else None
+    file = InputFile("a.wav", "/a.wav", 7, 9, error=problem)
+    assert needs_work(file, found, max_hours=5.0) is expected
+
+
+def test_every_part_is_verified_once(
+    archive: Path, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an object store a part is downloaded to be verified."""
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.driver.finalise", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            score(archive, tmp_path / "out.parquet", checkpoint_path, limit=4)
+    digest = Mock(side_effect=parts._sha256)
+    monkeypatch.setattr(parts, "_sha256", digest)
+    score(archive, tmp_path / "out.parquet", checkpoint_path, limit=6)
+    assert len(digest.mock_calls) == len({str(call.args[0]) for call in digest.mock_calls}) > 0
+    assert_holds(tmp_path / "out.parquet")
+
+
 def test_a_lost_table_is_noticed(archive: Path, checkpoint_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     score(archive, out, checkpoint_path, limit=3)
@@ -209,10 +276,10 @@ def test_a_lost_table_is_noticed(archive: Path, checkpoint_path: Path, tmp_path:
     assert_holds(out)
 
 
-def test_a_torn_part_does_not_count(
+def test_a_part_that_is_cut_off_does_not_count(
     calm: Path, archive: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:
-    """Left by a machine that lost power between two runs of the same command."""
+    """One that a machine left which lost power between two runs of the same command."""
     out = tmp_path / "out.parquet"
     score(archive, out, checkpoint_path)
     parts = tmp_path / "out.work" / "parts"
@@ -226,34 +293,34 @@ def test_a_torn_part_does_not_count(
 def test_other_settings_are_refused(archive: Path, checkpoint_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     score(archive, out, checkpoint_path, limit=2)
-    for change, says in (
+    for change, message in (
         ({"segment": {"max_s": 6.0}}, "segment.max_s was 8.0, is 6.0"),
         ({"channels": "mix"}, "channels was split, is mix"),
     ):
-        with pytest.raises(MismatchError, match=says):
+        with pytest.raises(MismatchError, match=message):
             score(archive, out, checkpoint_path, **change)
     with pytest.raises(MismatchError, match="input was"):
         score(archive / "day0", out, checkpoint_path)
     with pytest.raises(MismatchError, match="checkpoint was"):
         run(RunConfig((str(archive),), str(out), "accurate", engine="inline"))
     again = score(archive, out, checkpoint_path, channels="mix", restart=True)
-    assert again.record["counts"]["files_in"] == 20
+    assert again.record.counts.files_in == 20
     assert set(tables(out)[0]["channel"]) == {-1}
 
 
-def test_what_is_not_ours_is_left_alone(
+def test_files_of_other_programs_are_not_touched(
     archive: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:
     theirs = tmp_path / "out.parquet"
-    theirs.write_text("somebody's")
+    theirs.write_text("another program's")
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "thesis.txt").write_text("somebody's")
+    (tmp_path / "folder" / "thesis.txt").write_text("another program's")
     for out, restart in ((theirs, False), (theirs, True), (tmp_path / "folder", True)):
         with pytest.raises(MismatchError, match="not an output of batch-ser"):
             score(archive, out, checkpoint_path, restart=restart)
     with pytest.raises(MismatchError, match="is a file"):
         score(archive, tmp_path / "folder" / "thesis.txt", checkpoint_path)
-    assert theirs.read_text() == "somebody's"
+    assert theirs.read_text() == "another program's"
     assert (tmp_path / "folder" / "thesis.txt").exists()
 
 

@@ -66,7 +66,7 @@ def test_real_recordings_give_the_same_scores_on_ray(shared: Path, tmp_path: Pat
             RunConfig((str(actor),), str(tmp_path / f"{number}.parquet"), **(whole | options))
         )
         assert report.exit_code == 0
-        assert report.record["counts"]["segments"] == 30
+        assert report.record.counts.segments == 30
         assert_holds(tmp_path / f"{number}.parquet")
     assert_same_tables(tmp_path / "0.parquet", tmp_path / "1.parquet")
 
@@ -136,7 +136,7 @@ def test_stereo_is_not_mixed_down(calls: Path, checkpoint_path: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("channels", ["mix", "1", "1,0"])
-def test_channel_choices_close_the_books(
+def test_channel_choices_account_for_all_samples(
     calls: Path, checkpoint_path: Path, tmp_path: Path, channels: str
 ) -> None:
     out = tmp_path / "out.parquet"
@@ -148,7 +148,7 @@ def test_channel_choices_close_the_books(
     assert set(segments["channel"]) == expected
     share = 0.5 if channels == "1" else 0.0
     assert files["not_asked_s"][0] == pytest.approx(share * files["decoded_s"][0])
-    assert segments["channel"].is_monotonic_increasing  # whatever the order of the list
+    assert segments["channel"].is_monotonic_increasing  # for any order of the list
 
 
 def test_a_list_of_channels_is_one_setting_however_it_is_written(
@@ -158,12 +158,14 @@ def test_a_list_of_channels_is_one_setting_however_it_is_written(
     one = calls / "support-ulaw.wav"
     for choice in ("0,1", "1,0", " 0, 1"):
         report = score(one, out, checkpoint_path, channels=choice, segment={"method": "window"})
-        assert report.record["fingerprint"]["channels"] == "0,1"
+        assert report.record.fingerprint["channels"] == "0,1"
     with pytest.raises(UsageError, match="channels was 0,1, is split"):
         score(one, out, checkpoint_path, segment={"method": "window"})
 
 
-def test_a_manifest_s_columns_travel(archive: Path, checkpoint_path: Path, tmp_path: Path) -> None:
+def test_the_columns_of_a_manifest_are_in_the_table(
+    archive: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
     listed = tmp_path / "list.csv"
     listed.write_text(
         "file,agent,emotion\nday0/call12.wav,Anna,calm\nday1/call13.flac,Ben,\nday9/no.wav,Cleo,\n"
@@ -193,7 +195,7 @@ def test_a_folder_output(calm: Path, archive: Path, checkpoint_path: Path, tmp_p
 def test_a_long_recording_is_one_row_when_whole(
     checkpoint_path: Path, tmp_path: Path, speech: Samples
 ) -> None:
-    """75 s in three pieces: the mean weighted by their new seconds, as `score` gives it."""
+    """75 s in three pieces: the mean weighted by their new seconds, as in `score`."""
     from models import load_checkpoint
 
     long = np.tile(speech, 3)[: 75 * 16_000]

@@ -1,4 +1,4 @@
-"""`--adapt`: a second pass over what was scored, when the offset of the archive is known."""
+"""`--adapt`: a second pass over all scored segments, once the offset of the archive is known."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -29,38 +29,54 @@ from models.offset_head import Offset
 from models.offsets import ArchiveOffsets, digest_of_record
 from models.scoring import Checkpoint
 
-AT_ONCE = 8_192  # rows
+ROWS_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What `--adapt`, `--expect` and `--adapt-from` ask of a checkpoint with an offset head."""
+    """`--adapt`, `--expect` and `--adapt-from`, of a checkpoint with an offset head."""
 
     by: str
     expect: str
-    given: dict[str, Any] | None = None  # the record of an offset that is taken over
+    earlier: dict[str, Any] | None = None  # the record of an offset that is taken over
 
     def settings(self) -> dict[str, Any]:
-        """What a fingerprint says of it."""
+        """Its settings in the fingerprint."""
         found = {"expect": self.expect} | ({} if self.by == NONE else {"adapt": self.by})
-        return found | ({"adapt_from": digest_of_record(self.given)} if self.given else {})
+        return found | ({"adapt_from": digest_of_record(self.earlier)} if self.earlier else {})
 
 
 @dataclass
-class Adapter:
+class SecondPass:
     """Rows of the segments table as scored to rows with probabilities given their offsets."""
 
     checkpoint: Checkpoint
     schemas: TableSchemas  # of the rows as scored
     adaptation: Adaptation
-    given: ArchiveOffsets | None = None  # the archive's, taken over
+    earlier: ArchiveOffsets | None = None  # taken over
     sums: GroupSums = field(default_factory=GroupSums)  # of the archive and its conditions
-    parts: GroupSums = field(default_factory=GroupSums)  # of a column's values within them
+    values: GroupSums = field(default_factory=GroupSums)  # of a column's values within them
+
+    @classmethod
+    def of(
+        cls, checkpoint: Checkpoint, schemas: TableSchemas, adaptation: Adaptation, source: str
+    ) -> "SecondPass":
+        """The second pass of an adaptation; `source` names where an offset is taken from.
+
+        Raises:
+            UsageError: that offset is another checkpoint's, or damaged.
+            CheckpointError: the checkpoint has no offset head.
+        """
+        if adaptation.earlier is None:
+            return cls(checkpoint, schemas, adaptation)
+        numbers, digest = checkpoint.head.numbers, checkpoint.digest
+        earlier = ArchiveOffsets.from_record(adaptation.earlier, numbers, digest, source)
+        return cls(checkpoint, schemas, adaptation, earlier)
 
     def count(self, files: Iterable[pa.Table]) -> None:
-        """The first pass, file by file.
+        """Add up the embeddings of the archive, its conditions and the values of a column.
 
-        Not for recordings: the sums of each are taken when it passes.
+        Recordings are not counted here: the rows of each pass together in the second pass.
         """
         by = self.adaptation.by
         if by == NONE:
@@ -72,64 +88,65 @@ class Adapter:
             conditions = segments.conditions.tolist()
             self.sums.add(conditions, segments.recordings, segments.embeddings)
             if by not in (ARCHIVE, RECORDING):
-                self.parts.add(_keys(rows, by, segments), segments.recordings, segments.embeddings)
+                keys = _keys(rows, by, segments)
+                self.values.add(keys, segments.recordings, segments.embeddings)
 
     @cached_property
     def offsets(self) -> ArchiveOffsets:
-        """The archive's, when everything has been counted, or as taken over."""
-        head = self.checkpoint.head
-        if self.given:
-            return self.given
-        return ArchiveOffsets.estimated(head, self.sums, self._shares)
+        """The archive's offsets: taken over, or estimated once everything has been counted."""
+        if self.earlier:
+            return self.earlier
+        return ArchiveOffsets.estimated(self.checkpoint.head, self.sums, self._shares)
 
     @property
     def _shares(self) -> NDArray[np.float64]:
         return self.checkpoint.expectation(self.adaptation.expect).offset
 
-    def record(self) -> dict[str, Any]:
-        """What `run.json` says of the offset; one that was taken over as it was taken."""
+    def record(self) -> dict[str, Any] | None:
+        """The offset for `run.json`; one that is taken over stays unchanged."""
         adaptation, checkpoint = self.adaptation, self.checkpoint
         if adaptation.by == NONE:
-            return {"offset": None}
-        if adaptation.given:
-            return {"offset": adaptation.given}
+            return None
+        if adaptation.earlier:
+            return adaptation.earlier
         expect = checkpoint.expectation(adaptation.expect)
-        labels = checkpoint.info.labels
-        return {"offset": self.offsets.as_record(checkpoint.digest, expect, labels)}
+        return self.offsets.as_record(checkpoint.digest, expect, checkpoint.info.labels)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """The second pass: rows of whole files with other probabilities."""
-        return pa.concat_tables(self._scored(some) for some in _whole_files(rows))
+        """Rows of whole files with new probabilities."""
+        return pa.concat_tables(self._scored(some) for some in _slices(rows))
 
     def _scored(self, rows: pa.Table) -> pa.Table:
         segments = Segments.of(rows, self.schemas)
-        by, parts = self.adaptation.by, self.parts
+        by, sums = self.adaptation.by, self.values
         keys: list[Key | None] = [None] * len(rows)
         if by not in (NONE, ARCHIVE):
             keys = _keys(rows, by, segments)
         if by == RECORDING:
-            parts = GroupSums()
-            parts.add(keys, segments.recordings, segments.embeddings)
+            sums = GroupSums()
+            sums.add(keys, segments.recordings, segments.embeddings)
         scores = np.zeros((len(rows), len(self.schemas.labels)), np.float32)
         for (key, condition), mine in _by_key_and_condition(keys, segments.conditions).items():
             scores[mine] = self.checkpoint.score_embeddings(
-                segments.embeddings[mine], segments.durations_s[mine],
-                self._offset_of(key, parts, condition), self.adaptation.expect,
-            )  # fmt: skip
+                segments.embeddings[mine],
+                segments.durations_s[mine],
+                self._offset_of(key, sums, condition),
+                self.adaptation.expect,
+            )
         return with_scores(rows, scores, self.schemas.labels)
 
-    def _offset_of(self, key: Key | None, parts: GroupSums, condition: int) -> Offset | None:
-        """Of a recording or a value; where there is none, of the condition."""
+    def _offset_of(self, key: Key | None, sums: GroupSums, condition: int) -> Offset | None:
+        """The offset of a recording or a value; without a key, that of the condition."""
         if self.adaptation.by == NONE:
             return None
         parent = self.offsets.of(condition)
         if key is None:
             return parent
-        return self.checkpoint.head.estimate("speaker", parent, parts.sums[key], self._shares)
+        return self.checkpoint.head.estimate("speaker", parent, sums.sums[key], self._shares)
 
 
 def _keys(rows: pa.Table, by: str, segments: Segments) -> list[Key | None]:
-    """Whose each row is, within its condition: an agent's headset is not her customers' line."""
+    """The group of each row within its condition: an agent's headset is not a customer's line."""
     values = values_of(rows, by)
     pairs = zip(values, segments.conditions.tolist(), strict=True)
     return [None if value is None else (value, condition) for value, condition in pairs]
@@ -143,53 +160,37 @@ def _by_key_and_condition(
     return rows_by_key(pairs)  # type: ignore[return-value]
 
 
-def _whole_files(rows: pa.Table) -> Iterator[pa.Table]:
-    """Slices of about `AT_ONCE` rows that hold all rows of their files: what is computed of a
-    slice in float64 is many times its size.
+def _slices(rows: pa.Table) -> Iterator[pa.Table]:
+    """Slices of about `ROWS_AT_ONCE` rows with all rows of their files.
+
+    They bound the memory: what is computed from a slice in float64 is many times its size.
     """
     names = rows["file"].to_pylist()
     start = 0
     for at in range(1, len(names) + 1):
-        if at == len(names) or (at - start >= AT_ONCE and names[at] != names[at - 1]):
+        if at == len(names) or (at - start >= ROWS_AT_ONCE and names[at] != names[at - 1]):
             yield rows.slice(start, at - start)
             start = at
 
 
-def taken_over(adapt_from: str | None) -> dict[str, Any] | None:
-    """The offset that another output holds.
+def earlier_offset(adapt_from: str | None) -> dict[str, Any] | None:
+    """The record of the offset in another output.
 
     Raises:
-        UsageError: it holds none.
+        UsageError: it has none.
     """
     if adapt_from is None:
         return None
     record = Output(Path(adapt_from)).run_record()
-    if record is None or not isinstance(record.get("offset"), dict):
+    if record is None or not isinstance(record.offset, dict):
         found = "no complete output" if record is None else "an output without an offset"
         raise UsageError(
             f"--adapt-from {adapt_from}: found {found}; expected what --out of a run with --adapt "
             "archive, recording or a column was"
         )
-    offset: dict[str, Any] = record["offset"]
-    return offset
-
-
-def adapter_of(
-    checkpoint: Checkpoint, schemas: TableSchemas, adaptation: Adaptation, place: str = ""
-) -> Adapter:
-    """The second pass; `place` names where an offset was taken from.
-
-    Raises:
-        UsageError: that offset is another checkpoint's, or damaged.
-        CheckpointError: the checkpoint has no offset head.
-    """
-    given = None
-    if adaptation.given is not None:
-        numbers = checkpoint.head.numbers
-        given = ArchiveOffsets.from_record(adaptation.given, numbers, checkpoint.digest, place)
-    return Adapter(checkpoint, schemas, adaptation, given)
+    return record.offset
 
 
 def expect_metadata(checkpoint: Checkpoint, expect: str) -> str:
-    """What the tables say of the expected mixture and the prior."""
+    """The expected mixture and the prior, for the metadata of the tables."""
     return json.dumps(checkpoint.expectation(expect).as_record(checkpoint.info.labels))

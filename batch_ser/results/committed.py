@@ -1,0 +1,142 @@
+"""What is committed: of each file the row that counts, and the part that holds it.
+
+Read once when a job starts; the driver adds what it commits, and hands all of it on to the final
+tables. The index takes about 300 bytes a file.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch_ser.errors import Reason
+from batch_ser.results.layout import Output
+from batch_ser.results.parts import Part, read_parts, write_part
+from batch_ser.results.tables import FAILED, GIVEN_DIGEST, MAX_HOURS
+
+UNKNOWN_LIMIT = 0.0  # of files that were too long, in tables from before the column `max_hours`
+
+
+class CommittedFile(NamedTuple):
+    """The row of a file that counts, as far as a later run needs it."""
+
+    size_bytes: int
+    modified_us: int  # since 1970, UTC; 0: not known
+    given_digest: str  # of its given segments; empty: none are given
+    failed: bool
+    part: int  # which of the parts holds it
+    exceeded_h: float | None  # of a file that was too long: the limit that it exceeded
+
+    @property
+    def version(self) -> tuple[int, int, str]:
+        """Comparable with the `version` of an input file."""
+        return self.size_bytes, self.modified_us, self.given_digest
+
+
+class CommittedParts:
+    """The committed parts of an output, and an index of the files in them."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self.parts: list[Part] = []
+        self.files: dict[str, CommittedFile] = {}
+        for part in parts:
+            batches = (batch for path in part.files for batch in _index_columns(path))
+            self._add(part, batches)
+
+    @classmethod
+    def of(cls, output: Output) -> "CommittedParts":
+        """Those of an output; each is compared with its SHA-256.
+
+        Raises:
+            MismatchError: a published table is missing.
+        """
+        return cls(read_parts(output))
+
+    @property
+    def all_published(self) -> bool:
+        """Whether the published tables, if any, hold everything."""
+        return all(part.is_published for part in self.parts)
+
+    def commit(self, work: Path, segments: pa.Table, files: pa.Table) -> None:
+        """Write the rows of some files as a part, and add it."""
+        part = write_part(work, segments, files)
+        self._add(part, files.to_batches())
+
+    def rows(self, table: str, only: Iterable[str] | None = None) -> Iterator[pa.Table]:
+        """The rows that count in `segments` or `files`, in order of the files' names.
+
+        Yields one table a file, of all files or `only` of these; memory does not grow.
+        """
+        cursors = [_Cursor(part.rows(table)) for part in self.parts]
+        for name in sorted(self.files if only is None else only):
+            rows = cursors[self.files[name].part].take(name)
+            if rows is not None:
+                yield rows
+
+    def _add(self, part: Part, batches: Iterable[pa.RecordBatch]) -> None:
+        """Index the files of a part."""
+        number = len(self.parts)
+        self.parts.append(part)
+        for batch in batches:
+            for name, row in _indexed(batch, number):
+                old = self.files.get(name)
+                if old is None or _beats(row, old):
+                    self.files[name] = row
+
+
+def _index_columns(path: Path) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as parquet:
+        present = parquet.schema_arrow.names
+        columns = ["file", "size_bytes", "modified", "status", "reason"]
+        columns += [name for name in (GIVEN_DIGEST, MAX_HOURS) if name in present]
+        yield from parquet.iter_batches(columns=columns)
+
+
+def _indexed(batch: pa.RecordBatch, part: int) -> Iterator[tuple[str, CommittedFile]]:
+    """The rows of a files table, by the name of the file."""
+
+    def values(name: str) -> list[Any]:
+        absent = name not in batch.schema.names
+        return [None] * len(batch) if absent else batch.column(name).to_pylist()
+
+    modified_us = batch.column("modified").cast(pa.int64()).to_pylist()
+    columns = ("file", "size_bytes", "status", "reason", GIVEN_DIGEST, MAX_HOURS)
+    for modified, name, size, status, reason, digest, limit_h in zip(
+        modified_us, *map(values, columns), strict=True
+    ):
+        exceeded_h = (limit_h or UNKNOWN_LIMIT) if reason == Reason.TOO_LONG else None
+        failed = status == FAILED
+        yield name, CommittedFile(size, modified or 0, digest or "", failed, part, exceeded_h)
+
+
+def _beats(new: CommittedFile, old: CommittedFile) -> bool:
+    """Whether a row replaces one that was committed before it.
+
+    Of another version it does; of the same version a good row replaces a failed one, and of a
+    recording that was too long a row under a higher `--max-hours` does.
+    """
+    if new.version != old.version or (old.failed and not new.failed):
+        return True
+    if old.exceeded_h is None or not new.failed:
+        return False
+    return new.exceeded_h is None or new.exceeded_h > old.exceeded_h
+
+
+class _Cursor:
+    """Goes once through rows that are sorted by file."""
+
+    def __init__(self, rows: Iterator[tuple[str, pa.Table]]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def take(self, name: str) -> pa.Table | None:
+        """The rows of a file, or None if it has none here."""
+        while self._next and self._next[0] < name:
+            self._next = next(self._rows, None)
+        if not self._next or self._next[0] != name:
+            return None
+        found = self._next[1]
+        self._next = next(self._rows, None)
+        return found

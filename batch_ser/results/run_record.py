@@ -1,0 +1,74 @@
+"""`run.json`: how a complete output was made, and what its tables hold."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from batch_ser.results.counts import Counts
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """The checkpoint that scored an output."""
+
+    name: str
+    sha256: str
+    licence: str
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files that were listed and are no inputs."""
+
+    ignored: int  # no recordings by their names
+    repeated: int  # listed again under the same name
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """What the last call of a job did."""
+
+    started: str
+    wall_s: float
+    audio_s: float
+    stage_s: dict[str, float]  # summed over workers
+    peak_worker_bytes: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The record of a complete output; its fields are the keys of `run.json`."""
+
+    program: str
+    finished: str  # ISO 8601, UTC
+    configuration: dict[str, Any]  # the options of the run
+    fingerprint: dict[str, Any]  # the settings on which the rows depend
+    checkpoint: CheckpointRecord
+    listing: Listing
+    last_run: LastRun
+    offset: dict[str, Any] | None = None  # the archive's; None without adaptation
+    counts: Counts = field(default_factory=Counts)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)  # size and SHA-256 by name
+
+    def as_json(self) -> dict[str, Any]:
+        """As `run.json` has it."""
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name in ("checkpoint", "listing", "last_run"):
+            content[name] = asdict(content[name])
+        return content | {"counts": self.counts.as_json()}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "RunRecord":
+        """The record that `as_json` wrote.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: it is not one.
+        """
+        known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
+        typed = {
+            "checkpoint": CheckpointRecord(**content["checkpoint"]),
+            "listing": Listing(**content["listing"]),
+            "last_run": LastRun(**content["last_run"]),
+            "counts": Counts.from_json(content["counts"]),
+        }
+        return cls(**(known | typed))

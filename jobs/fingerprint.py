@@ -1,0 +1,73 @@
+"""The fingerprint of a job: the settings on which its rows depend, which one output cannot mix."""
+
+import os
+from typing import Any
+
+from batch_ser import SCORES_VERSION
+from batch_ser.audio import normal_choice
+from batch_ser.errors import MismatchError
+from batch_ser.inputs import Walk
+from batch_ser.results import TABLES, Output
+from batch_ser.segments import SegmentSettings, as_metadata
+from jobs.run_config import RunConfig
+from jobs.second_pass import Adaptation
+from models import Checkpoint
+
+ADAPTATION_SETTINGS = ("adapt", "expect", "adapt_from")  # that `batch-ser adapt` changes
+
+
+def fingerprint_of(
+    config: RunConfig,
+    walk: Walk,
+    checkpoint: Checkpoint,
+    device: str,
+    segment: SegmentSettings,
+    adaptation: Adaptation | None,
+) -> dict[str, Any]:
+    """The settings of a job on which its rows depend, as `run.json` stores them."""
+    root = config.selection.root
+    fingerprint: dict[str, Any] = {
+        "input": [os.path.abspath(each) for each in config.inputs],
+        "root": root and os.path.abspath(root),
+        "checkpoint": checkpoint.digest,
+        "segment": as_metadata(segment),
+        "channels": normal_choice(config.channels),
+        "resampler": "soxr HQ",
+        "runtime": f"torch float32 {device}",
+        "manifest_columns": list(walk.manifest_columns),
+        "scores_version": SCORES_VERSION,
+    }
+    if config.embeddings:  # absent otherwise, as in outputs from before there were any
+        fingerprint["embeddings"] = True
+    fingerprint |= config.reading.raw.fingerprint()
+    return fingerprint | (adaptation.settings() if adaptation else {})
+
+
+def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
+    """Refuse to mix results of different settings.
+
+    Raises:
+        MismatchError: the output was made with others; the differences are listed.
+    """
+    output.check_ours(TABLES if "adapt" in fingerprint else TABLES[:2])
+    earlier = output.earlier_settings()
+    if earlier is None:
+        return
+    old, new = _flat(earlier), _flat(fingerprint)
+    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    if not changed:
+        return
+    differences = "; ".join(
+        f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}" for name in changed
+    )
+    can_adapt = set(changed) <= set(ADAPTATION_SETTINGS) and output.run_json.exists()
+    adapt_first = ", `batch-ser adapt` first, which needs no audio" if can_adapt else ""
+    raise MismatchError(
+        f"--out {output.out} holds results of other settings: {differences}. "
+        f"Give the same settings, another --out{adapt_first}, or --restart to begin again"
+    )
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    segment = {f"segment.{name}": value for name, value in settings.get("segment", {}).items()}
+    return {name: value for name, value in settings.items() if name != "segment"} | segment

@@ -1,0 +1,72 @@
+"""The configuration of a job, checked as far as it can be before anything is looked up."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batch_ser.audio import SPLIT, Reading, normal_choice
+from batch_ser.errors import UsageError
+from batch_ser.inputs import Selection
+from batch_ser.results import NONE
+from jobs.report import budget
+
+ENGINES = ("ray", "inline")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One job: the options of `batch-ser run`.
+
+    Raises:
+        UsageError: an option out of its range, or two that contradict each other.
+    """
+
+    inputs: tuple[str, ...]
+    out: str
+    model: str = "accurate"
+    device: str = "auto"
+    segment: Mapping[str, float | str | None] = field(default_factory=dict)
+    channels: str = SPLIT
+    reading: Reading = field(default_factory=Reading)
+    selection: Selection = field(default_factory=Selection)
+    limit: int | None = None
+    engine: str = "ray"
+    workers: int | None = None
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float | None = None
+    address: str | None = None
+    batch_s: float = 64.0
+    file_timeout_s: float = 3600.0
+    max_failed: str = "0"
+    embeddings: bool = False
+    adapt: str | None = None  # none, archive, recording, a column; None: archive, if possible
+    expect: str | None = None  # natural, balanced or LABEL=SHARE,...; None: natural, if possible
+    adapt_from: str | None = None  # an output whose offset is taken over
+    restart: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise UsageError("--input: expected at least one folder, file, glob or manifest")
+        if self.engine not in ENGINES:
+            raise UsageError(f"--engine {self.engine}: expected ray or inline")
+        if self.device not in DEVICES:
+            raise UsageError(f"--device {self.device}: expected auto, cpu or cuda")
+        normal_choice(self.channels)
+        for name in ("limit", "workers", "cpus_per_worker", "batch_s", "file_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                option = name.removesuffix("_s").replace("_", "-")
+                raise UsageError(f"--{option} {value:g}: expected more than 0")
+        if self.adapt_from is not None and self.adapt == NONE:
+            raise UsageError(
+                f"--adapt-from {self.adapt_from}: found --adapt none; expected archive, recording "
+                "or a column"
+            )
+        budget(self.max_failed, files=0)
+
+    @property
+    def worker_count(self) -> int:
+        """Worker processes: `workers`, or one per core that this process may use."""
+        return self.workers or len(os.sched_getaffinity(0))
