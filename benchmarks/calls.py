@@ -16,9 +16,9 @@ CALLS = 20  # of each
 WAYS = {"none": "none", "default": "archive"}
 
 
-def on_calls(heads: Heads, prior: float | None = None) -> dict[str, dict[str, float]]:
+def on_calls(heads: Heads) -> dict[str, dict[str, float]]:
     """Figures by way of adaptation: each corpus's customers with the agents of one language, by a
-    head that met neither; with `prior` another natural share of neutral.
+    head that met neither.
     """
     segments: dict[str, list[pd.DataFrame]] = {way: [] for way in WAYS}
     truths = []
@@ -29,9 +29,7 @@ def on_calls(heads: Heads, prior: float | None = None) -> dict[str, dict[str, fl
         truth = pd.read_csv(compose(folder, customers, agents, CALLS, number))
         truths.append(truth.assign(call=f"{corpus}/" + truth["call"]))
         out = WORK / "calls" / f"{heads.recipe}-{corpus}.parquet"
-        model = heads.without_language(language, corpus).save(
-            out.with_suffix(".safetensors"), prior
-        )
+        model = heads.without_language(language, corpus).save(out.with_suffix(".safetensors"))
         for way, table in _tables(folder, out, model).items():
             segments[way].append(table.assign(file=f"{corpus}/" + table["file"].astype(str)))
     truth = pd.concat(truths)

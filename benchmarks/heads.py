@@ -7,9 +7,9 @@ never asked of recordings that it is judged on.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from batch_ser.audio import Samples
 from batch_ser.features import front_end
 from models.batching import consecutive
 from models.checkpoint import CheckpointInfo, save_checkpoint
+from models.expectation import NATURAL_SHARES
 from models.loading import load_network
 from models.network import Network
 from models.scoring import Checkpoint
@@ -72,6 +73,7 @@ class Heads:
     path: Path  # a checkpoint with the encoder
     lda: LDASettings | None = None  # instead of the recipe's
     cuts: bool = True  # whether heads are fitted on cuts beside whole recordings
+    natural: Mapping[str, float] = field(default_factory=dict)  # shares other than the shipped
 
     @property
     def _settings(self) -> LDASettings:
@@ -141,7 +143,12 @@ class Heads:
         info, network = self._loaded
         network = deepcopy(network)
         set_head(network, found)
-        info = replace(info, temperature=found.temperature, labels=self.labels)
+        info = replace(
+            info,
+            temperature=found.temperature,
+            labels=self.labels,
+            natural=NATURAL_SHARES | dict(self.natural),
+        )
         return Head(Checkpoint(info, network, "left out"), found, info, network)
 
     def without_corpus(self, corpus: str) -> "Head":
@@ -203,10 +210,9 @@ class Head:
         found[:, : len(fitted.projection)] = (statistics - fitted.shift) @ fitted.projection.T
         return found
 
-    def save(self, path: Path, prior: float | None = None) -> Path:
-        """A file for a job; with `prior` another natural share of neutral."""
-        natural = {} if prior is None else {"prior": prior}
-        save_checkpoint(path, replace(self.info, natural=natural), self.network)
+    def save(self, path: Path) -> Path:
+        """A file for a job."""
+        save_checkpoint(path, self.info, self.network)
         return path
 
 

@@ -109,7 +109,7 @@ def calibration(each: Judged) -> dict[str, float]:
     """
     truth, labels, _ = each.shared(each.scores(NONE, "natural"))
     text = "natural" if "neutral" in labels else "balanced"
-    prior = parse_expectation(text, labels).prior
+    prior = parse_expectation(text, labels, each.head.info.natural).prior
     numbers = np.array([labels.index(label) for label in truth])
     weights = prior[numbers] / np.bincount(numbers)[numbers]
     some = each.rows(np.flatnonzero(np.isin(each.truth, labels)))
