@@ -7,7 +7,7 @@ from typing import Any
 
 from batch_ser.audio import MIX, Reading
 from batch_ser.errors import UsageError
-from batch_ser.inputs import InputFile, printable
+from batch_ser.inputs import InputFile, table_name
 from batch_ser.results import FAILED, TableSchemas
 from batch_ser.segments import GIVEN, SegmentSettings
 from jobs.second_pass import earlier_offset
@@ -61,7 +61,7 @@ def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, A
     )
     for path in paths:
         result = score_shard(
-            [InputFile(printable(path), os.path.abspath(path))], checkpoint, settings
+            [InputFile(table_name(path), os.path.abspath(path))], checkpoint, settings
         )
         prediction = _prediction(result.files.to_pylist()[0], labels)
         if config.with_segments and "error" not in prediction:

@@ -3,7 +3,7 @@
 from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile
 from batch_ser.inputs.folders import Selection
 from batch_ser.inputs.given_segments import TIMES, GivenSegment, parse_seconds, time_faults, unpack
-from batch_ser.inputs.names import printable
+from batch_ser.inputs.names import printable, table_name
 from batch_ser.inputs.rows import Columns, Row, read_rows, row_word
 from batch_ser.inputs.walk import Walk
 
@@ -20,6 +20,7 @@ __all__ = [
     "printable",
     "read_rows",
     "row_word",
+    "table_name",
     "time_faults",
     "unpack",
 ]

@@ -1,5 +1,6 @@
 """One input of a job, with what the file system reports of it."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -18,7 +19,7 @@ AUDIO_SUFFIXES = RAW_ENDINGS.union(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a driver may hold many
 class InputFile:
     """One input: its name in the tables, its path, its size and when it was modified."""
 
@@ -68,6 +69,8 @@ def _unreachable(path: str, problem: OSError | ValueError) -> FileError:
         return FileError(Reason.NOT_FOUND, f"there is no such file: {printable(path)}")
     if isinstance(problem, PermissionError):
         return FileError(Reason.FORBIDDEN, "the file may not be reached: permission denied")
+    if isinstance(problem, OSError) and problem.errno == errno.ELOOP:
+        return FileError(Reason.NOT_FOUND, f"this link leads back to itself: {printable(path)}")
     return FileError(Reason.FETCH_FAILED, printable(f"the file cannot be reached: {problem}"))
 
 

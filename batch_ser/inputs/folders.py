@@ -1,15 +1,18 @@
-"""The recordings in folders and among the matches of globs, chosen by their names."""
+"""The recordings in folders, chosen by their names.
+
+A folder is listed without recursion, however deep it is, and once, however many links lead to it.
+"""
 
 import fnmatch
-import glob
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from batch_ser.errors import FileError, Reason
 from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile, input_file
-from batch_ser.inputs.names import printable
+from batch_ser.inputs.names import table_name
+from batch_ser.inputs.root import Root
 
 
 @dataclass(frozen=True)
@@ -22,79 +25,125 @@ class Selection:
     never: tuple[str, ...] = ()  # real paths of the job's own output
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a glob asks for of the files below its fixed folder."""
+
+    path_matches: Callable[[str], bool] | None = None  # of the path below that folder
+    every_suffix: bool = False  # not only those of recordings
+
+    def matches(self, path: str, top: str) -> bool:
+        return self.path_matches is None or self.path_matches(os.path.relpath(path, top))
+
+
+EVERYTHING = Wanted()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder to be listed: its path, its name in the tables, and its path without links."""
+
+    path: str
+    name: str
+    real: str
+    is_link: bool = False
+
+
 class Folders:
-    """Lists folders and globs by a selection, and counts the files that are none by their name."""
+    """Lists folders by a selection, and counts the files that are no recordings by their name."""
 
     def __init__(self, selection: Selection) -> None:
         self.ignored = 0
         self._selection = selection
+        self._root = Root(selection.root)
+        self._listed: set[tuple[int, int]] = set()  # folders, by device and inode
 
-    def folder(self, folder: str, name: str, above: tuple[str, ...] = ()) -> Iterator[InputFile]:
-        """The recordings below a folder, by name; links to folders are followed, but not round.
+    def folder(self, folder: str, name: str, wanted: Wanted = EVERYTHING) -> Iterator[InputFile]:
+        """The recordings below a folder, by name; `name` is the folder's in the tables.
 
-        `name` is the folder's in the tables, `above` are the real paths of those around it.
+        Links to folders come last, so that what is in the folder itself has its own name.
         """
-        real = os.path.realpath(folder)
-        if real in above:
+        top = os.path.abspath(folder)
+        links = deque([_Folder(top, name, os.path.realpath(top))])
+        while links:
+            open_folders = [self._entries(links.popleft(), top, wanted)]
+            while open_folders:
+                found = next(open_folders[-1], None)
+                if found is None:
+                    open_folders.pop()
+                elif isinstance(found, InputFile):
+                    yield found
+                elif found.is_link:
+                    links.append(found)
+                else:
+                    open_folders.append(self._entries(found, top, wanted))
+
+    def _entries(self, folder: _Folder, top: str, wanted: Wanted) -> Iterator[InputFile | _Folder]:
+        """What is in a folder, by name: inputs, and folders that are still to be listed."""
+        if refusal := self._root.refusal(folder.real):
+            yield InputFile(f"{folder.name}/", folder.path, error=refusal)
             return
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            if self._was_listed(folder.path):
+                return
+            entries = sorted(os.scandir(folder.path), key=lambda entry: entry.name)
         except OSError as error:
-            reason = Reason.FORBIDDEN if isinstance(error, PermissionError) else Reason.FETCH_FAILED
-            message = f"the folder cannot be listed: {error.strerror}"
-            yield InputFile(f"{name}/", os.path.abspath(folder), error=FileError(reason, message))
+            yield InputFile(f"{folder.name}/", folder.path, error=_not_listed(error))
             return
         for entry in entries:
-            path = os.path.join(name, printable(entry.name))
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                if os.path.join(real, entry.name) not in self._selection.never:
-                    yield from self._sub_folder(entry.path, path, (*above, real))
-            elif self._is_selected(entry.name, path, os.path.join(real, entry.name)):
-                yield input_file(path, os.path.abspath(entry.path))
+            if not entry.name.startswith("."):
+                yield from self._entry(entry, folder, top, wanted)
 
-    def _sub_folder(self, folder: str, name: str, above: tuple[str, ...]) -> Iterator[InputFile]:
-        """What is in a sub-folder; one that is named like a recording gets a row of its own."""
-        if Path(folder).suffix.lower() in AUDIO_SUFFIXES:
-            yield input_file(name, os.path.abspath(folder))
-        yield from self.folder(folder, name, above)
+    def _entry(
+        self, entry: "os.DirEntry[str]", folder: _Folder, top: str, wanted: Wanted
+    ) -> Iterator[InputFile | _Folder]:
+        name = os.path.join(folder.name, table_name(entry.name))
+        is_link = entry.is_symlink()
+        real = os.path.realpath(entry.path) if is_link else os.path.join(folder.real, entry.name)
+        if real in self._selection.never:
+            return
+        if is_link and not os.path.exists(entry.path):  # perhaps to a folder on a missing disk
+            if not self.is_excluded(entry.name, name):
+                yield input_file(name, entry.path)
+        elif entry.is_dir():
+            if os.path.splitext(entry.name)[1].lower() in AUDIO_SUFFIXES:
+                yield input_file(name, entry.path)  # named like a recording: it gets a row
+            yield _Folder(entry.path, name, real, is_link)
+        elif wanted.matches(entry.path, top) and self.is_selected(
+            entry.name, name, every_suffix=wanted.every_suffix
+        ):
+            yield input_file(name, entry.path, error=self._root.refusal(real))
 
-    def matches(self, pattern: str, name: str) -> Iterator[InputFile]:
-        """The recordings among the matches of a glob; `name` is that of its `fixed_folder`.
+    def _was_listed(self, folder: str) -> bool:
+        """Whether a folder has been listed under another name; now it is.
 
-        A pattern with a fixed suffix (`*.dat`) selects every match, whatever the suffix.
+        Raises:
+            OSError: it cannot be reached.
         """
-        suffix = Path(pattern).suffix
-        explicit = suffix not in ("", ".*") and not glob.has_magic(suffix)
-        root = fixed_folder(pattern)
-        for path in sorted(glob.iglob(pattern, recursive=True)):
-            below = os.path.join(name, printable(os.path.relpath(path, root)))
-            if os.path.isdir(path):
-                if "**" not in Path(pattern).parts:  # `**` lists what is inside by itself
-                    yield from self.folder(path, below)
-            elif self._is_selected(
-                os.path.basename(path), below, os.path.realpath(path), explicit=explicit
-            ):
-                yield input_file(below, os.path.abspath(path))
+        found = os.stat(folder)
+        key = found.st_dev, found.st_ino
+        before = key in self._listed and found.st_ino != 0  # 0: a file system without inodes
+        self._listed.add(key)
+        return before
 
-    def _is_selected(self, base: str, name: str, real: str, *, explicit: bool = False) -> bool:
-        include, exclude = self._selection.include, self._selection.exclude
-        if real in self._selection.never or _any_matches(exclude, base, name):
+    def is_selected(self, base: str, name: str, *, every_suffix: bool = False) -> bool:
+        """Whether a file is a recording by its name; one that is not, and not excluded, counts."""
+        if self.is_excluded(base, name):
             return False
-        if include:
-            selected = _any_matches(include, base, name)
+        if self._selection.include:
+            selected = _any_matches(self._selection.include, base, name)
         else:
-            selected = explicit or os.path.splitext(base)[1].lower() in AUDIO_SUFFIXES
+            selected = every_suffix or os.path.splitext(base)[1].lower() in AUDIO_SUFFIXES
         self.ignored += not selected
         return selected
 
+    def is_excluded(self, base: str, name: str) -> bool:
+        return _any_matches(self._selection.exclude, base, name)
 
-def fixed_folder(pattern: str) -> str:
-    """The last folder before a glob's first wildcard."""
-    parts = Path(pattern).parts
-    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    return os.path.join(*parts[:fixed]) if fixed else os.curdir
+
+def _not_listed(error: OSError) -> FileError:
+    reason = Reason.FORBIDDEN if isinstance(error, PermissionError) else Reason.FETCH_FAILED
+    return FileError(reason, f"the folder cannot be listed: {error.strerror}")
 
 
 def _any_matches(patterns: tuple[str, ...], base: str, name: str) -> bool:

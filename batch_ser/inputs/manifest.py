@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from batch_ser.addresses import holds_secret, public_address, scheme_of
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs.given_segments import OWN_COLUMNS, TIMES, GivenLines
-from batch_ser.inputs.names import printable, public_address
+from batch_ser.inputs.names import printable
+from batch_ser.inputs.root import Root
 from batch_ser.inputs.rows import Columns, Row, csv_header, read_rows
 
 MAX_SHOWN = 10  # faults listed in one message
@@ -24,7 +26,7 @@ Fault = tuple[int, str]  # line, what is wrong
 class Location(NamedTuple):
     """Where a manifest's file is."""
 
-    name: str  # in the tables
+    name: str  # below the root, or a public address
     path: str
     error: FileError | None  # why it cannot be used
 
@@ -45,6 +47,7 @@ class Manifest:
     root: Path  # relative names start here, and no name may leave it
     further_columns: tuple[str, ...]
     given_lines: GivenLines | None  # where it has given segments
+    links: Root  # of `--root`: no link may leave it
 
     @classmethod
     def check(cls, path: Path, root: str | None, *, allow_segments: bool = True) -> "Manifest":
@@ -63,6 +66,7 @@ class Manifest:
             Path(os.path.abspath(root or path.parent)),
             given.further_columns if given else further,
             given,
+            Root(root),
         )
         _refuse(path, sorted(manifest._segment_faults() if given else manifest._value_faults()))
         return manifest
@@ -106,12 +110,13 @@ class Manifest:
             yield Entry(self._location(row.values["file"]), further)
 
     def _location(self, name: str) -> Location:
-        if "://" in name:
-            address = public_address(name)
-            return Location(address, address, FileError(Reason.UNSUPPORTED, NO_ADDRESSES))
         path = os.path.abspath(self.root / name)
+        if scheme_of(name) or (holds_secret(name) and not os.path.lexists(path)):
+            address = printable(public_address(name))
+            return Location(address, address, FileError(Reason.UNSUPPORTED, NO_ADDRESSES))
         if os.path.commonpath([path, self.root]) == str(self.root):
-            return Location(os.path.relpath(path, self.root), path, None)
+            below = os.path.relpath(path, self.root)
+            return Location(below, path, self.links.refusal_of_path(path))
         message = f"{printable(name)} is outside {self.root}; --root with a folder above allows it"
         return Location(name, path, FileError(Reason.OUTSIDE_ROOT, message))
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,6 +18,8 @@ import pyarrow.parquet
 from batch_ser.errors import UsageError
 from batch_ser.inputs.names import printable
 
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes that Python could not decode
+SHOWN = 20  # characters before such a byte
 CSVLines = Generator[tuple[int, list[str]], None, None]  # line numbers and values
 
 
@@ -90,12 +93,28 @@ def _csv_rows(path: Path, columns: Columns) -> Iterator[Row]:
 def _csv_lines(path: Path) -> CSVLines:
     """All lines; a byte order mark (Excel's) and blank lines are passed over."""
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(_utf8_lines(path, file), strict=True)
         try:
             yield from ((reader.line_num, values) for values in reader if values)
         except csv.Error as error:
             message = f"{path}: line {reader.line_num}: not a CSV file ({error})"
             raise UsageError(message) from error
+
+
+def _utf8_lines(path: Path, lines: Iterable[str]) -> Iterator[str]:
+    """Lines of a text file, as long as they are UTF-8: read as Latin-1, too, names would be others.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.isascii() and (found := NOT_UTF8.search(line)):
+            byte, before = ord(found[0]) - 0xDC00, line[: found.start()][-SHOWN:]
+            raise UsageError(
+                f"{path}: line {number} is not UTF-8: found the byte 0x{byte:02X} after "
+                f"{before!r}; save the manifest as UTF-8 (in Excel, 'CSV UTF-8') and run again"
+            )
+        yield line
 
 
 def _csv_header(path: Path, lines: CSVLines, columns: Columns) -> list[str]:

@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batch_ser.addresses import scheme_of
 from batch_ser.errors import UsageError
 from batch_ser.inputs.files import InputFile, input_file
-from batch_ser.inputs.folders import Folders, Selection, fixed_folder
+from batch_ser.inputs.folders import Folders, Selection
+from batch_ser.inputs.globs import any_match, fixed_folder, matches
 from batch_ser.inputs.manifest import Manifest, check_apart, check_once
-from batch_ser.inputs.names import printable
+from batch_ser.inputs.names import table_name
+from batch_ser.inputs.root import Root
+
+EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
 
 
 @dataclass
@@ -36,6 +41,7 @@ class Walk:
             UsageError: an input that does not exist, or a manifest that cannot be used.
         """
         self._folders = Folders(self.selection)
+        self._root = Root(self.selection.root)
         listed = [each for each in self.inputs if _is_manifest(each)]
         check_once(listed)
         self._manifests = {
@@ -71,6 +77,7 @@ class Walk:
         return self._folders.ignored
 
     def __iter__(self) -> Iterator[InputFile]:
+        self._folders, self.repeated = Folders(self.selection), 0
         seen: set[str] = set()
         for each in self.inputs:
             for found in self._list(each):
@@ -83,23 +90,27 @@ class Walk:
     def _list(self, each: str) -> Iterator[InputFile]:
         if each in self._manifests:
             for location, columns, segments in self._manifests[each].entries():
-                name = printable(self._below(each, location.name))
+                name = self._manifest_name(each, location.name)
                 yield input_file(name, location.path, columns, location.error, segments)
         elif os.path.isdir(each):
             yield from self._folders.folder(each, self._name(each))
         elif glob.has_magic(each) and not os.path.exists(each):
-            yield from self._folders.matches(each, self._name(fixed_folder(each)))
+            name = self._name(fixed_folder(each))
+            yield from matches(each, name, self._folders, self.selection)
         else:
             yield input_file(self._name(each, os.path.basename(each)), os.path.abspath(each))
 
-    def _below(self, manifest: str, name: str) -> str:
+    def _manifest_name(self, manifest: str, name: str) -> str:
         """The name of a manifest's line: of several manifests, below its folder as given.
 
         Two that list an `a.wav` each mean two recordings. `--root` is the root of all of them.
         """
-        if len(self.inputs) == 1 or self.selection.root is not None or "://" in name:
+        if scheme_of(name):
             return name
-        return os.path.join(os.path.normpath(os.path.dirname(manifest)), name).removeprefix("./")
+        if len(self.inputs) > 1 and self.selection.root is None:
+            folder = os.path.normpath(os.path.dirname(manifest))
+            name = os.path.join(folder, name).removeprefix("./")
+        return table_name(name)
 
     def _name(self, path: str, alone: str = "") -> str:
         """An input's name: relative to the root, or as given when there are several inputs."""
@@ -107,8 +118,10 @@ class Walk:
             name = os.path.relpath(path, self.selection.root)
             if name.split(os.sep)[0] == os.pardir:
                 raise UsageError(f"--input {path} is outside --root {self.selection.root}")
-            return "" if name == os.curdir else printable(name)
-        return printable(os.path.normpath(path)) if len(self.inputs) > 1 else printable(alone)
+            if error := self._root.refusal(os.path.realpath(path)):
+                raise UsageError(f"--input {path}: {error}")
+            return "" if name == os.curdir else table_name(name)
+        return table_name(os.path.normpath(path) if len(self.inputs) > 1 else alone)
 
 
 def _is_manifest(path: str) -> bool:
@@ -116,17 +129,18 @@ def _is_manifest(path: str) -> bool:
 
 
 def _check_exists(path: str) -> None:
-    if "://" in path:
+    if scheme := scheme_of(path):
         raise UsageError(
-            f"--input {path.partition('://')[0]}://...: this version reads local files only; "
+            f"--input {scheme}://...: this version reads local files only; "
             "mount or copy the recordings"
         )
-    if not os.path.lexists(path) and not (glob.has_magic(path) and _any_match(path)):
+    if path.lower().endswith(EXCEL) and os.path.isfile(path):
+        raise UsageError(
+            f"--input {path}: found a spreadsheet, expected a CSV manifest; save it as CSV (in "
+            "Excel, 'CSV UTF-8') and give that"
+        )
+    if not os.path.lexists(path) and not (glob.has_magic(path) and any_match(path)):
         what = "nothing matches this pattern" if glob.has_magic(path) else "there is no such file"
         raise UsageError(
             f"--input {path}: {what}; expected a folder, a file, a glob or a CSV manifest"
         )
-
-
-def _any_match(pattern: str) -> bool:
-    return next(glob.iglob(pattern, recursive=True), None) is not None

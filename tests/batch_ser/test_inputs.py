@@ -73,15 +73,6 @@ def test_what_cannot_be_read_gets_a_row(tmp_path: Path) -> None:
     }
 
 
-def test_names_that_are_not_utf8(tmp_path: Path) -> None:
-    path = os.fsencode(tmp_path) + b"/caf\xe9.wav"
-    with open(path, "wb"):
-        pass
-    (found,) = Walk((str(tmp_path),))
-    assert found.file == "caf%E9.wav"
-    assert os.path.exists(found.path)
-
-
 def test_inputs_that_do_not_exist(tmp_path: Path) -> None:
     for wrong, message in (
         (str(tmp_path / "no"), "no such file"),
@@ -169,25 +160,43 @@ def test_a_manifest_stays_inside(tmp_path: Path) -> None:
     assert [each.error and each.error.reason for each in wider][1:] == [None, Reason.OUTSIDE_ROOT]
 
 
-def test_a_manifest_that_is_not_utf8_or_worse(tmp_path: Path) -> None:
-    """Excel's cp1252, a NUL, an address that is none: each line is still an input with a row."""
-    lines = [
-        b"file,n\xe4me",
-        b"a.wav,Ren\xe9",
-        b"b\0.wav,x",
-        b"https://[x/a.wav,y",
-        b"../\xe9.wav,z",
-    ]
+def test_lines_that_can_be_no_file(tmp_path: Path) -> None:
+    """A NUL, an address that is none: each line is still an input with a row."""
     listed = tmp_path / "list.csv"
-    listed.write_bytes(b"\n".join(lines))
+    listed.write_text("file,näme\na.wav,René\nb\0.wav,x\nhttps://[x/a.wav,y\n../é.wav,z\n")
     walk = Walk((str(listed),))
     found = list(walk)
-    assert walk.manifest_columns == ("n%E4me",)
-    assert found[0].columns == ("Ren%E9",)
+    assert walk.manifest_columns == ("näme",)
+    assert found[0].columns == ("René",)
     reasons = [each.error.reason.value for each in found if each.error]
     assert reasons == ["not_found", "fetch_failed", "unsupported", "outside_root"]
-    for each in found:
-        str((each.file, each.columns, each.error)).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"file,name\na.wav,Ren\xe9\n",
+            "line 2 is not UTF-8: found the byte 0xE9 after 'a.wav,R",
+        ),
+        (b"file,n\xe4me\na.wav,x\n", "line 1 is not UTF-8: found the byte 0xE4"),
+        (b'file,name\n"a\n.wav",x\ncaf\xe9.wav,x\n', "line 4 is not UTF-8"),
+        ("file,name\na.wav,x\n".encode("utf-16"), "line 1 is not UTF-8: found the byte 0xFF"),
+    ],
+)
+def test_a_manifest_that_is_not_utf8_is_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    """As Latin-1 it would be readable, too, and name other files."""
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        Walk((str(tmp_path / "list.csv"),))
+
+
+def test_a_spreadsheet_is_no_input(tmp_path: Path) -> None:
+    touch(tmp_path, "list.xlsx")
+    with pytest.raises(UsageError, match=r"found a spreadsheet, .* save it as CSV"):
+        Walk((str(tmp_path / "list.xlsx"),))
 
 
 def test_an_input_outside_the_root_is_refused_at_once(tmp_path: Path) -> None:
@@ -195,6 +204,38 @@ def test_an_input_outside_the_root_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     with pytest.raises(UsageError, match="outside --root"):
         Walk((str(tmp_path / "in"),), Selection(root=str(tmp_path / "root")))
+
+
+def test_an_input_that_a_link_leads_out_of_the_root_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.wav", "root/b.wav")
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "in")
+    for name in ("link", "link/a.wav"):
+        with pytest.raises(UsageError, match=r"in.*, which is outside of --root"):
+            Walk((str(tmp_path / "root" / name),), Selection(root=str(tmp_path / "root")))
+
+
+def test_links_do_not_lead_out_of_the_root(tmp_path: Path) -> None:
+    """In folders, among the matches of globs, and in manifests."""
+    touch(tmp_path, "out/a.wav", "root/in/b.wav")
+    root = tmp_path / "root"
+    (root / "away").symlink_to(tmp_path / "out")
+    (root / "away.wav").symlink_to(tmp_path / "out" / "a.wav")
+    (root / "near.wav").symlink_to(root / "in" / "b.wav")
+    manifest(root, "file\naway/a.wav\naway.wav\nnear.wav\nin/b.wav\n")
+    inside = {"near.wav": None, "in/b.wav": None}
+    outside = {"away.wav": Reason.OUTSIDE_ROOT}
+    selection = Selection(root=str(root))
+    for listed, found in (
+        (str(root), inside | outside | {"away/": Reason.OUTSIDE_ROOT}),
+        (f"{root}/**/*.wav", inside | outside | {"away/": Reason.OUTSIDE_ROOT}),
+        (f"{root}/*/*.wav", {"in/b.wav": None, "away/a.wav": Reason.OUTSIDE_ROOT}),
+        (f"{root}/list.csv", inside | outside | {"away/a.wav": Reason.OUTSIDE_ROOT}),
+    ):
+        errors = {
+            each.file: each.error and each.error.reason for each in Walk((listed,), selection)
+        }
+        assert errors == found, listed
+    assert names(root) == ["away.wav", "in/b.wav", "near.wav", "away/a.wav"]  # nothing forbids it
 
 
 def test_own_output_behind_a_link_is_no_input(tmp_path: Path) -> None:
