@@ -19,6 +19,7 @@ from batch_ser.results.tables import TableSchemas, mean_scores, parquet_options,
 
 ROW_GROUP = 1_000_000
 ROW_GROUP_BYTES = 256_000_000  # embeddings make rows heavy
+JOINED_ROWS = 8_192  # of files' tables that are joined at once: one of a single row takes 18 kB
 FILE_BYTES = 128_000_000  # of one file in a folder output
 
 
@@ -117,16 +118,29 @@ def _write_table(output: Output, table: _Table, rows: Iterable[pa.Table]) -> lis
 
 
 def _row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Small tables joined to row groups."""
+    """Tables of a file each joined to row groups."""
     waiting: list[pa.Table] = []
     rows = size_bytes = 0
-    for table in tables:
+    for table in _joined_often(tables, schema):
         waiting.append(table)
         rows += len(table)
         size_bytes += table.nbytes
         if rows >= ROW_GROUP or size_bytes >= ROW_GROUP_BYTES:
             yield _joined(waiting, schema)
             waiting, rows, size_bytes = [], 0, 0
+    if waiting:
+        yield _joined(waiting, schema)
+
+
+def _joined_often(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += len(table)
+        if rows >= JOINED_ROWS:
+            yield _joined(waiting, schema)
+            waiting, rows = [], 0
     if waiting:
         yield _joined(waiting, schema)
 
@@ -139,6 +153,8 @@ def _joined(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
 
 def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The columns of a schema; null where the table is from before there was such a column."""
+    if table.column_names == schema.names:
+        return table  # by far the most, and `select` takes most of the time
     for name in set(schema.names).difference(table.column_names):
         table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
     return table.select(schema.names)
