@@ -44,8 +44,7 @@ def holds_secret(text: str) -> bool:
 def refuse_secrets(arguments: Iterable[tuple[str, str]]) -> None:
     """Refuse secrets in arguments, each with the name of its option, without repeating them.
 
-    Arguments are kept in `run.json`, and other users see them in the list of processes. What names
-    a file that exists is no address.
+    What names a file that exists is no address.
 
     Raises:
         UsageError: an argument holds one.
@@ -54,7 +53,7 @@ def refuse_secrets(arguments: Iterable[tuple[str, str]]) -> None:
         path = text.partition(":")[2]  # of KIND:PATH
         if holds_secret(text) and not (os.path.lexists(text) or os.path.lexists(path)):
             raise UsageError(
-                f"{name}: found a user name, a password or the signature of an address (not "
-                "repeated here); expected an argument without one, because arguments are kept "
-                "and shown. This version reads local files only: mount or copy the recordings"
+                f"{name}: found a user name, a password or a signature (not repeated here); take "
+                "it out: arguments are kept in run.json, and other users can see them. This "
+                "version reads local files only; mount or copy what is elsewhere"
             )

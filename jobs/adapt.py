@@ -21,7 +21,7 @@ from batch_ser.results import (
 from batch_ser.segments import GIVEN
 from jobs.fingerprint import ADAPTATION_SETTINGS
 from jobs.heartbeat import Heartbeat
-from jobs.report import RunReport
+from jobs.report import RunReport, failed_files
 from jobs.second_pass import Adaptation, SecondPass, earlier_offset, expect_metadata
 from models.loading import load_checkpoint
 from models.scoring import Checkpoint
@@ -61,7 +61,7 @@ def adapt_again(
         changed = _changed(record, schemas, adaptation, source)
         heartbeat.check()
         changed = finalise(output, committed, schemas, changed, second_pass)
-    return RunReport(changed, record.configuration["max_failed"])
+    return RunReport(changed, record.configuration["max_failed"], failed_files(output))
 
 
 def _adaptation(

@@ -7,8 +7,10 @@ import typer
 
 from batch_ser import __version__
 from jobs.commands import adapt, evaluate, models, predict, run, train, verify
+from jobs.commands.arguments import Arguments
 
 app = typer.Typer(
+    cls=Arguments,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -22,7 +22,7 @@ from jobs.fingerprint import check_fingerprint
 from jobs.heartbeat import Heartbeat
 from jobs.job import Job, prepare
 from jobs.progress import Progress
-from jobs.report import RunReport
+from jobs.report import RunReport, failed_files
 from jobs.run_config import RunConfig
 from jobs.sharding import Shard, plan
 from jobs.stop import OrderlyStop
@@ -40,6 +40,8 @@ def run(config: RunConfig) -> RunReport:
         Stopped: a signal stopped it.
     """
     job = prepare(config)
+    if not config.allow_empty:
+        job.walk.check_any()
     output = job.output
     if config.restart:
         output.check_ours(TABLES if job.settings.schemas.apart else TABLES[:2])
@@ -81,7 +83,7 @@ def _drive(job: Job, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
         )
         schemas = job.settings.schemas
         record = finalise(job.output, committed, schemas, _record(job, last_run), job.second_pass)
-    return RunReport(record, job.config.max_failed)
+    return RunReport(record, job.config.max_failed, failed_files(job.output))
 
 
 def _results(

@@ -2,21 +2,34 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
 
 from batch_ser.errors import UsageError
-from batch_ser.results import EMPTY, FAILED, OK, SUMS, RunRecord
+from batch_ser.results import EMPTY, FAILED, OK, SUMS, Output, RunRecord
 from jobs.progress import duration
 
 COMPLETE, TOO_MANY_FAILED = 0, 3
 
 
+class FailedFile(NamedTuple):
+    """A file that failed, with its reason as a word and as a sentence."""
+
+    file: str
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True)
 class RunReport:
-    """The record of a complete run, as `run.json` has it."""
+    """The record of a complete run, as `run.json` has it, and the first files that failed."""
 
     record: RunRecord
     max_failed: str
+    failed: Sequence[FailedFile] = ()
 
     @property
     def exit_code(self) -> int:
@@ -25,30 +38,44 @@ class RunReport:
         within = counts.files[FAILED] <= budget(self.max_failed, counts.files_in)
         return COMPLETE if within else TOO_MANY_FAILED
 
-    @property
-    def no_inputs(self) -> str:
-        """A message why there were no inputs; empty if there were any."""
-        if self.record.counts.files_in:
-            return ""
-        ignored, inputs = self.record.listing.ignored, self.record.configuration["inputs"]
-        if not ignored and all(each.lower().endswith(".csv") for each in inputs):
-            return f"the manifest lists nothing: {', '.join(inputs)} has a header and no lines"
-        return (
-            f"no recordings found; {ignored:,} files were passed over by their names "
-            "(--include '*' takes every file)"
-        )
-
     def as_json(self) -> str:
         """The record as `run.json` has it."""
         return json.dumps(self.record.as_json(), indent=1)
 
     def as_text(self) -> str:
-        """The closing table."""
+        """The closing table, and below it the files that failed."""
         sections = [_files(self.record), _time(self.record), _emotions(self.record)]
         sections += [_stages(self.record), _equations(self.record), _checkpoint(self.record)]
         lines = [line for section in sections for line in section]
         width = max(len(name) for name, _ in lines)
-        return "\n".join(f"{name:<{width}}  {text}".rstrip() for name, text in lines)
+        table = [f"{name:<{width}}  {text}".rstrip() for name, text in lines]
+        return "\n".join(table + self._failed_files())
+
+    def _failed_files(self) -> list[str]:
+        if not self.failed:
+            return []
+        shown, count = len(self.failed), self.record.counts.files[FAILED]
+        first = (
+            f"the first {shown} of {count:,}; the files table has all" if count > shown else "all"
+        )
+        lines = (f"{each.file}: {each.reason}: {each.message}" for each in self.failed)
+        return ["", f"failed files ({first})", *(f"  {_one_line(line)}" for line in lines)]
+
+
+def _one_line(text: str) -> str:
+    """A text without line breaks and other control characters, which a name may hold."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def failed_files(output: Output, most: int = 10) -> list[FailedFile]:
+    """The first files of a complete output that failed, in order of their names."""
+    found: list[FailedFile] = []
+    for path in output.table_files("files"):
+        rows = pq.read_table(
+            path, columns=["file", "reason", "message"], filters=[("status", "=", FAILED)]
+        )
+        found += [FailedFile(**row) for row in rows.slice(0, most - len(found)).to_pylist()]
+    return found
 
 
 def budget(max_failed: str, files: int) -> float:

@@ -2,9 +2,10 @@
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
+from batch_ser.addresses import refuse_secrets
 from batch_ser.audio import SPLIT, Reading, normal_choice
 from batch_ser.errors import UsageError
 from batch_ser.inputs import Selection
@@ -40,6 +41,7 @@ class RunConfig:
     batch_s: float = 64.0
     file_timeout_s: float = 3600.0
     max_failed: str = "0"
+    allow_empty: bool = False  # inputs without a single recording are no error
     embeddings: bool = False
     adapt: str | None = None  # none, archive, recording, a column; None: archive, if possible
     expect: str | None = None  # natural, balanced or LABEL=SHARE,...; None: natural, if possible
@@ -47,6 +49,7 @@ class RunConfig:
     restart: bool = False
 
     def __post_init__(self) -> None:
+        refuse_secrets(_texts(asdict(self)))  # before any of them is in a message
         if not self.inputs:
             raise UsageError("--input: expected at least one folder, file, glob or manifest")
         if self.engine not in ENGINES:
@@ -70,3 +73,14 @@ class RunConfig:
     def worker_count(self) -> int:
         """Worker processes: `workers`, or one per core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
+
+
+def _texts(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """All texts among the options, each with its option's name."""
+    for name, value in values.items():
+        option = "--input" if name == "inputs" else f"--{name.replace('_', '-')}"
+        if isinstance(value, Mapping):
+            yield from _texts(value)
+        else:
+            texts = value if isinstance(value, tuple) else (value,)
+            yield from ((option, text) for text in texts if isinstance(text, str))

@@ -76,6 +76,24 @@ class Walk:
         """Files in folders that are no recordings by their name."""
         return self._folders.ignored
 
+    def check_any(self) -> None:
+        """List until the first input is found.
+
+        Raises:
+            UsageError: there is none, which can hardly be meant.
+        """
+        if next(iter(self), None) is not None:
+            return
+        inputs = ", ".join(self.inputs)
+        if self._manifests:
+            found = f"{inputs} has a header and no lines; expected a line for each recording"
+        else:
+            found = (
+                f"no recordings found in {inputs}, {self.ignored:,} files were passed over by "
+                "their names; expected known audio suffixes (--include '*' takes every file)"
+            )
+        raise UsageError(f"--input: {found}. --allow-empty makes empty tables")
+
     def __iter__(self) -> Iterator[InputFile]:
         self._folders, self.repeated = Folders(self.selection), 0
         seen: set[str] = set()

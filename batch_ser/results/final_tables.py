@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,13 @@ from batch_ser.results.committed import CommittedParts
 from batch_ser.results.counts import Counts
 from batch_ser.results.layout import EMBEDDINGS, Output, describe_files, write_json
 from batch_ser.results.run_record import RunRecord
-from batch_ser.results.tables import TableSchemas, mean_scores, parquet_options, with_means
+from batch_ser.results.tables import (
+    TableSchemas,
+    mean_scores,
+    parquet_options,
+    with_all_labels,
+    with_means,
+)
 
 ROW_GROUP = 1_000_000
 ROW_GROUP_BYTES = 256_000_000  # embeddings make rows heavy
@@ -81,7 +88,7 @@ def _final_tables(
         rows = rescoring(rows) if rescoring else rows
         means.update(mean_scores(rows, schemas.labels))
         counts.add_segments(rows)
-        return rows.select(schemas.final_segments.names)
+        return with_all_labels(rows.select(schemas.final_segments.names), schemas.labels)
 
     def files(rows: pa.Table) -> pa.Table:
         counts.add_files(rows)
@@ -91,7 +98,8 @@ def _final_tables(
     yield _Table("files", "files", schemas.files, schemas.files, files)
     if schemas.apart:
         schema = schemas.segments
-        yield _Table(EMBEDDINGS, "segments", schema, schema, lambda rows: rows)
+        labelled = partial(with_all_labels, labels=schemas.labels)
+        yield _Table(EMBEDDINGS, "segments", schema, schema, labelled)
 
 
 def _write_table(output: Output, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:

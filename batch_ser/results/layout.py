@@ -21,6 +21,8 @@ from batch_ser.results.run_record import RunRecord
 
 EMBEDDINGS = "embeddings"  # segments as they were scored, where results are or were adapted
 TABLES = ("segments", "files", EMBEDDINGS)
+OTHER_FORMATS = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".xls", ".xlsm", ".ods"}
+OTHER_FORMATS |= {".arrow", ".feather", ".h5", ".db", ".sqlite", ".duckdb", ".gz", ".zip"}
 DRIVER = "driver.json"  # in the working folder: the driver that is at work
 
 
@@ -34,6 +36,11 @@ class Output:
         scheme = re.match(r"(\w+):/", str(self.out))  # a Path folds the second slash
         if scheme:
             raise UsageError(f"--out {scheme[1]}://...: this version writes local files only")
+        if self.out.suffix.lower() in OTHER_FORMATS:
+            raise UsageError(
+                f"--out {self.out}: found {self.out.suffix}, expected NAME.parquet or a folder; "
+                "write Parquet and convert it, as with pandas.read_parquet(...).to_csv(...)"
+            )
         if self.single_file and self.out.is_dir():
             raise MismatchError(f"--out {self.out} is a folder; expected a file, or no .parquet")
         if not self.single_file and self.out.is_file():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 OK, EMPTY, FAILED = "ok", "empty", "failed"
@@ -161,6 +162,18 @@ def with_scores(rows: pa.Table, scores: NDArray[np.float32], labels: Sequence[st
     for name, values in columns.items():
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), values)
     return rows
+
+
+def with_all_labels(rows: pa.Table, labels: Sequence[str]) -> pa.Table:
+    """Rows whose `emotion` has every label in the checkpoint's order as its dictionary.
+
+    So the categories of two results of a checkpoint are the same, and pandas compares them.
+    """
+    found = pc.index_in(rows["emotion"].cast(pa.string()), pa.array(labels, pa.string()))
+    codes = found.combine_chunks().cast(pa.int8())
+    column = rows.schema.get_field_index("emotion")
+    values = pa.DictionaryArray.from_arrays(codes, pa.array(labels, pa.string()))
+    return rows.set_column(column, rows.schema.field(column), values)
 
 
 def mean_scores(rows: pa.Table, labels: Sequence[str]) -> dict[str, NDArray[np.float64]]:

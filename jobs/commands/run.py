@@ -67,6 +67,9 @@ def run(
     max_failed: Annotated[
         str, typer.Option(help="Failed files (N or P%) that still give exit status 0.")
     ] = "0",
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Inputs without a single recording are no error.")
+    ] = False,
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Also store what the network's head receives.")
     ] = False,
@@ -104,6 +107,7 @@ def run(
                 batch_s=batch_s,
                 file_timeout_s=file_timeout,
                 max_failed=max_failed,
+                allow_empty=allow_empty,
                 embeddings=embeddings,
                 adapt=adapt,
                 expect=expect,
@@ -112,8 +116,6 @@ def run(
             )
         )
         typer.echo(report.as_json() if as_json else report.as_text())
-        if report.no_inputs:
-            typer.echo(f"batch-ser: {report.no_inputs}", err=True)
         raise typer.Exit(report.exit_code)
 
 

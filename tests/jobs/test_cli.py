@@ -43,7 +43,9 @@ def test_verify_finds_what_was_changed(calm: Path, tmp_path: Path, batch_ser: Ru
         ("--input", ".", "--out", "o.parquet", "--engine", "spark"),
         ("--input", "."),
         ("--input", ".", "--out", "s3://bucket/o.parquet"),
-        ("--input", "https://me:word@host/a?signature=x", "--out", "o.parquet"),
+        ("--input", ".", "--out", "o.csv"),
+        ("--input", ".", "--out", "o.xlsx"),
+        ("--input", "list.xlsx", "--out", "o.parquet"),
     ],
 )
 def test_wrong_usage_is_status_2(batch_ser: Runner, arguments: tuple[str, ...]) -> None:
@@ -51,26 +53,63 @@ def test_wrong_usage_is_status_2(batch_ser: Runner, arguments: tuple[str, ...]) 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
-    assert "word@" not in done.stderr
-    assert "signature" not in done.stderr
 
 
-def test_a_folder_without_recordings_is_reported(
+def test_other_formats_are_refused_with_the_way_out(batch_ser: Runner, tmp_path: Path) -> None:
+    for out in ("o.csv", "O.XLSX", "o.json"):
+        done = batch_ser("run", "--input", ".", "--out", out)
+        assert done.returncode == 2
+        assert "expected NAME.parquet or a folder; write Parquet and convert it" in done.stderr
+    (tmp_path / "list.xlsx").write_bytes(b"PK")
+    done = batch_ser("run", "--input", "list.xlsx", "--out", "o.parquet")
+    assert done.returncode == 2
+    assert "expected a CSV manifest; save it as CSV" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["list.xlsx"]
+
+
+def test_inputs_without_recordings_are_refused(
     batch_ser: Runner, checkpoint_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.txt").write_text("no audio")
-    done = batch_ser("run", "--input", "in", "--out", "o.parquet", "--model", checkpoint_path)
-    assert done.returncode == 0
-    assert "no recordings found; 1 files were passed over" in done.stderr
-    assert batch_ser("verify", "o.parquet").returncode == 0
     (tmp_path / "empty.csv").write_text("file,agent\n")
-    done = batch_ser(
-        "run", "--input", "empty.csv", "--out", "e.parquet", "--model", checkpoint_path
-    )
-    assert done.returncode == 0
-    assert "the manifest lists nothing" in done.stderr
-    assert "--include" not in done.stderr
+    for given, message in (
+        ("in", "no recordings found in in, 1 files were passed over by their names"),
+        ("in/*.wav", "nothing matches this pattern"),
+        ("in/**/*.wav", "no recordings found"),
+        ("empty.csv", "empty.csv has a header and no lines"),
+    ):
+        line = ("run", "--input", given, "--out", "o.parquet", "--model", checkpoint_path)
+        done = batch_ser(*line, "--engine", "inline")
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert ("--include" in done.stderr) == ("no recordings" in done.stderr)
+        assert not list(tmp_path.glob("o.*"))
+    assert batch_ser(*line, "--engine", "inline", "--allow-empty").returncode == 0
+    assert batch_ser("verify", "o.parquet").returncode == 0
+
+
+def test_the_report_lists_files_that_failed(
+    batch_ser: Runner, archive: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(next(archive.glob("*/*.wav")), tmp_path / "in")
+    line = ("run", "--input", "in", "--out", "o", "--model", checkpoint_path, "--engine", "inline")
+    assert "failed files" not in batch_ser(*line).stdout
+    for number in range(3):
+        (tmp_path / "in" / f"bad{number}.wav").write_bytes(b"")
+    (tmp_path / "in" / "two\nlines.wav").write_text("a letter")
+    report = batch_ser(*line).stdout.splitlines()
+    at = report.index("failed files (all)")
+    assert report[at + 1].startswith("  bad0.wav: no_audio: the file is empty")
+    assert report[at + 4].startswith("  two?lines.wav: unsupported: ")
+    assert len(report) == at + 5
+    for number in range(3, 30):
+        (tmp_path / "in" / f"bad{number}.wav").write_bytes(b"")
+    report = batch_ser(*line).stdout.splitlines()
+    at = report.index("failed files (the first 10 of 31; the files table has all)")
+    names = sorted(f"bad{number}.wav" for number in range(30))[:10]
+    assert [each.strip().split(":")[0] for each in report[at + 1 :]] == names
 
 
 def test_predict(batch_ser: Runner, calls: Path, checkpoint_path: Path, tmp_path: Path) -> None:

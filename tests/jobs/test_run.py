@@ -192,6 +192,26 @@ def test_a_folder_output(calm: Path, archive: Path, checkpoint_path: Path, tmp_p
     assert sorted(path.name for path in out.iterdir()) == ["files", "run.json", "segments"]
 
 
+@pytest.mark.parametrize("out", ["results.parquet", "results"])
+def test_emotions_of_two_results_compare(
+    archive: Path, checkpoint_path: Path, tmp_path: Path, out: str
+) -> None:
+    """Each result has every label as a category, in the checkpoint's order, whatever was found."""
+    found = []
+    for day in ("day0", "day1"):
+        (tmp_path / day).mkdir()
+        score(archive / day, tmp_path / day / out, checkpoint_path, limit=2)
+        path = tmp_path / day / out
+        found.append(pd.read_parquet(path if path.is_file() else path / "segments"))
+    one, other = found[0]["emotion"], found[1]["emotion"]
+    assert set(one) != set(LABELS)  # few segments, so that it is no accident
+    assert tuple(one.cat.categories) == LABELS
+    joined = pd.concat(found)["emotion"]
+    assert joined.dtype == one.dtype == other.dtype
+    shared = min(len(one), len(other))
+    assert ((one[:shared] == other[:shared]) == (one[:shared].astype(str) == other[:shared])).all()
+
+
 def test_a_long_recording_is_one_row_when_whole(
     checkpoint_path: Path, tmp_path: Path, speech: Samples
 ) -> None:
