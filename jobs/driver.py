@@ -26,7 +26,7 @@ from jobs.report import RunReport, failed_files
 from jobs.run_config import RunConfig
 from jobs.sharding import Shard, plan
 from jobs.stop import OrderlyStop
-from jobs.worker import ShardResult, failed, score_shard
+from jobs.worker import ShardResult, score_shard
 from models.loading import resolve
 
 
@@ -89,21 +89,9 @@ def _drive(job: Job, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
 def _results(
     job: Job, committed: CommittedParts, progress: Progress, stop: OrderlyStop
 ) -> Iterator[ShardResult]:
-    """Results of all inputs that need work; those that cannot be read need no worker."""
-    unreadable: list[ShardResult] = []
-
-    def readable() -> Iterator[InputFile]:
-        for file in progress.listing(_inputs_to_do(job, committed)):
-            if file.error:
-                unreadable.append(failed(file, job.settings.schemas, file.error))
-            else:
-                yield file
-
-    for result in _execute(job, plan(readable(), job.config.worker_count), stop):
-        yield from unreadable
-        unreadable.clear()
-        yield result
-    yield from unreadable
+    """Results of all inputs that need work; of those that cannot be read a row that says why."""
+    files = progress.listing(_inputs_to_do(job, committed))
+    yield from _execute(job, plan(files, job.config.worker_count), stop)
 
 
 def _inputs_to_do(job: Job, committed: CommittedParts) -> Iterator[InputFile]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from batch_ser.audio import MIXED
 from batch_ser.errors import FileError, Reason
@@ -108,18 +107,15 @@ class FileAccount:
                 seconds["silence_s"] = speech.silence / rate_hz
         return seconds
 
-    def segments(self, schemas: TableSchemas) -> pa.Table:
+    def segment_rows(self, schemas: TableSchemas) -> list[list[Any]]:
         """The file's rows in the segments table, by channel and segment; none if it failed."""
         if self.error or not self.opened:
-            return schemas.segments.empty_table()
-        rows = [
+            return []
+        return [
             self._segment_row(stream, number, score, schemas)
             for stream in self.streams
             for number, score in enumerate(stream.scores)
         ]
-        names = schemas.segments.names
-        columns = {name: [row[at] for row in rows] for at, name in enumerate(names)}
-        return pa.table(columns, schema=schemas.segments)
 
     def _segment_row(
         self, stream: ChannelStream, number: int, score: SegmentScore, schemas: TableSchemas

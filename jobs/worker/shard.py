@@ -60,6 +60,8 @@ def score_shard(
     for file in files:
         accounts.append(account := FileAccount(file, settings.segment.method))
         try:
+            if file.error:  # found when it was listed; a million such files are only rows, too
+                raise file.error
             for piece in _decoded(account, checkpoint.info.rate_hz, settings, stages):
                 pool.add(piece)
             account.check_balance()
@@ -70,11 +72,17 @@ def score_shard(
         if checkpoint.has_offset:
             for account in accounts:
                 _score_whole(account, checkpoint, settings)
-        segments = pa.concat_tables(
-            [schemas.segments.empty_table(), *(each.segments(schemas) for each in accounts)]
-        ).combine_chunks()
+        segments = _segments_table(accounts, schemas)
         rows = to_table([each.row(schemas.labels) for each in accounts], schemas.files)
     return ShardResult(segments, rows, stages.seconds, peak_bytes())
+
+
+def _segments_table(accounts: Sequence[FileAccount], schemas: TableSchemas) -> pa.Table:
+    """The rows of all files in one table: one for each file would take 18 kB, whatever it holds."""
+    rows = [row for account in accounts for row in account.segment_rows(schemas)]
+    names = schemas.segments.names
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(names)}
+    return pa.table(columns, schema=schemas.segments)
 
 
 def _decoded(
