@@ -46,6 +46,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 	$(BIN)/python benchmarks/measure.py
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/archives.py
+	$(BIN)/python benchmarks/many_files.py
 
 evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
 	$(BIN)/python benchmarks/accuracy.py

@@ -21,7 +21,7 @@ from batch_ser.results.run_record import RunRecord
 
 EMBEDDINGS = "embeddings"  # segments as they were scored, where results are or were adapted
 TABLES = ("segments", "files", EMBEDDINGS)
-OTHER_FORMATS = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".xls", ".xlsm", ".ods"}
+OTHER_FORMATS = {".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".xls", ".xlsm", ".ods"}
 OTHER_FORMATS |= {".arrow", ".feather", ".h5", ".db", ".sqlite", ".duckdb", ".gz", ".zip"}
 DRIVER = "driver.json"  # in the working folder: the driver that is at work
 
