@@ -12,6 +12,7 @@ import contextlib
 import logging
 import math
 import os
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -89,10 +90,29 @@ def cluster(workers: Workers, stop: OrderlyStop) -> Iterator[None]:
             stop.install()
 
 
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Inside, a Ray that starts contacts only itself, and writes nothing below the home folder.
+
+    Even without a dashboard Ray starts its process, which asks three clouds' metadata servers where
+    it runs. A token of its own keeps other users of the machine out of a local Ray; without one,
+    Ray writes it below the home folder. It is kept, as Ray reads it once in a process.
+    """
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    node: Any = ray._private.node.Node
+    start = node.start_api_server
+    node.start_api_server = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        node.start_api_server = start
+
+
 def _connect(workers: Workers, local: dict[str, Any]) -> None:
     """Start or join Ray from our own folder: Ray puts the current one first on the import path."""
+    offline = contextlib.nullcontext() if workers.address else _offline()
     try:
-        with contextlib.chdir(Path(__file__).parent.parent):
+        with offline, contextlib.chdir(Path(__file__).parent.parent):
             ray.init(
                 address=workers.address,
                 logging_level=logging.ERROR,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from batch_ser.features import Features
+from models.fields import Checked
 from models.network import Network, Scaling
 
 BANDS = 40
@@ -22,7 +23,7 @@ STEPS = 22
 
 
 @dataclass(frozen=True)
-class ACNTSettings:
+class ACNTSettings(Checked):
     """Sizes, and whether there is a Transformer."""
 
     use_transformer: bool = True
@@ -33,6 +34,7 @@ class ACNTSettings:
     dropout_rate: float = 0.3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.num_heads < 1 or self.num_layers < 1:
             raise ValueError(
                 f"num_heads {self.num_heads}, num_layers {self.num_layers}: expected one or more "

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from batch_ser.errors import CheckpointError, UsageError
 from batch_ser.features import Features
 from models.directory import Directory, need_transformers, one_line, read_directory
+from models.fields import Checked
 from models.network import Network
 
 FRAME_S = 0.01
@@ -26,7 +27,7 @@ NOT_SIZES = ("head_dropout", "mean", "std")  # settings that change no weight's 
 
 
 @dataclass(frozen=True)
-class ASTSettings:
+class ASTSettings(Checked):
     """Sizes under the names of transformers' `ASTConfig`; the defaults are the base model's."""
 
     hidden_size: int = 768
@@ -44,6 +45,7 @@ class ASTSettings:
     std: float = 4.5689974
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.num_attention_heads < 1 or self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size}: expected a multiple of num_attention_heads "

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from batch_ser.features import Features
+from models.fields import Checked
 from models.network import Network, Scaling
 
 BANDS = 128
@@ -17,14 +18,14 @@ MOST_BLOCKS = 7  # each halves the bands
 
 
 @dataclass(frozen=True)
-class GAPSettings:
+class GAPSettings(Checked):
     """Channels of the blocks, and dropout before the only linear layer."""
 
     channels: tuple[int, ...] = (16, 32, 64, 128)
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))  # JSON gives a list
+        super().__post_init__()
         if not 1 <= len(self.channels) <= MOST_BLOCKS or min(self.channels) < 1:
             raise ValueError(f"channels {self.channels}: expected 1 to {MOST_BLOCKS} of 1 or more")
 

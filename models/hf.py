@@ -16,11 +16,12 @@ from torch import Tensor
 from batch_ser.errors import CheckpointError
 from batch_ser.features import EXTRACTORS, Features, front_end
 from models.directory import Directory, encoder_name, need_transformers, one_line
+from models.fields import Checked, check_json
 from models.network import Network
 
 LONGEST_S = 30.0  # of models without a limit: attention's memory grows with its square
 AST_FRAME_S, AST_FRAMES = 0.01, 1_024
-NOT_SIZES = (  # of config.json: labels, number format, outputs of a call
+NOT_SIZES = (  # of config.json: labels, number format, outputs of a call, code to load
     "id2label",
     "label2id",
     "num_labels",
@@ -29,17 +30,24 @@ NOT_SIZES = (  # of config.json: labels, number format, outputs of a call
     "return_dict",
     "output_attentions",
     "output_hidden_states",
+    "attn_implementation",
+    "_attn_implementation",
+    "quantization_config",
+    "auto_map",
 )
 
 
 @dataclass(frozen=True)
-class HFSettings:
+class HFSettings(Checked):
     """The directory's `config.json` and `preprocessor_config.json`."""
 
     config: dict[str, Any] = field(default_factory=dict)
     extractor: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_json("config", self.config)
+        check_json("extractor", self.extractor)
         if "model_type" not in self.config or "sampling_rate" not in self.extractor:
             raise ValueError(
                 "expected a Hugging Face directory's configuration (--init DIR), with model_type "

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from batch_ser.errors import CheckpointError
 from models.architectures import build
-from models.checkpoint import CheckpointInfo, read_info, read_weights
-from models.directory import Directory, one_line, read_directory
+from models.checkpoint import CheckpointInfo, check_finite, read_info, read_shapes, read_weights
+from models.compatibility import check_compatible
+from models.directory import Directory, read_directory
 from models.hf import build_from_directory
 from models.network import Network
+from models.offset_head import OffsetHead
 from models.scoring import Checkpoint
 
 SHIPPED = Path(__file__).parent / "checkpoints"
@@ -57,9 +59,15 @@ def load_checkpoint(model: str | Path, device: str = "cpu") -> Checkpoint:
     """
     found = resolve(str(model))
     if found.startswith(DIRECTORY):
-        return Checkpoint(*_load_directory(Path(found.removeprefix(DIRECTORY))), device)
-    info, network = load_network(Path(found))
-    return Checkpoint(info, network, digest_of(Path(found)), device)
+        checkpoint = Checkpoint(*_load_directory(Path(found.removeprefix(DIRECTORY))), device)
+    else:
+        info, network = load_network(Path(found))
+        checkpoint = Checkpoint(info, network, digest_of(Path(found)), device)
+    try:
+        checkpoint.check_scores()
+    except CheckpointError as error:
+        raise CheckpointError(f"{found}: {error}") from error
+    return checkpoint
 
 
 def load_network(path: Path) -> tuple[CheckpointInfo, Network]:
@@ -68,17 +76,23 @@ def load_network(path: Path) -> tuple[CheckpointInfo, Network]:
     Raises:
         CheckpointError: missing, damaged, or weights that do not fit the architecture.
     """
-    info = read_info(path)
+    info, shapes = read_info(path), read_shapes(path)
     try:
+        check_compatible(info, shapes)
         network = build(info.architecture, len(info.labels), info.settings)
-        network.load_state_dict(read_weights(path))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path}: weights do not fit {info.architecture}: {one_line(error)}"
-        ) from error
+    network.load_state_dict(read_weights(path))
+    _check_head(path, network)
     return info, network
+
+
+def _check_head(path: Path, network: Network) -> None:
+    try:
+        if isinstance(head := getattr(network, "head", None), OffsetHead):
+            head.check()
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def _load_directory(path: Path) -> tuple[CheckpointInfo, Network, str]:
@@ -90,7 +104,9 @@ def _load_directory(path: Path) -> tuple[CheckpointInfo, Network, str]:
     directory = read_directory(path)
     _check_classifier(directory)
     network = build_from_directory(directory, len(directory.labels))
-    network.model.load_state_dict(directory.weights(with_head=True))
+    weights = directory.weights(with_head=True)
+    check_finite(path, weights)
+    network.model.load_state_dict(weights)
     info = CheckpointInfo(
         name=path.resolve().name,
         architecture="hf",

@@ -10,21 +10,18 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from batch_ser.features import Features
+from models.fields import Checked
 from models.network import Network, Scaling
 
 COEFFICIENTS = 40
 
 
 @dataclass(frozen=True)
-class MFCCSettings:
+class MFCCSettings(Checked):
     """Dropout after each convolution block and each hidden dense layer."""
 
     block_dropout: tuple[float, float, float] = (0.3, 0.3, 0.4)
     dense_dropout: tuple[float, float] = (0.5, 0.4)
-
-    def __post_init__(self) -> None:
-        for name in ("block_dropout", "dense_dropout"):  # JSON gives lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 class MFCCNet(Network):

@@ -89,6 +89,16 @@ class OffsetHead(nn.Module):
         for name in SCALARS:
             self.register_buffer(name, torch.ones(()))
 
+    def check(self) -> None:
+        """Refuse variances and lengths below zero, with which no offset can be estimated.
+
+        Raises:
+            ValueError: one is.
+        """
+        for name in SCALARS:
+            if (value := float(getattr(self, name))) < 0:
+                raise ValueError(f"head.{name} is {value:g}, expected 0 or more")
+
     def forward(self, embeddings: Tensor) -> Tensor:
         """Logits (batch, labels) of embeddings (batch, width), at the usual offset."""
         relative = embeddings[:, : self.numbers] - self.usual

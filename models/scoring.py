@@ -19,11 +19,13 @@ from models.batching import (
     segment_means,
 )
 from models.checkpoint import CheckpointInfo
+from models.directory import one_line
 from models.expectation import NATURAL_SHARES, Expectation, parse_expectation
 from models.network import Network
 from models.offset_head import Offset, OffsetHead, posterior
 
 WIDEST = 256  # embedding that a job stores
+TRIAL_S, TRIAL_PEAK = 0.1, 1e-3  # of a segment that is scored when a checkpoint is loaded
 
 
 class Checkpoint:
@@ -76,6 +78,25 @@ class Checkpoint:
             UsageError: a label that it does not have, or shares that do not sum to 1.
         """
         return parse_expectation(text, self.info.labels, NATURAL_SHARES | self.info.natural)
+
+    def check_scores(self) -> None:
+        """Score a tenth of a second of faint noise, as a trial.
+
+        Raises:
+            CheckpointError: it cannot be scored, or its scores are not finite.
+        """
+        length = round(TRIAL_S * self.info.rate_hz)
+        noise = np.random.default_rng(0).uniform(-TRIAL_PEAK, TRIAL_PEAK, length)
+        try:
+            with np.errstate(all="ignore"):
+                scores = self.score_batch([noise.astype(np.float32)])
+        except Exception as error:  # front end, network and head have errors of many kinds
+            raise CheckpointError(f"cannot score a segment: {one_line(error)}") from error
+        if not np.isfinite(scores).all():
+            raise CheckpointError(
+                "its scores are not finite; expected weights that give finite ones: take an "
+                "earlier or an undamaged file"
+            )
 
     def score_batch(self, segments: Sequence[Samples]) -> Probabilities:
         """Calibrated probabilities (n, labels) of segments as one batch.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from batch_ser.features import WHISPER_MELS, Features
+from models.fields import Checked
 from models.network import Network
 from models.offset_head import OffsetHead
 from models.pooling import activity, mask_of, statistics_pooling
@@ -27,7 +28,7 @@ HEADS = ("linear", "offset")
 
 
 @dataclass(frozen=True)
-class TDNNSettings:
+class TDNNSettings(Checked):
     """Sizes and dropout."""
 
     channels: int = 192
@@ -39,7 +40,7 @@ class TDNNSettings:
     head: str = "linear"  # or offset: `OffsetHead`
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON gives a list
+        super().__post_init__()
         if min(self.channels, self.predicted, self.hidden, *self.dilations) < 1:
             raise ValueError("channels, predicted, hidden and dilations: expected 1 or more")
         if self.head not in HEADS:

@@ -10,20 +10,18 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from batch_ser.features import Features
+from models.fields import Checked
 from models.network import Network, Scaling
 
 BANDS, FRAMES = 128, 130  # 3 s
 
 
 @dataclass(frozen=True)
-class VGGSettings:
+class VGGSettings(Checked):
     """Dropout after each block and each hidden dense layer."""
 
     block_dropout: float = 0.4
     dense_dropout: tuple[float, float] = (0.7, 0.5)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dense_dropout", tuple(self.dense_dropout))  # JSON gives a list
 
 
 def _convolution(inputs: int, outputs: int) -> list[nn.Module]:

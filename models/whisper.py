@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from batch_ser.features import Features
+from models.fields import Checked
 from models.network import Network
 from models.offset_head import OffsetHead
 from models.pooling import Attention, activity, mask_of, statistics_pooling
@@ -27,7 +28,7 @@ HEADS = ("linear", "offset")
 
 
 @dataclass(frozen=True)
-class WhisperSettings:
+class WhisperSettings(Checked):
     """Sizes of the network and use of its layers; the defaults are Whisper tiny's."""
 
     taps: tuple[int, ...] = (2, 3, 4)  # layers that are pooled; 0: the input of the first block
@@ -46,7 +47,7 @@ class WhisperSettings:
     head: str = "linear"  # or offset: `OffsetHead`, on an embedding
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "taps", tuple(self.taps))  # JSON gives a list
+        super().__post_init__()
         if not self.taps or len(set(self.taps) & set(range(self.layers + 1))) < len(self.taps):
             raise ValueError(f"taps {self.taps}: expected different layers, 0 to {self.layers}")
         if self.heads < 1 or self.d_model % self.heads:

@@ -1,21 +1,19 @@
 """Silero's voice activity detector, over a stream.
 
-Silero's sequence graph takes many frames in one call and gives the same answers as its model
-called frame by frame, three times as fast. Its own helper drops the state between calls, so
-the state is carried here, together with its state machine over the frames' probabilities.
+Silero's own helpers drop the state between calls, so it is carried here, together with the state
+machine over the frames' probabilities.
 """
 
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from batch_ser.audio import Samples
+from batch_ser.segments.silero_network import first_state, speech_probabilities
 
 RATE_HZ = 16_000
 FRAME = 512  # samples: 32 ms
-CONTEXT = 64  # samples of the frame before, another input of the graph
+CONTEXT = 64  # samples of the frame before, another input of the network
 FRAMES_PER_CALL = 512
 
 # get_speech_timestamps' defaults
@@ -25,28 +23,11 @@ MIN_SPEECH = RATE_HZ // 4
 MIN_SILENCE = RATE_HZ // 10
 
 
-@cache
-def _session() -> Any:
-    """Silero's ONNX session, which holds no state: one for all streams of a process.
-
-    Importing the package sets torch to one thread, which is undone.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    import silero_vad
-
-    torch.set_num_threads(threads)
-    return silero_vad.load_silero_vad(sequence=True).session
-
-
 class Detector:
     """Frame probabilities of one stream at 16 kHz, its state carried from block to block."""
 
     def __init__(self) -> None:
-        self._session = _session()
-        self._hidden = np.zeros((1, 1, 128), np.float32)
-        self._cell = np.zeros((1, 1, 128), np.float32)
+        self._state = first_state()
         self._context = np.zeros(CONTEXT, np.float32)
 
     def __call__(self, frames: Samples) -> Samples:
@@ -60,11 +41,10 @@ class Detector:
     def _call(self, frames: Samples) -> Samples:
         contexts = np.concatenate([self._context[None], frames[:-1, -CONTEXT:]])
         self._context = frames[-1, -CONTEXT:].copy()
-        speech, self._hidden, self._cell = self._session.run(
-            ["speech_probs", "hn", "cn"],
-            {"input": np.hstack([contexts, frames]), "h": self._hidden, "c": self._cell},
+        probabilities, self._state = speech_probabilities(
+            np.hstack([contexts, frames]), self._state
         )
-        return np.asarray(speech, np.float32).reshape(-1)
+        return probabilities
 
 
 class Frames:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from batch_ser.audio import Samples
 from batch_ser.errors import FileError, Reason
 from jobs.worker.accounts import FileAccount
@@ -50,7 +53,23 @@ class Pool:
         with self._stages("features"):
             features = self._checkpoint.features(pieces)
         with self._stages("model"):
-            return self._checkpoint.score_features(features, embed=self._embed)
+            outputs = self._checkpoint.score_features(features, embed=self._embed)
+        for each in outputs:
+            check_finite(each)
+        return outputs
+
+
+def check_finite(scores: NDArray[np.floating]) -> None:
+    """Refuse scores or embeddings that are no numbers: a table with these would look complete.
+
+    Raises:
+        FileError: one is NaN or infinite.
+    """
+    if not np.isfinite(scores).all():
+        raise FileError(
+            Reason.INTERNAL_ERROR,
+            "the checkpoint gives it scores that are not finite",
+        )
 
 
 def _fail(piece: FilePiece, error: Exception) -> None:

@@ -19,7 +19,7 @@ from batch_ser.results import FAILED, UNSPLIT, TableSchemas, file_row, is_split,
 from batch_ser.segments import SegmentSettings, Source
 from jobs.worker.accounts import FileAccount
 from jobs.worker.channels import given_of, open_recording
-from jobs.worker.pool import FilePiece, Pool, as_file_error
+from jobs.worker.pool import FilePiece, Pool, as_file_error, check_finite
 from jobs.worker.streams import ChannelStream
 from jobs.worker.usage import Stages, peak_bytes
 from models.batching import BATCH_S, Piece
@@ -143,6 +143,7 @@ def _score_whole(account: FileAccount, checkpoint: Checkpoint, settings: ShardSe
                 settings.offsets.of(condition) if settings.offsets else None,
                 settings.expect,
             )
+            check_finite(probabilities)
             for score, each in zip(stream.scores, probabilities, strict=True):
                 score.probabilities = each
     except Exception as error:

@@ -1,5 +1,6 @@
 """Speech: Silero's own results over a stream, and utterances made of them, whatever the blocks."""
 
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -34,6 +35,7 @@ from batch_ser.segments.silero import (
     Frames,
     Regions,
 )
+from batch_ser.segments.silero_network import weights
 from batch_ser.segments.speech import MERGE, PAD, TAIL
 
 RATE_HZ = 16_000
@@ -56,9 +58,13 @@ sounds = st.lists(
 @pytest.fixture(scope="module")
 def frame_model() -> Any:
     """Silero's model that is called frame by frame: the reference."""
-    from silero_vad import load_silero_vad
+    threads = torch.get_num_threads()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit
+        from silero_vad import load_silero_vad  # sets torch to one thread
 
-    return load_silero_vad(onnx=True)
+        torch.set_num_threads(threads)
+        return load_silero_vad()
 
 
 def composed(speech: Samples, parts: list[Sound]) -> Samples:
@@ -103,6 +109,13 @@ def by_frame(signal: Samples, model: Any) -> tuple[Samples, list[Stretch]]:
 
     found = get_speech_timestamps(torch.from_numpy(signal), Recorder(), speech_pad_ms=0)
     return np.array(probabilities, np.float32), [(each["start"], each["end"]) for each in found]
+
+
+def test_the_weights_are_silero_s_own(frame_model: Any) -> None:
+    theirs = [each for name, each in frame_model.state_dict().items() if "_8k" not in name]
+    assert len(theirs) == len(weights())
+    for ours in weights().values():
+        assert any(torch.equal(ours, each) for each in theirs)
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))

@@ -61,12 +61,13 @@ def environment(wheel: Path) -> Path:
     return path
 
 
-def test_it_holds_every_package_and_the_checkpoints_and_nothing_else(wheel: Path) -> None:
+def test_it_holds_every_package_and_all_weights_and_nothing_else(wheel: Path) -> None:
     found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py")}
     checkpoints = set((REPOSITORY / "models" / "checkpoints").iterdir())
     assert {path.suffix for path in checkpoints} == {".safetensors", ".md"}
-    assert found == {path.relative_to(REPOSITORY).as_posix() for path in modules | checkpoints}
+    weights = checkpoints | {REPOSITORY / "batch_ser" / "segments" / "silero.safetensors"}
+    assert found == {path.relative_to(REPOSITORY).as_posix() for path in modules | weights}
     packages = {path.parent for path in modules}
     assert all(package / "__init__.py" in modules for package in packages)
 
