@@ -25,7 +25,7 @@ from batch_ser.results.tables import (
 )
 
 ROW_GROUP = 1_000_000
-ROW_GROUP_BYTES = 256_000_000  # embeddings make rows heavy
+ROW_GROUP_BYTES = 64_000_000  # in memory three times over while it is written
 JOINED_ROWS = 1_024  # of files' tables that are joined at once: one of a single row takes 18 kB
 FILE_BYTES = 128_000_000  # of one file in a folder output
 
