@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import io
 import json
 import os
@@ -10,12 +11,16 @@ import resource
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from models.checkpoint import KEY
 
 BASES = ("whisper, offset", "whisper, mixed", "tdnn", "acnt", "gap_cnn", "ast", "hf")
 FREE = ("recipe", "metrics", "made_with", "note", "report", "licence")  # no size depends on them
@@ -61,31 +66,42 @@ def changed(metadata: dict[str, Any], draw: random.Random) -> tuple[str, dict[st
     """Metadata with a value replaced by one that no program writes there, and what it is."""
     found = copy.deepcopy(metadata)
     *above, key = draw.choice(sorted(places(metadata)))
-    parent = found
-    for each in above:
-        parent = parent[each]
-    while (value := draw.choice(VALUES)) == parent[key] and type(value) is type(parent[key]):
+    before = _parent(metadata, above)[key]
+    while (value := draw.choice(VALUES)) == before and type(value) is type(before):
         pass
-    parent[key] = value
+    _parent(found, above)[key] = value
+    if "extractor" in above:  # which is stored twice
+        for twice in ("settings", "front_end_settings"):
+            found[twice]["extractor"][key] = value
     return f"{'.'.join((*above, key))} = {ascii(value)[:40]}", found
+
+
+def _parent(metadata: dict[str, Any], path: Sequence[str]) -> Any:
+    return functools.reduce(lambda inner, key: inner[key], path, metadata)
 
 
 def write_changed(base: Path, folder: Path, count: int, seed: int) -> dict[str, str]:
     """Copies of a checkpoint, each with other metadata; what was changed, by file name."""
-    from safetensors import safe_open
-
-    from models.checkpoint import KEY
-
-    with safe_open(base, framework="pt") as file:
-        metadata = json.loads(file.metadata()[KEY])
-    tensors, draw = load_file(base), random.Random(seed)
-    made = {}
+    metadata, draw, made = metadata_of(base), random.Random(seed), {}
     for number in range(count):
         what, values = changed(metadata, draw)
         name = f"{base.stem}-{number}.safetensors"
-        save_file(tensors, folder / name, metadata={KEY: json.dumps(values)})
+        rewrite(base, folder / name, values)
         made[name] = f"{metadata['architecture']}: {what}"
     return made
+
+
+def metadata_of(path: Path) -> dict[str, Any]:
+    """A checkpoint's metadata, as it is stored."""
+    with safe_open(path, framework="pt") as file:
+        found: dict[str, Any] = json.loads(file.metadata()[KEY])
+    return found
+
+
+def rewrite(base: Path, path: Path, metadata: object, **tensors: torch.Tensor) -> Path:
+    """A copy of a checkpoint with other metadata, or with some other tensors."""
+    save_file(load_file(base) | tensors, path, metadata={KEY: json.dumps(metadata)})
+    return path
 
 
 def attempts(checkpoints: Path, recording: Path) -> list[Attempt]:
@@ -123,7 +139,6 @@ def _in_a_fork(action: Callable[[], None], errors: Path) -> tuple[int, int, floa
 def main() -> None:
     """Try every checkpoint of the folder, and print a line for each."""
     folder, recording = Path(sys.argv[1]), sys.argv[2]
-    import torch
     import transformers
 
     from jobs import predict  # noqa: F401
