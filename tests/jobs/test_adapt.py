@@ -583,6 +583,8 @@ def test_an_evaluation_adapts_as_a_job_does(
         )
     )
     assert "adapted: speaker, expecting balanced" in text
+    assert "--adapt none --expect balanced" in text
+    assert "--adapt speaker --expect balanced" in text
     figures = pd.read_parquet(tmp_path / "figures" / "predictions.parquet")
     files = {each.removeprefix("ravdess:"): each.split("-")[-1][:2] for each in figures["file"]}
     manifest = listed(tmp_path, {f"{tree}/{file}": speaker for file, speaker in files.items()})
@@ -605,6 +607,12 @@ def test_an_evaluation_adapts_as_a_job_does(
         )
     )
     assert "adapted: none, expecting balanced" in plain
+    by_adaptation = json.loads((tmp_path / "plain" / "metrics.json").read_text())["by_adaptation"]
+    named = [f"--adapt {way} --expect balanced" for way in ("none", "archive")]
+    assert list(by_adaptation) == named
+    assert by_adaptation["--adapt none --expect balanced"]["UAR"] == pytest.approx(
+        json.loads((tmp_path / "plain" / "metrics.json").read_text())["headline"]["uar"]["value"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -612,6 +620,8 @@ def test_an_evaluation_adapts_as_a_job_does(
     [
         ("agent", None, "expected none, archive, corpus, speaker"),
         ("none", "bored=0.5", "no label 'bored'"),
+        ("none", "", "expected natural, balanced or LABEL=SHARE"),
+        ("", None, "expected none, archive, corpus, speaker"),
     ],
 )
 def test_evaluations_that_cannot_be(
