@@ -40,7 +40,7 @@ class ArchiveOffsets:
         """The offset of a recording or a speaker within a condition, by its `own` sums.
 
         Its segments count a second time: they are in the sums of its condition and the archive,
-        too. They are a share of 1/n of those of n equal parts; docs/adaptation.md has figures.
+        too, of which those of one of n equal parts are a share of 1/n.
         """
         return head.estimate("speaker", self.of(condition), own, shares)
 

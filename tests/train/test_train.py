@@ -288,5 +288,5 @@ def test_an_offset_head_on_a_single_corpus_has_figures(finished: Callable[[str],
         assert 'Figures "by archive" are with the offset of the test recordings' in card
         report = (finished(recipe) / "report.txt").read_text()
         for adapt in ("none", "archive"):
-            assert f"--adapt {adapt} --expect balanced  UAR" in " ".join(report.split(" "))
+            assert f"--adapt {adapt} --expect balanced" in report
         assert 0 < info.temperature != 1.0
