@@ -202,7 +202,7 @@ def remember(name: str) -> None:
 def seconds_per_hour(checkpoint: Checkpoint) -> float:
     """Seconds of one core for an hour of audio, front end included: 4 s, in batches of 8."""
     batch = eight_of_four_seconds()
-    return timed(lambda: checkpoint.score_batch(batch))
+    return timed(lambda: checkpoint.score_all(batch))
 
 
 def whole_encoder_seconds_per_hour() -> float:

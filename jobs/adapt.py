@@ -19,10 +19,11 @@ from batch_ser.results import (
     finalise,
 )
 from batch_ser.segments import GIVEN
+from jobs.earlier_output import earlier_output
 from jobs.fingerprint import ADAPTATION_SETTINGS
 from jobs.heartbeat import Heartbeat
 from jobs.report import RunReport, failed_files
-from jobs.second_pass import Adaptation, SecondPass, earlier_offset, expect_metadata
+from jobs.second_pass import Adaptation, SecondPass, expect_metadata
 from models.loading import load_checkpoint
 from models.scoring import Checkpoint
 
@@ -51,8 +52,7 @@ def adapt_again(
         if record is None or not committed.all_published:
             raise MismatchError(f"{out}: not complete; give its run again, and then adapt")
         checkpoint = _checkpoint(out, record, model)
-        adaptation = _adaptation(record, by, expect, adapt_from)
-        checkpoint.expectation(adaptation.expect)
+        adaptation = _adaptation(record, checkpoint, by, expect, adapt_from)
         schemas = _schemas(output, record, checkpoint, adaptation)
         check_grouping(adaptation.by, schemas)
         output.check_ours(TABLES)
@@ -65,16 +65,33 @@ def adapt_again(
 
 
 def _adaptation(
-    record: RunRecord, by: str | None, expect: str | None, adapt_from: str | None
+    record: RunRecord,
+    checkpoint: Checkpoint,
+    by: str | None,
+    expect: str | None,
+    adapt_from: str | None,
 ) -> Adaptation:
     """The options; for those that are not given, what the output has."""
     before = record.fingerprint
-    stays = by is None and adapt_from is None and "adapt_from" in before
-    by = by or before.get("adapt", NONE)
-    if by == NONE and adapt_from:
-        raise UsageError(f"--adapt-from {adapt_from}: found --adapt none; expected archive, ...")
-    earlier = record.offset if stays else earlier_offset(adapt_from)
-    return Adaptation(by, expect or before["expect"], earlier)
+    _check_takes_offset(by, before.get("adapt", NONE), adapt_from)
+    by = before.get("adapt", NONE) if by is None else by
+    expect = before["expect"] if expect is None else expect
+    earlier = earlier_output(adapt_from)
+    taken = earlier.offset if earlier else record.offset if "adapt_from" in before else None
+    return Adaptation(
+        by, checkpoint.expectation(expect).text, earlier=None if by == NONE else taken
+    )
+
+
+def _check_takes_offset(by: str | None, before: str, adapt_from: str | None) -> None:
+    """Refuse to take an offset over where none is subtracted."""
+    if adapt_from is None or (by or before) != NONE:
+        return
+    found = "--adapt none" if by else "an output without adaptation (--adapt none)"
+    raise UsageError(
+        f"--adapt-from {adapt_from}: found {found}; expected an output with adaptation: give "
+        "--adapt archive, recording or a column with it"
+    )
 
 
 def _changed(

@@ -11,9 +11,10 @@ from batch_ser.errors import UsageError
 from batch_ser.inputs import Selection, Walk
 from batch_ser.results import ARCHIVE, EMBEDDINGS, NONE, Output, TableSchemas, check_grouping
 from batch_ser.segments import GIVEN, SegmentSettings
+from jobs.earlier_output import earlier_output
 from jobs.fingerprint import fingerprint_of
 from jobs.run_config import RunConfig
-from jobs.second_pass import Adaptation, SecondPass, earlier_offset, expect_metadata
+from jobs.second_pass import Adaptation, SecondPass, expect_metadata
 from jobs.worker import ShardSettings
 from models import Checkpoint, load_checkpoint
 from models.device import usable_device
@@ -31,7 +32,7 @@ class Job:
     device: str
     fingerprint: dict[str, Any]
     adaptation: Adaptation | None  # of a checkpoint with an offset head
-    second_pass: SecondPass | None  # None: scores stay as the workers compute them
+    second_pass: SecondPass | None  # None: no embeddings, scores stay as workers compute them
 
     def configuration(self) -> dict[str, Any]:
         """The options of the run for `run.json`, with the adaptation that they result in."""
@@ -56,7 +57,7 @@ def prepare(config: RunConfig) -> Job:
     fingerprint = fingerprint_of(config, walk, checkpoint, device, segment, adaptation)
     schemas = _schemas(config, output, walk, checkpoint, fingerprint, adaptation)
     second_pass = None
-    if adaptation and adaptation.by != NONE:
+    if adaptation and schemas.embedding_width:
         check_grouping(adaptation.by, schemas)
         second_pass = SecondPass.of(checkpoint, schemas, adaptation, str(config.adapt_from))
     settings = ShardSettings(
@@ -121,12 +122,18 @@ def _adaptation(config: RunConfig, checkpoint: Checkpoint) -> Adaptation | None:
         CheckpointError: an option needs an offset, and the head has none.
         UsageError: a label that the checkpoint does not have, or no offset to take over.
     """
-    required = config.adapt not in (None, NONE) or config.expect or config.adapt_from
-    if not checkpoint.has_offset and not required:
+    requested = config.adapt is not None and config.adapt != NONE
+    requested |= config.expect is not None or config.adapt_from is not None
+    if not checkpoint.has_offset and not requested:
         return None
-    checkpoint.check_offset()
-    expect = checkpoint.expectation(config.expect).text
-    return Adaptation(config.adapt or ARCHIVE, expect, earlier_offset(config.adapt_from))
+    checkpoint.check_offset(instead="--adapt none without --expect")
+    earlier = earlier_output(config.adapt_from)
+    expect = earlier.expect if earlier and config.expect is None else config.expect
+    return Adaptation(
+        by=ARCHIVE if config.adapt is None else config.adapt,
+        expect=checkpoint.expectation(expect).text,
+        earlier=earlier.offset if earlier else None,
+    )
 
 
 def _schemas(

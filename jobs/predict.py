@@ -10,7 +10,7 @@ from batch_ser.errors import UsageError
 from batch_ser.inputs import InputFile, table_name
 from batch_ser.results import FAILED, TableSchemas
 from batch_ser.segments import GIVEN, SegmentSettings
-from jobs.second_pass import earlier_offset
+from jobs.earlier_output import earlier_output
 from jobs.worker import ShardSettings, score_shard
 from models import Checkpoint, load_checkpoint
 from models.offsets import ArchiveOffsets
@@ -51,13 +51,14 @@ def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, A
     checkpoint = load_checkpoint(config.model, config.device)
     labels = checkpoint.info.labels
     defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
+    expect, offsets = _adaptation(config, checkpoint)
     settings = ShardSettings(
         segment=SegmentSettings.resolve(config.segment, defaults),
         schemas=TableSchemas(labels),
         channels=config.channels,
         reading=config.reading,
-        expect=config.expect,
-        offsets=_offsets(config, checkpoint),
+        expect=expect,
+        offsets=offsets,
     )
     for path in paths:
         result = score_shard(
@@ -72,16 +73,21 @@ def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, A
         yield prediction
 
 
-def _offsets(config: PredictConfig, checkpoint: Checkpoint) -> ArchiveOffsets | None:
-    """The offsets that are taken over, with `expect` and the head checked."""
+def _adaptation(
+    config: PredictConfig, checkpoint: Checkpoint
+) -> tuple[str | None, ArchiveOffsets | None]:
+    """What is expected, and the offsets that are taken over; None: as the checkpoint has it."""
     if config.expect is None and config.adapt_from is None:
-        return None
+        return None, None
     numbers = checkpoint.head.numbers
-    checkpoint.expectation(config.expect)
-    record = earlier_offset(config.adapt_from)
-    if not record:
-        return None
-    return ArchiveOffsets.from_record(record, numbers, checkpoint.digest, str(config.adapt_from))
+    earlier = earlier_output(config.adapt_from)
+    expect = earlier.expect if earlier and config.expect is None else config.expect
+    checkpoint.expectation(expect)
+    if not earlier:
+        return expect, None
+    place = str(config.adapt_from)
+    offsets = ArchiveOffsets.from_record(earlier.offset, numbers, checkpoint.digest, place)
+    return expect, offsets
 
 
 def _prediction(row: dict[str, Any], labels: tuple[str, ...]) -> dict[str, Any]:

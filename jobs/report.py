@@ -158,6 +158,8 @@ def _checkpoint(record: RunRecord) -> Lines:
     adapted = "none: the checkpoint has no offset head"
     if configuration.get("expect"):
         adapted = f"{configuration['adapt']}, expecting {configuration['expect']}"
+    if configuration.get("adapt_from"):
+        adapted += f", with the offset of {configuration['adapt_from']}"
     return [
         ("adapted", adapted),
         ("checkpoint", f"{checkpoint.name} ({checkpoint.sha256[:12]})"),

@@ -1,24 +1,26 @@
-"""`--adapt`: a second pass over all scored segments, once the offset of the archive is known."""
+"""`--adapt`: a second pass over all scored segments, once the offset of the archive is known.
+
+Wherever embeddings are kept, every probability is made of them, also without adaptation: rows of an
+earlier run never keep the offset or the prior that they had there.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from batch_ser.errors import UsageError
 from batch_ser.results import (
     ARCHIVE,
     NONE,
     RECORDING,
+    UNSPLIT,
     GroupSums,
     Key,
-    Output,
     Segments,
     TableSchemas,
     rows_by_key,
@@ -30,6 +32,7 @@ from models.offsets import ArchiveOffsets, digest_of_record
 from models.scoring import Checkpoint
 
 ROWS_AT_ONCE = 8_192
+Part = tuple[Key | None, int]  # a recording or a column's value, if there is one; a condition
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class SecondPass:
     schemas: TableSchemas  # of the rows as scored
     adaptation: Adaptation
     earlier: ArchiveOffsets | None = None  # taken over
-    sums: GroupSums = field(default_factory=GroupSums)  # of the archive and its conditions
+    sums: GroupSums = field(default_factory=GroupSums)  # of the archive and its channel numbers
     values: GroupSums = field(default_factory=GroupSums)  # of a column's values within them
 
     @classmethod
@@ -85,11 +88,10 @@ class SecondPass:
             segments = Segments.of(rows, self.schemas)
             every = [ARCHIVE] * len(rows)
             self.sums.add(every, segments.recordings, segments.embeddings)
-            conditions = segments.conditions.tolist()
-            self.sums.add(conditions, segments.recordings, segments.embeddings)
+            channels = [None if each == UNSPLIT else each for each in segments.conditions.tolist()]
+            self.sums.add(channels, segments.recordings, segments.embeddings)
             if by not in (ARCHIVE, RECORDING):
-                keys = _keys(rows, by, segments)
-                self.values.add(keys, segments.recordings, segments.embeddings)
+                _add_parts(self.values, _parts(rows, by, segments), segments)
 
     @cached_property
     def offsets(self) -> ArchiveOffsets:
@@ -119,45 +121,41 @@ class SecondPass:
     def _scored(self, rows: pa.Table) -> pa.Table:
         segments = Segments.of(rows, self.schemas)
         by, sums = self.adaptation.by, self.values
-        keys: list[Key | None] = [None] * len(rows)
-        if by not in (NONE, ARCHIVE):
-            keys = _keys(rows, by, segments)
+        parts = _parts(rows, by, segments)
         if by == RECORDING:
-            sums = GroupSums()
-            sums.add(keys, segments.recordings, segments.embeddings)
+            _add_parts(sums := GroupSums(), parts, segments)
         scores = np.zeros((len(rows), len(self.schemas.labels)), np.float32)
-        for (key, condition), mine in _by_key_and_condition(keys, segments.conditions).items():
+        for part, mine in rows_by_key(parts).items():
             scores[mine] = self.checkpoint.score_embeddings(
                 segments.embeddings[mine],
                 segments.durations_s[mine],
-                self._offset_of(key, sums, condition),
+                self._offset_of(part, sums),
                 self.adaptation.expect,
             )
         return with_scores(rows, scores, self.schemas.labels)
 
-    def _offset_of(self, key: Key | None, sums: GroupSums, condition: int) -> Offset | None:
-        """The offset of a recording or a value; without a key, that of the condition."""
+    def _offset_of(self, part: Part, sums: GroupSums) -> Offset | None:
+        """The offset of a recording or a value; without one, that of the condition."""
         if self.adaptation.by == NONE:
             return None
-        parent = self.offsets.of(condition)
-        if key is None:
-            return parent
-        return self.checkpoint.head.estimate("speaker", parent, sums.sums[key], self._shares)
+        value, condition = part
+        if value is None:
+            return self.offsets.of(condition)
+        own = sums.sums[part]
+        return self.offsets.of_part(self.checkpoint.head, condition, own, self._shares)
 
 
-def _keys(rows: pa.Table, by: str, segments: Segments) -> list[Key | None]:
-    """The group of each row within its condition: an agent's headset is not a customer's line."""
-    values = values_of(rows, by)
-    pairs = zip(values, segments.conditions.tolist(), strict=True)
-    return [None if value is None else (value, condition) for value, condition in pairs]
+def _parts(rows: pa.Table, by: str, segments: Segments) -> list[Part]:
+    """The rows' values and conditions: an agent's headset is not a customer's line."""
+    none: list[Key | None] = [None] * len(rows)
+    values = none if by in (NONE, ARCHIVE) else values_of(rows, by)
+    return list(zip(values, segments.conditions.tolist(), strict=True))
 
 
-def _by_key_and_condition(
-    keys: list[Key | None], conditions: NDArray[np.int64]
-) -> dict[tuple[Key | None, int], NDArray[np.int64]]:
-    """The rows that share an offset."""
-    pairs = zip(keys, conditions.tolist(), strict=True)
-    return rows_by_key(pairs)  # type: ignore[return-value]
+def _add_parts(sums: GroupSums, parts: list[Part], segments: Segments) -> None:
+    """Add up the embeddings of parts that have a value."""
+    keys = [None if part[0] is None else part for part in parts]
+    sums.add(keys, segments.recordings, segments.embeddings)
 
 
 def _slices(rows: pa.Table) -> Iterator[pa.Table]:
@@ -171,24 +169,6 @@ def _slices(rows: pa.Table) -> Iterator[pa.Table]:
         if at == len(names) or (at - start >= ROWS_AT_ONCE and names[at] != names[at - 1]):
             yield rows.slice(start, at - start)
             start = at
-
-
-def earlier_offset(adapt_from: str | None) -> dict[str, Any] | None:
-    """The record of the offset in another output.
-
-    Raises:
-        UsageError: it has none.
-    """
-    if adapt_from is None:
-        return None
-    record = Output(Path(adapt_from)).run_record()
-    if record is None or not isinstance(record.offset, dict):
-        found = "no complete output" if record is None else "an output without an offset"
-        raise UsageError(
-            f"--adapt-from {adapt_from}: found {found}; expected what --out of a run with --adapt "
-            "archive, recording or a column was"
-        )
-    return record.offset
 
 
 def expect_metadata(checkpoint: Checkpoint, expect: str) -> str:

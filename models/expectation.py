@@ -2,8 +2,8 @@
 
 An archive's mean is the sum of its offset and the mean of its mixture of labels; they can be
 separated only given an expected mixture (`OffsetHead.estimate`). The prior is that of a segment's
-probabilities. `natural` speech is mostly neutral; the two shares of neutral may differ, since a
-wrong mixture biases the offset of a whole archive, and a wrong prior a single segment.
+probabilities. `natural` speech is mostly neutral: offset and prior have the same share of it,
+unless a checkpoint states shares of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from batch_ser.errors import UsageError
 
 NATURAL, BALANCED = "natural", "balanced"
 NEUTRAL = "neutral"
-NATURAL_SHARES = {"offset": 0.8, "prior": 0.25}  # of neutral: docs/results.md, "The natural prior"
+NATURAL_SHARES = {"offset": 0.4, "prior": 0.4}  # of neutral: docs/results.md, "The natural shares"
 TOLERANCE = 1e-9
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 class Expectation:
     """Shares of the labels (labels,), each summing to 1."""
 
-    text: str  # of `--expect`
+    text: str  # of `--expect`, in the order of the labels
     offset: Floats
     prior: Floats
 
@@ -63,11 +63,13 @@ def parse_expectation(
             )
         each = [_all_shares({NEUTRAL: natural[name]}, labels, text) for name in ("offset", "prior")]
         return Expectation(text, *each)
-    shares = _all_shares(_parsed(text, labels), labels, text)
-    return Expectation(text, shares, shares)
+    given = _parsed(text, labels)
+    shares = _all_shares(given, labels, text)
+    return Expectation(_as_text(given), shares, shares)
 
 
 def _parsed(text: str, labels: Sequence[str]) -> dict[str, float]:
+    """The given shares, in the order of the labels."""
     found: dict[str, float] = {}
     for part in text.split(","):
         label, separator, value = (piece.strip() for piece in part.partition("="))
@@ -84,7 +86,15 @@ def _parsed(text: str, labels: Sequence[str]) -> dict[str, float]:
         if label in found:
             raise UsageError(f"--expect {text}: {label} is given twice; expected each label once")
         found[label] = _share(text, label, value)
-    return found
+    return {label: found[label] for label in labels if label in found}
+
+
+def _as_text(given: Mapping[str, float]) -> str:
+    """The same text however the shares were written, so that a job may go on with them."""
+    return ",".join(
+        f"{label}={np.format_float_positional(share + 0.0, trim='-')}"
+        for label, share in given.items()
+    )
 
 
 def _share(text: str, label: str, value: str) -> float:

@@ -50,19 +50,35 @@ class Offset:
         """The inverse of `as_record`.
 
         Raises:
-            UsageError: of another width, or not finite.
+            UsageError: damaged, of another width, not finite, or with no covariance matrix.
         """
         try:
             values = np.array(record["values"], np.float64)
             covariance = np.array(record["covariance"], np.float64)
             segments = int(record["segments"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"an offset that is damaged ({error})") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UsageError(
+                "an offset that is damaged, expected numbers as values, covariance and segments"
+            ) from error
         if values.shape != (numbers,) or covariance.shape != (numbers, numbers):
-            raise UsageError(f"an offset of {values.size} numbers, expected {numbers}")
+            raise UsageError(
+                f"an offset of {values.size} numbers with a covariance of {covariance.size}, "
+                f"expected {numbers} with {numbers * numbers}"
+            )
         if not (np.isfinite(values).all() and np.isfinite(covariance).all()):
             raise UsageError("an offset that is not finite")
+        if not _is_covariance(covariance):
+            raise UsageError(
+                "an offset whose covariance is not symmetric and positive semi-definite"
+            )
         return cls(values, covariance, segments)
+
+
+def _is_covariance(matrix: Floats) -> bool:
+    """Whether a matrix is symmetric and positive semi-definite, but for rounding."""
+    rounding = 1e-9 * max(float(np.abs(matrix).max(initial=0)), 1.0)
+    symmetric = bool((np.abs(matrix - matrix.T) <= rounding).all())
+    return symmetric and bool((np.linalg.eigvalsh(matrix) >= -rounding).all())
 
 
 class OffsetHead(nn.Module):

@@ -59,8 +59,8 @@ class Checkpoint:
         assert isinstance(head, OffsetHead)
         return head
 
-    def check_offset(self) -> None:
-        """Refuse a head without an offset.
+    def check_offset(self, instead: str = "") -> None:
+        """Refuse a head without an offset; `instead` is another way out, for the message.
 
         Raises:
             CheckpointError: it has none.
@@ -68,7 +68,7 @@ class Checkpoint:
         if not self.has_offset:
             raise CheckpointError(
                 f"the checkpoint {self.info.name} has no offset head; expected one that has, such "
-                "as accurate or fast, or --adapt none without --expect"
+                f"as accurate or fast{instead and f', or {instead}'}"
             )
 
     def expectation(self, text: str | None = None) -> Expectation:
@@ -89,7 +89,7 @@ class Checkpoint:
         noise = np.random.default_rng(0).uniform(-TRIAL_PEAK, TRIAL_PEAK, length)
         try:
             with np.errstate(all="ignore"):
-                scores = self.score_batch([noise.astype(np.float32)])
+                scores = self.score_all([noise.astype(np.float32)])
         except Exception as error:  # front end, network and head have errors of many kinds
             raise CheckpointError(f"cannot score a segment: {one_line(error)}") from error
         if not np.isfinite(scores).all():
@@ -97,18 +97,6 @@ class Checkpoint:
                 "its scores are not finite; expected weights that give finite ones: take an "
                 "earlier or an undamaged file"
             )
-
-    def score_batch(self, segments: Sequence[Samples]) -> Probabilities:
-        """Calibrated probabilities (n, labels) of segments as one batch.
-
-        Each is (samples,) at `info.rate_hz`, at most `info.max_input_s` long. The other segments of
-        a batch change scores by at most 1e-4.
-        """
-        features = self.features(segments)
-        if not self.has_offset:
-            return self.score_features(features, embed=False)[0]
-        lengths = np.array([len(samples) for samples in segments], np.float64)
-        return self.score_embeddings(self.embed(features), lengths / self.info.rate_hz)
 
     def features(self, segments: Sequence[Samples]) -> Features:
         """Segments to a batch of features."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from batch_ser.errors import UsageError
-from batch_ser.results import NONE
+from batch_ser.results import ARCHIVE, NONE
 from models.checkpoint import CheckpointInfo
 from models.device import usable_device
 from models.expectation import BALANCED
@@ -21,8 +21,10 @@ from train.data import Data, Utterance, check_labels, corpus_names, is_called, r
 from train.evaluation import (
     NOT_INDEPENDENT,
     Adaptation,
+    Predictions,
     as_text,
     predict,
+    predict_each,
     write_evaluation,
 )
 from train.run_folder import CHECKPOINT, CONFIG, EVALUATION_FILES, SPLIT, fold_number
@@ -54,12 +56,12 @@ class EvaluateConfig:
             CheckpointError: `--adapt` or `--expect` with such a head.
             UsageError: no such --adapt, or a label that the checkpoint does not have.
         """
-        adaptation = Adaptation(self.adapt, self.expect or BALANCED)
+        Adaptation(self.adapt)
         if not checkpoint.has_offset and self.adapt == NONE and self.expect is None:
             return None
-        checkpoint.check_offset()
-        checkpoint.expectation(adaptation.expect)
-        return adaptation
+        checkpoint.check_offset(instead="--adapt none without --expect")
+        expect = BALANCED if self.expect is None else self.expect
+        return Adaptation(self.adapt, checkpoint.expectation(expect).text)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -84,8 +86,8 @@ def evaluate(config: EvaluateConfig) -> str:
     judged = data.chosen(_rows(config, data))
     check_labels(_shared_names(checkpoint.info.labels), (each.label for each in judged))
     _make(config.out)
-    found = predict(checkpoint, judged, adapt=adaptation)
-    found = replace(found, labels=_shared_names(found.labels))
+    each = _predictions(checkpoint, judged, adaptation)
+    found = each[adaptation.title if adaptation else ""]
     about = {
         "checkpoint": f"{checkpoint.info.name} ({checkpoint.digest[:12]})",
         "data": ", ".join(config.data),
@@ -93,7 +95,23 @@ def evaluate(config: EvaluateConfig) -> str:
         "split": f"{config.split} {config.fold}".strip() or "all recordings",
         "note": _note(Path(resolve(config.model)), checkpoint.info, judged),
     }
-    return as_text(write_evaluation(Path(config.out), found, about)) + f"\nwritten: {config.out}"
+    written = write_evaluation(Path(config.out), found, about, each if adaptation else {})
+    return f"{as_text(written)}\nwritten: {config.out}"
+
+
+def _predictions(
+    checkpoint: Checkpoint, judged: Sequence[Utterance], adaptation: Adaptation | None
+) -> dict[str, Predictions]:
+    """By the title of the adaptation: without and with one, whichever of them was chosen."""
+    if not adaptation:
+        found = {"": predict(checkpoint, judged)}
+    else:
+        adapted = adaptation if adaptation.by != NONE else replace(adaptation, by=ARCHIVE)
+        ways = [replace(adaptation, by=NONE), adapted]
+        each = predict_each(checkpoint, judged, ways)
+        found = {way.title: one for way, one in zip(ways, each, strict=True)}
+    names = _shared_names(checkpoint.info.labels)
+    return {title: replace(one, labels=names) for title, one in found.items()}
 
 
 def _check_out(out: str) -> None:

@@ -17,12 +17,30 @@ from models.device import usable_device
 from models.loading import load_checkpoint, load_network
 from train import metrics
 from train.data import Data, labelled, overview, read
-from train.evaluation import Predictions, card, note_of, predict, versions, write_figures
-from train.fitting import encoder_corpora, init_path, new_network, pretrained_teacher
+from train.evaluation import (
+    FoldPredictions,
+    card,
+    note_of,
+    predict_fold,
+    versions,
+    write_figures,
+)
+from train.fitting import (
+    encoder_corpora,
+    init_path,
+    is_calibrated,
+    new_network,
+    pretrained_teacher,
+)
 from train.fold import TrainingContext, train_fold
 from train.recipes import Recipe, as_text, check_ordinary, check_together, find_recipe
 from train.run_folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
 from train.splits import Fold, Split, default_split, everything, make_split
+
+NOT_CALIBRATED = (
+    "confidence is not calibrated: its temperature ended at the bound of the search ({:.3f}), "
+    "since scores hardly distinguish the labels of recordings that were left out"
+)
 
 
 @dataclass(frozen=True)
@@ -82,11 +100,11 @@ def train(config: TrainConfig) -> str:
     """
     recipe, folder = config.chosen_recipe(), config.folder
     device = torch.device(usable_device(config.device))
-    data = read(config.data, config.labels, config.allow_duplicates)
-    check_ordinary(recipe, data.utterances)
-    split = _split(config, recipe, data)
     with torch.random.fork_rng():
-        _check_networks(recipe, config, data)
+        _check_networks(recipe, config)
+    data = read(config.data, config.labels, config.allow_duplicates)
+    check_ordinary(recipe, data.utterances, config.data)
+    split = _split(config, recipe, data)
     content = _content(config, recipe, data)
     claim(folder, config.out or "", content, restart=config.restart)
     split.save(folder / SPLIT, data.utterances, data.contents)
@@ -133,8 +151,8 @@ def _content(config: TrainConfig, recipe: Recipe, data: Data) -> dict[str, Any]:
     }
 
 
-def _check_networks(recipe: Recipe, config: TrainConfig, data: Data) -> None:
-    """Build the networks and score a second of silence, before anything is written.
+def _check_networks(recipe: Recipe, config: TrainConfig) -> None:
+    """Build the networks, of two labels, and score a second of silence, before data are read.
 
     Raises:
         UsageError: settings of the recipe contradict each other, or `--cache` is no folder.
@@ -142,8 +160,7 @@ def _check_networks(recipe: Recipe, config: TrainConfig, data: Data) -> None:
     """
     if config.cache and Path(config.cache).is_file():
         raise UsageError(f"--cache {config.cache}: found a file, expected a folder")
-    labels = len({each.label for each in data.utterances})
-    network = new_network(recipe, labels, config.init, config.seed).eval()
+    network = new_network(recipe, 2, config.init, config.seed).eval()
     if recipe.distillation.epochs:
         pretrained_teacher(recipe, config.init, network.settings.predicted)
     changed = recipe.front_end
@@ -177,7 +194,7 @@ def _train_folds(
     return write_figures(config.folder, split, found, ", ".join(config.data), note)
 
 
-def _fold_predictions(context: TrainingContext, fold: Fold, folder: Path) -> Predictions:
+def _fold_predictions(context: TrainingContext, fold: Fold, folder: Path) -> FoldPredictions:
     """Train a fold unless an earlier call did, and predict its test side."""
     if not (folder / CHECKPOINT).exists():
         print(
@@ -191,8 +208,8 @@ def _fold_predictions(context: TrainingContext, fold: Fold, folder: Path) -> Pre
     except CheckpointError as error:
         raise UsageError(f"{error}; delete it and train again, or --restart") from error
     test = context.data.chosen(list(np.flatnonzero(fold.test)))
-    found = predict(checkpoint, test, fold.name)
-    print(metrics.as_line(fold.name, found.known().scores()), file=sys.stderr)
+    found = predict_fold(checkpoint, test, fold.name)
+    print(metrics.as_line(fold.name, found.plain.known().scores()), file=sys.stderr)
     return found
 
 
@@ -222,4 +239,5 @@ def _publish(config: TrainConfig, folder: Path, note: str, *, all_seen: bool) ->
     for place in places:
         save_checkpoint(place, info, network)
         place.with_suffix(".md").write_text(card(info, all_seen=all_seen))
-    return [f"written: {target}"] if target.suffix == SUFFIX else []
+    lines = [] if is_calibrated(info.temperature) else [NOT_CALIBRATED.format(info.temperature)]
+    return [*lines, f"written: {target}"] if target.suffix == SUFFIX else lines

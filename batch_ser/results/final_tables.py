@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -97,9 +96,8 @@ def _final_tables(
     yield _Table("segments", "segments", schemas.segments, schemas.final_segments, segments)
     yield _Table("files", "files", schemas.files, schemas.files, files)
     if schemas.apart:
-        schema = schemas.segments
-        labelled = partial(with_all_labels, labels=schemas.labels)
-        yield _Table(EMBEDDINGS, "segments", schema, schema, labelled)
+        schema = schemas.embeddings
+        yield _Table(EMBEDDINGS, "segments", schema, schema, lambda rows: rows)
 
 
 def _write_table(output: Output, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:

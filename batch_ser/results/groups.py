@@ -8,6 +8,7 @@ they need no more memory than there are groups.
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ UNSPLIT = -1  # the condition of segments of recordings that were not split into
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 Key = Hashable
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass
@@ -56,9 +58,9 @@ class GroupSums:
             self.sums[key].add(embeddings[mine], len(np.unique(recordings[mine])))
 
 
-def rows_by_key(keys: Iterable[Key | None]) -> dict[Key | None, Numbers]:
+def rows_by_key(keys: Iterable[K]) -> dict[K, Numbers]:
     """The numbers of the rows that have each key."""
-    found: dict[Key | None, list[int]] = {}
+    found: dict[K, list[int]] = {}
     for row, key in enumerate(keys):
         found.setdefault(key, []).append(row)
     return {key: np.array(rows) for key, rows in found.items()}
@@ -99,18 +101,19 @@ def check_grouping(by: str, schemas: TableSchemas) -> None:
     Raises:
         UsageError: neither a word of `--adapt` nor a column of the manifests.
     """
-    if by in (NONE, ARCHIVE, RECORDING) or by in schemas.carried_columns:
+    if by in (NONE, ARCHIVE, RECORDING) or (by.strip() and by in schemas.carried_columns):
         return
     columns = ", ".join(schemas.carried_columns) or "none: the inputs are no manifest"
     raise UsageError(
-        f"--adapt {by}: expected none, archive, recording, or a column of the manifest ({columns})"
+        f"--adapt {by.strip() or repr(by)}: expected none, archive, recording, or a column of the "
+        f"manifest ({columns})"
     )
 
 
 def values_of(rows: pa.Table, by: str) -> list[Key | None]:
     """The group of each row within its condition: a recording, or the value of a column; None where
-    a manifest's cell is empty.
+    a manifest's cell is empty. Spaces around a value are no part of it.
     """
     if by == RECORDING:
         return list(zip(rows["file"].to_pylist(), rows["channel"].to_pylist(), strict=True))
-    return [value if value and value.strip() else None for value in rows[by].to_pylist()]
+    return [value.strip() or None if value else None for value in rows[by].to_pylist()]

@@ -19,7 +19,7 @@ from typing import Any
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.results.run_record import RunRecord
 
-EMBEDDINGS = "embeddings"  # segments as they were scored, where results are or were adapted
+EMBEDDINGS = "embeddings"  # of segments, where results are or were adapted
 TABLES = ("segments", "files", EMBEDDINGS)
 OTHER_FORMATS = {".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".xls", ".xlsm", ".ods"}
 OTHER_FORMATS |= {".arrow", ".feather", ".h5", ".db", ".sqlite", ".duckdb", ".gz", ".zip"}
@@ -91,7 +91,7 @@ class Output:
 
     @property
     def as_scored(self) -> str:
-        """The table that holds segments as they were scored, before any adaptation.
+        """The table that segments are read from again: that of embeddings, if there is one.
 
         By the record: another output may have the name that this table would have.
         """

@@ -66,7 +66,7 @@ class TableSchemas:
     manifest_columns: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     embedding_width: int = 0  # 0: no column `embedding`
-    apart: bool = False  # segments as scored, with embeddings, are kept in a table of their own
+    apart: bool = False  # embeddings are kept in a table of their own
     shown: bool = True  # the embeddings are in the final segments table, too
     given: bool = False  # with given segments: the files table has their digest
 
@@ -97,6 +97,14 @@ class TableSchemas:
         if self.embedding_width and not self.shown:
             schema = schema.remove(schema.get_field_index(EMBEDDING))
         return schema
+
+    @property
+    def embeddings(self) -> pa.Schema:
+        """The schema of the table of embeddings: segments without scores, which are made of it."""
+        schema = self.segments
+        scores = {"emotion", "confidence", *(f"p_{label}" for label in self.labels)}
+        columns = [each for each in schema if each.name not in scores]
+        return pa.schema(columns, metadata=schema.metadata)
 
     @property
     def files(self) -> pa.Schema:

@@ -59,7 +59,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory, archive: Path, adapting_path
     return out
 
 
-def as_scored(out: Path) -> Path:
+def embeddings_of(out: Path) -> Path:
     return out.with_suffix(".embeddings.parquet")
 
 
@@ -88,16 +88,15 @@ def test_adaptation_changes_probabilities_and_nothing_else(calm: Path, plain: Pa
     assert np.allclose(left[SCORES].sum(axis=1), 1, atol=1e-5)
 
 
-def test_segments_as_scored_are_kept(calm: Path, plain: Path) -> None:
-    kept, expected = pq.read_table(as_scored(calm)), pq.read_table(plain)
-    assert kept.schema.names == expected.schema.names
-    assert kept.select(KEYS).equals(expected.select(KEYS))
-    for name in SCORES:
-        assert np.allclose(kept[name], expected[name], atol=1e-4)
+def test_embeddings_are_kept_without_scores(calm: Path, plain: Path) -> None:
+    """Scores there would be of an offset and a prior that `adapt` replaces."""
+    kept, expected = pq.read_table(embeddings_of(calm)), pq.read_table(plain)
+    assert kept.schema.names == [*KEYS, "embedding"]
+    assert kept.equals(expected.select(kept.schema.names))
     record = json.loads(calm.with_suffix(".run.json").read_text())
     assert record["fingerprint"]["adapt"] == "archive"
     assert record["fingerprint"]["expect"] == "balanced"
-    assert as_scored(calm).name in record["tables"]
+    assert embeddings_of(calm).name in record["tables"]
 
 
 def test_files_have_the_means_of_their_adapted_segments(calm: Path) -> None:
@@ -193,7 +192,8 @@ def test_options_that_are_not_given_stay_also_an_offset_that_was_taken_over(
     assert record["offset"] == json.loads(first.with_suffix(".run.json").read_text())["offset"]
     adapt_again(str(out), expect="balanced")
     pd.testing.assert_frame_equal(pd.read_parquet(out), taken)
-    adapt_again(str(out), "archive")  # its own offset again
+    adapt_again(str(out), "none")  # and then its own offset again
+    adapt_again(str(out), "archive")
     assert_same_tables(out, calm)
 
 
@@ -371,7 +371,7 @@ def test_embeddings_stay_and_grow_without_adaptation(
     (more / "new.wav").write_bytes((archive / "day0" / "call00.wav").read_bytes())
     score(more, out, adapting_path, adapt="none", **WINDOWS)
     assert_holds(out)
-    assert len(pq.read_table(as_scored(out))) == len(pq.read_table(out))
+    assert len(pq.read_table(embeddings_of(out))) == len(pq.read_table(out))
     adapt_again(str(out), "archive")
     assert_holds(out)
     once = adapted(more, tmp_path / "once.parquet", adapting_path)
@@ -468,7 +468,7 @@ def test_a_table_of_another_program_is_neither_read_nor_replaced(
 ) -> None:
     """Another output whose name is that of our table of embeddings."""
     out = copied(plain, tmp_path)
-    other = as_scored(out)
+    other = embeddings_of(out)
     other.write_bytes(b"another program's")
     assert_holds(out)
     with pytest.raises(MismatchError, match="is not an output of batch-ser"):
@@ -533,15 +533,15 @@ def test_verify_sees_a_table_of_embeddings_that_does_not_fit(calm: Path, tmp_pat
     out = tmp_path / "results.parquet"
     for ending in (".parquet", ".files.parquet", ".embeddings.parquet", ".run.json"):
         shutil.copy(calm.with_suffix(ending), out.with_suffix(ending))
-    table = pq.read_table(as_scored(out))
-    pq.write_table(table.slice(1), as_scored(out))
+    table = pq.read_table(embeddings_of(out))
+    pq.write_table(table.slice(1), embeddings_of(out))
     faults = verify(Output(out)).faults
     assert any("its segments are not those" in fault for fault in faults)
     broken = table["embedding"].to_pylist()
     broken[3] = [np.nan] * WIDTH
     column = pa.array(broken, table.schema.field("embedding").type)
     at = table.schema.get_field_index("embedding")
-    pq.write_table(table.set_column(at, "embedding", column), as_scored(out))
+    pq.write_table(table.set_column(at, "embedding", column), embeddings_of(out))
     assert any("not finite" in fault for fault in verify(Output(out)).faults)
 
 
@@ -555,7 +555,7 @@ def test_the_command_line(
     )
     assert done.returncode == 0, done.stderr
     assert "archive, expecting natural" in done.stdout
-    assert as_scored(out).exists()
+    assert embeddings_of(out).exists()
     predicted = batch_ser(
         *("predict", archive / "day0" / "call00.wav", "--model", adapting_path),
         *("--segment", "whole", "--adapt-from", out, "--expect", "angry=0.9"),
@@ -583,6 +583,8 @@ def test_an_evaluation_adapts_as_a_job_does(
         )
     )
     assert "adapted: speaker, expecting balanced" in text
+    assert "--adapt none --expect balanced" in text
+    assert "--adapt speaker --expect balanced" in text
     figures = pd.read_parquet(tmp_path / "figures" / "predictions.parquet")
     files = {each.removeprefix("ravdess:"): each.split("-")[-1][:2] for each in figures["file"]}
     manifest = listed(tmp_path, {f"{tree}/{file}": speaker for file, speaker in files.items()})
@@ -605,6 +607,12 @@ def test_an_evaluation_adapts_as_a_job_does(
         )
     )
     assert "adapted: none, expecting balanced" in plain
+    by_adaptation = json.loads((tmp_path / "plain" / "metrics.json").read_text())["by_adaptation"]
+    named = [f"--adapt {way} --expect balanced" for way in ("none", "archive")]
+    assert list(by_adaptation) == named
+    assert by_adaptation["--adapt none --expect balanced"]["UAR"] == pytest.approx(
+        json.loads((tmp_path / "plain" / "metrics.json").read_text())["headline"]["uar"]["value"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -612,6 +620,8 @@ def test_an_evaluation_adapts_as_a_job_does(
     [
         ("agent", None, "expected none, archive, corpus, speaker"),
         ("none", "bored=0.5", "no label 'bored'"),
+        ("none", "", "expected natural, balanced or LABEL=SHARE"),
+        ("", None, "expected none, archive, corpus, speaker"),
     ],
 )
 def test_evaluations_that_cannot_be(

@@ -51,8 +51,8 @@ def test_a_saved_network_scores_the_same(checkpoint: Checkpoint, speech: Samples
     network = small_network(checkpoint.info.name)
     segments = segments_of(speech, checkpoint)
     assert np.array_equal(
-        Checkpoint(checkpoint.info, network, "").score_batch(segments),
-        checkpoint.score_batch(segments),
+        Checkpoint(checkpoint.info, network, "").score_all(segments),
+        checkpoint.score_all(segments),
     )
 
 
@@ -60,9 +60,9 @@ def test_a_score_does_not_depend_on_the_rest_of_the_batch(
     checkpoint: Checkpoint, speech: Samples
 ) -> None:
     segments = segments_of(speech, checkpoint)
-    alone = np.stack([checkpoint.score_batch([segment])[0] for segment in segments])
-    assert np.abs(checkpoint.score_batch(segments) - alone).max() < 1e-4
-    assert np.abs(checkpoint.score_batch(segments[::-1])[::-1] - alone).max() < 1e-4
+    alone = np.stack([checkpoint.score_all([segment])[0] for segment in segments])
+    assert np.abs(checkpoint.score_all(segments) - alone).max() < 1e-4
+    assert np.abs(checkpoint.score_all(segments[::-1])[::-1] - alone).max() < 1e-4
     assert np.abs(alone.sum(1) - 1).max() < 1e-5
     assert np.ptp(alone, axis=0).max() > 0.01  # and they differ
 
@@ -78,7 +78,7 @@ def test_a_long_segment_is_the_weighted_mean_of_its_pieces(
         mean = (each[:1] * n + each[1:] * (len(long) - n)) / len(long)
         expected = checkpoint.score_embeddings(mean, np.array([len(long) / rate_hz]))[0]
     else:
-        first, last = checkpoint.score_batch([long[:n], long[-n:]])
+        first, last = checkpoint.score_all([long[:n], long[-n:]])
         expected = (first * n + last * (len(long) - n)) / len(long)
     assert np.allclose(checkpoint.score(long, rate_hz), expected, atol=1e-4)
     both = checkpoint.score_all([long, speech[:9_000]])

@@ -116,8 +116,8 @@ def test_scores_are_those_of_transformers(kind: str, written: Write, speech: Sam
             name = extract.model_input_names[0]
             expected.append(model(found[name]).logits.softmax(1)[0].numpy())
     assert np.ptp(expected, axis=0).max() > 0.001  # they differ
-    assert np.abs(checkpoint.score_batch(segments) - np.stack(expected)).max() < 1e-4
-    assert np.abs(checkpoint.score_batch(segments[::-1])[::-1] - np.stack(expected)).max() < 1e-4
+    assert np.abs(checkpoint.score_all(segments) - np.stack(expected)).max() < 1e-4
+    assert np.abs(checkpoint.score_all(segments[::-1])[::-1] - np.stack(expected)).max() < 1e-4
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "ast"])

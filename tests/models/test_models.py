@@ -105,9 +105,9 @@ def test_a_score_does_not_depend_on_the_rest_of_the_batch(
     accurate: Checkpoint, speech: Samples
 ) -> None:
     segments = cuts(speech)
-    alone = np.stack([accurate.score_batch([segment])[0] for segment in segments])
-    together = accurate.score_batch(segments)
-    backwards = accurate.score_batch(segments[::-1])[::-1]
+    alone = np.stack([accurate.score_all([segment])[0] for segment in segments])
+    together = accurate.score_all(segments)
+    backwards = accurate.score_all(segments[::-1])[::-1]
     assert np.abs(together - alone).max() < 1e-4
     assert np.abs(backwards - alone).max() < 1e-4
     assert np.abs(alone.sum(1) - 1).max() < 1e-5
@@ -124,14 +124,14 @@ def test_long_segments_are_the_mean_of_their_pieces(
     expected = accurate.score_embeddings((first * 30 + last * 10) / 40, np.array([40.0]))[0]
     assert np.allclose(accurate.score(long, 16_000), expected, atol=1e-6)
     small = load_checkpoint(checkpoint_path)
-    first, last = (small.score_batch(piece) for piece in pieces)
+    first, last = (small.score_all(piece) for piece in pieces)
     assert np.allclose(small.score(long, 16_000), (first * 30 + last * 10)[0] / 40, atol=1e-6)
     assert np.abs(first - last).max() > 1e-4
 
 
 def test_score_takes_any_length_and_rate(accurate: Checkpoint, speech: Samples) -> None:
     short = accurate.score(speech[:48_000], 16_000)
-    assert np.allclose(short, accurate.score_batch([speech[:48_000]])[0], atol=1e-6)
+    assert np.allclose(short, accurate.score_all([speech[:48_000]])[0], atol=1e-6)
     assert accurate.score(speech[::2][:24_000], 8_000).shape == (8,)
     for wrong in (np.zeros((2, 9), np.float32), np.zeros(0, np.float32)):
         with pytest.raises(ValueError, match="expected \\(n,\\)"):
@@ -146,8 +146,8 @@ def test_a_checkpoint_that_is_saved_again_is_the_same_file(
     again = checkpoint_path.with_name("again.safetensors")
     save_checkpoint(again, checkpoint.info, checkpoint._network)
     assert again.read_bytes() == checkpoint_path.read_bytes()
-    scores = load_checkpoint(again).score_batch(cuts(speech))
-    assert np.array_equal(scores, checkpoint.score_batch(cuts(speech)))
+    scores = load_checkpoint(again).score_all(cuts(speech))
+    assert np.array_equal(scores, checkpoint.score_all(cuts(speech)))
 
 
 @pytest.mark.parametrize(

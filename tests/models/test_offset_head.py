@@ -139,14 +139,20 @@ def test_an_offset_is_read_from_json_and_a_damaged_one_is_refused() -> None:
     again = Offset.from_record(record, 3)
     assert np.array_equal(again.values, offset.values)
     assert np.array_equal(again.covariance, offset.covariance)
-    for name, value in {
-        "values": [1.0, float("inf"), 0.0],
-        "covariance": [[1.0]],
-        "segments": "many",
-    }.items():
-        with pytest.raises(UsageError):
+    damaged = "damaged, expected numbers as values, covariance and segments"
+    no_covariance = "not symmetric and positive semi-definite"
+    for name, value, message in (
+        ("values", [1.0, float("inf"), 0.0], "not finite"),
+        ("values", [1.0, "much", 0.0], damaged),
+        ("covariance", [[1.0]], "an offset of 3 numbers with a covariance of 1, expected 3 with 9"),
+        ("covariance", [[1, 0, 0], [0.5, 1, 0], [0, 0, 1]], no_covariance),
+        ("covariance", [[1, 0, 0], [0, -1, 0], [0, 0, 1]], no_covariance),
+        ("segments", "many", damaged),
+        ("segments", float("inf"), damaged),
+    ):
+        with pytest.raises(UsageError, match=message):
             Offset.from_record(record | {name: value}, 3)
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=damaged):
         Offset.from_record({}, 3)
 
 
@@ -156,8 +162,8 @@ EXPECTED_LABELS = ("neutral", "happy", "sad", "angry")
 @pytest.mark.parametrize(
     ("text", "offset", "prior"),
     [
-        ("natural", [0.8, 0.2 / 3, 0.2 / 3, 0.2 / 3], [0.25, 0.25, 0.25, 0.25]),
-        (None, [0.8, 0.2 / 3, 0.2 / 3, 0.2 / 3], [0.25, 0.25, 0.25, 0.25]),
+        ("natural", [0.4, 0.2, 0.2, 0.2], [0.4, 0.2, 0.2, 0.2]),
+        (None, [0.4, 0.2, 0.2, 0.2], [0.4, 0.2, 0.2, 0.2]),
         ("balanced", [0.25] * 4, [0.25] * 4),
         ("angry=0.7", [0.1, 0.1, 0.1, 0.7], [0.1, 0.1, 0.1, 0.7]),
         ("angry=0.2, sad=0.3", [0.25, 0.25, 0.3, 0.2], [0.25, 0.25, 0.3, 0.2]),
@@ -168,6 +174,24 @@ def test_expectations_are_parsed(text: str | None, offset: list[float], prior: l
     found = parse_expectation(text, EXPECTED_LABELS)
     assert np.allclose(found.offset, offset)
     assert np.allclose(found.prior, prior)
+
+
+@given(st.permutations(["neutral", "sad", "angry"]), st.floats(0, 0.3))
+def test_equal_expectations_have_one_text(order: list[str], share: float) -> None:
+    """A job goes on whatever way its expectation is written, with the same shares."""
+    shares = {"neutral": share, "sad": 0.25, "angry": 0.10}
+    written = " , ".join(f"{label}={shares[label]:.20f} " for label in order)
+    found = parse_expectation(written, EXPECTED_LABELS)
+    again = parse_expectation(found.text, EXPECTED_LABELS)
+    assert again.text == found.text
+    assert np.array_equal(again.offset, found.offset)
+    assert found.text.startswith("neutral=")
+    assert found.text.endswith(",sad=0.25,angry=0.1")
+
+
+def test_the_shares_of_a_checkpoint_count_before_the_natural_ones() -> None:
+    found = parse_expectation(None, EXPECTED_LABELS, {"offset": 0.7, "prior": 0.4})
+    assert (found.offset[0], found.prior[0]) == pytest.approx((0.7, 0.4))
 
 
 @pytest.mark.parametrize(
@@ -206,4 +230,4 @@ def test_a_checkpoint_scores_given_an_offset(tmp_path: Path, speech: Samples) ->
     assert np.abs(checkpoint.score(samples, 16_000, moved) - usual).max() > 0.01
     angry = checkpoint.score(samples, 16_000, expect="angry=0.97")
     assert angry[LABELS.index("angry")] > usual[LABELS.index("angry")]
-    assert np.allclose(checkpoint.score_batch([samples])[0], usual, atol=1e-4)
+    assert np.allclose(checkpoint.score_all([samples])[0], usual, atol=1e-4)

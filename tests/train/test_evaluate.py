@@ -394,7 +394,7 @@ def test_a_card_of_an_offset_head_states_its_shares_and_calibration(checkpoint_p
     corpora = tuple({"name": name, **about} for name in ("RAVDESS", "speechocean762", "ordinary a"))
     info = replace(load_checkpoint(checkpoint_path).info, corpora=corpora, recipe={"fit": "lda"})
     text = " ".join(card(replace(info, natural={"prior": 0.6}), all_seen=True).split())
-    assert "a share of 0.8 for its offset, of 0.6 for the prior" in text
+    assert "a share of 0.4 for its offset, of 0.6 for the prior" in text
     assert "that a fit left out, with estimated offsets" in text
     assert "Not labelled are speechocean762, ordinary a" in text
     assert "trained on all the recordings below" in text  # no valid side
@@ -404,3 +404,37 @@ def test_a_card_of_an_offset_head_states_its_shares_and_calibration(checkpoint_p
     assert "--expect" not in other
     assert "held out of the training data" in other
     assert "Not labelled" not in other
+
+
+def test_a_card_states_what_was_acted_and_where_confidence_is_not_calibrated(
+    checkpoint_path: Path,
+) -> None:
+    about = {"recordings": 1, "speakers": 0, "licence": "", "source": "its authors"}
+    info = replace(load_checkpoint(checkpoint_path).info, recipe={"fit": "lda"})
+
+    def text(*names: str, **changes: Any) -> str:
+        corpora = tuple({"name": name, **about} for name in names)
+        found = card(replace(info, corpora=corpora, **changes), all_seen=True)
+        return " ".join(found.split())
+
+    emospeech = "Indian EmoSpeech Command 0.1"
+    assert "acted speech in a studio" not in text(emospeech)
+    assert "acted speech in a studio." in text("RAVDESS, speech", "speechocean762")
+    mixed = text("RAVDESS", emospeech)
+    assert f"acted speech in a studio, and on other recordings ({emospeech})." in mixed
+    for temperature in (9.9999, 0.1):
+        found = text("RAVDESS", temperature=temperature)
+        assert "Confidence is not calibrated" in found
+        assert "Confidence is calibrated" not in found
+
+
+def test_a_card_states_which_figures_are_by_archive(checkpoint_path: Path) -> None:
+    figures = {"UAR": 0.5}
+    both = {"random": figures, "random, by archive": figures}
+    about = {"recordings": 1, "speakers": 0, "licence": "", "source": ""}
+    corpora = tuple({"name": name, **about} for name in ("RAVDESS", "speechocean762"))
+    info = replace(load_checkpoint(checkpoint_path).info, metrics=both, corpora=corpora)
+    text = " ".join(card(info, all_seen=True).split())
+    assert "the others with the usual offset (`--adapt none`), that of ordinary speech" in text
+    alone = card(replace(info, metrics={"mean, by archive": figures}), all_seen=True)
+    assert "--adapt none" not in alone

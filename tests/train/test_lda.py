@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import UsageError
+from batch_ser.results.groups import Sums
 from models import load_checkpoint
 from models.checkpoint import read_info
 from models.offset_head import Offset
@@ -27,6 +28,7 @@ from train.fitting.lda import fit_sample
 from train.fitting.left_out import PARTS, parts_left_out
 
 LABELS = ("neutral", "happy", "sad", "angry")
+EVEN = np.full(len(LABELS), 1 / len(LABELS))
 WIDTH = 12  # of the statistics
 EMBEDDED = 8
 EACH = 40  # recordings of a label in a corpus
@@ -207,6 +209,24 @@ def test_spreads_come_from_corpora_left_out_and_of_a_single_one_from_the_recipe(
     for found in (several, single):
         assert 0 < found.temperature < 10
         assert float(found.head.mixture) == lda.mixture
+
+
+def test_ordinary_speech_far_from_a_single_corpus_widens_the_spread_of_offsets() -> None:
+    """Else recordings like those of the training would keep the offset of ordinary speech."""
+    world = World(1)
+    lda = LDASettings(conditions=0.5)
+    single, talks = world.corpus(0), world.corpus(4, (ORDINARY,))
+    found = fit_sample(joined(single, talks), LABELS, EMBEDDED, lda)
+    distance = np.square(found.fitted.of_training - found.fitted.usual).mean()
+    assert distance > 0.5
+    assert float(found.head.conditions) == pytest.approx(distance)
+    unseen = found.fitted.embed(world.corpus(0).statistics)
+    sums = Sums(unseen.sum(0), len(unseen), len(unseen))
+    offset = found.head.estimate("archive", found.head.usual_offset(), sums, EVEN)
+    left = np.linalg.norm(offset.values - found.fitted.of_training)
+    assert left < 0.3 * np.linalg.norm(found.fitted.usual - found.fitted.of_training)
+    near = fit_sample(single, LABELS, EMBEDDED, lda)
+    assert float(near.head.conditions) == lda.conditions
 
 
 def test_what_cannot_be_calibrated_is_refused() -> None:

@@ -235,6 +235,26 @@ def test_ordinary_speech_is_no_label_of_other_fits(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("labels", ["happy,angry", "negative=neutral+angry,happy"])
+def test_ordinary_speech_without_a_neutral_label_is_refused(
+    labels: str, tree: Path, ordinary: Path, tmp_path: Path, inits: dict[str, str]
+) -> None:
+    """It would have no effect, since its offset is its distance from neutral."""
+    config = training(tree, tmp_path / "run", "accurate", init=inits["accurate"], labels=labels)
+    with pytest.raises(UsageError, match=r"--data ordinary:.*no recording with the label neutral"):
+        train(replace(config, data=(*config.data, f"ordinary:{ordinary}")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_are_looked_for_before_the_data_are_read(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.run.read", lambda *_: pytest.fail("the data were read"))
+    for recipe, init in (("hf", None), ("whisper", "none.safetensors"), ("fast", "none")):
+        with pytest.raises(UsageError, match="--init"):
+            train(replace(training(tree, tmp_path / "run", recipe), init=init))
+
+
 @pytest.mark.slow
 def test_the_first_blocks_of_a_larger_encoder_are_taken(
     tree: Path, tmp_path: Path, finished: Callable[[str], Path]
@@ -263,5 +283,10 @@ def test_an_offset_head_on_a_single_corpus_has_figures(finished: Callable[[str],
     for recipe in ("accurate", "student", "fast"):
         info = read_info(finished(recipe) / "checkpoint.safetensors")
         assert info.settings["head"] == "offset"
-        assert set(info.metrics) == {"random"}
+        assert set(info.metrics) == {"random", "random, by archive"}
+        card = (finished(recipe) / "checkpoint.md").read_text()
+        assert 'Figures "by archive" are with the offset of the test recordings' in card
+        report = (finished(recipe) / "report.txt").read_text()
+        for adapt in ("none", "archive"):
+            assert f"--adapt {adapt} --expect balanced" in report
         assert 0 < info.temperature != 1.0

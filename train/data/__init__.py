@@ -1,6 +1,6 @@
 """Labelled recordings: corpora, folders and manifests, their labels, copies among them."""
 
-from train.data.corpora import ORDINARY, read_data
+from train.data.corpora import ORDINARY, acted_in_a_studio, read_data
 from train.data.dataset import (
     Data,
     about_corpora,
@@ -20,6 +20,7 @@ __all__ = [
     "Data",
     "Utterance",
     "about_corpora",
+    "acted_in_a_studio",
     "check_labels",
     "corpus_names",
     "in_order",

@@ -26,6 +26,7 @@ class Corpus:
     source: str
     parse: Callable[[Path], Utterance | None]
     sexes: Callable[[Path], dict[str, str]] | None = None  # of speakers, by a table
+    studio: bool = True  # acted in a studio
 
 
 CORPORA: dict[str, Corpus] = {
@@ -95,6 +96,7 @@ CORPORA: dict[str, Corpus] = {
             "CC BY-NC-SA 4.0",
             "github.com/RakshakTeam/emospeech-dataset-v1; Banga et al. 2019",
             parsers.parse_emospeech,
+            studio=False,
         ),
         Corpus(
             "urdu",
@@ -102,6 +104,7 @@ CORPORA: dict[str, Corpus] = {
             "research only",
             "github.com/siddiquelatif/URDU-Dataset; Latif et al. 2018",
             parsers.parse_urdu,
+            studio=False,
         ),
     )
 }
@@ -146,6 +149,14 @@ def known_corpus(name: str) -> Corpus | None:
     """The corpus of an utterance by its name there; None for recordings of the user's own."""
     ordinary, _, folder = name.partition(" ")
     return ORDINARY.get(folder) if ordinary == "ordinary" else CORPORA.get(name)
+
+
+def acted_in_a_studio(title: str) -> bool:
+    """Whether a corpus is, by its title or that of a part: `RAVDESS, speech`."""
+    return any(
+        corpus.studio and (title == corpus.title or title.startswith(f"{corpus.title}, "))
+        for corpus in CORPORA.values()
+    )
 
 
 def read_data(data: Sequence[str], own_labels: Collection[str] = ()) -> list[Utterance]:

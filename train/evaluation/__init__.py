@@ -2,24 +2,33 @@
 
 from train.evaluation.adaptation import CORPUS, SPEAKER, Adaptation
 from train.evaluation.checkpoint_info import checkpoint_info, versions
-from train.evaluation.figures import NOT_INDEPENDENT, note_of, write_figures
+from train.evaluation.figures import (
+    NOT_INDEPENDENT,
+    FoldPredictions,
+    note_of,
+    predict_fold,
+    write_figures,
+)
 from train.evaluation.measurements import write_evaluation
 from train.evaluation.model_card import card
 from train.evaluation.predictions import Predictions
 from train.evaluation.report import as_text
-from train.evaluation.scoring import predict
+from train.evaluation.scoring import predict, predict_each
 
 __all__ = [
     "CORPUS",
     "NOT_INDEPENDENT",
     "SPEAKER",
     "Adaptation",
+    "FoldPredictions",
     "Predictions",
     "as_text",
     "card",
     "checkpoint_info",
     "note_of",
     "predict",
+    "predict_each",
+    "predict_fold",
     "versions",
     "write_evaluation",
     "write_figures",

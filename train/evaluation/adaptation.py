@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
-from batch_ser.results import ARCHIVE, NONE, GroupSums, Key, rows_by_key
+from batch_ser.results import ARCHIVE, NONE, UNSPLIT, GroupSums, rows_by_key
 from models.batching import Embeddings, Probabilities
 from models.expectation import BALANCED
-from models.offset_head import Offset, OffsetHead
+from models.offsets import ArchiveOffsets
 from models.scoring import Checkpoint
 from train.data import Utterance
 
@@ -33,6 +33,11 @@ class Adaptation:
         if self.by not in WAYS:
             raise UsageError(f"--adapt {self.by}: expected {', '.join(WAYS)}")
 
+    @property
+    def title(self) -> str:
+        """As the options of `evaluate`."""
+        return f"--adapt {self.by} --expect {self.expect}"
+
     def scores(
         self,
         checkpoint: Checkpoint,
@@ -43,45 +48,36 @@ class Adaptation:
         """Probabilities (recordings, labels) of a checkpoint with an offset head."""
         if self.by == NONE:
             return checkpoint.score_embeddings(embeddings, durations_s, None, self.expect)
-        shares = checkpoint.expectation(self.expect).offset
-        corpora = [ARCHIVE if self.by == ARCHIVE else each.corpus for each in utterances]
-        speakers = [self._speaker(each) for each in utterances]
-        values = embeddings.astype(np.float64)
-        offsets = _offsets(checkpoint.head, corpora, speakers, values, shares)
         found = np.zeros((len(utterances), len(checkpoint.info.labels)), np.float32)
-        for key, rows in rows_by_key(zip(corpora, speakers, strict=True)).items():
-            found[rows] = checkpoint.score_embeddings(
-                embeddings[rows], durations_s[rows], offsets[key], self.expect
+        archives = [ARCHIVE if self.by == ARCHIVE else each.corpus for each in utterances]
+        for rows in rows_by_key(archives).values():
+            by_speaker = self.by == SPEAKER
+            speakers = [utterances[row].speaker if by_speaker else "" for row in rows]
+            found[rows] = self._of_archive(
+                checkpoint, speakers, embeddings[rows], durations_s[rows]
             )
         return found
 
-    def _speaker(self, utterance: Utterance) -> str:
-        """The speaker whose offset is subtracted; empty: that of the corpus or archive is."""
-        return utterance.speaker if self.by == SPEAKER else ""
-
-
-def _offsets(
-    head: OffsetHead,
-    corpora: Sequence[str],
-    speakers: Sequence[str],
-    values: NDArray[np.float64],
-    shares: NDArray[np.float64],
-) -> dict[Key | None, Offset]:
-    """By corpus and speaker; without a speaker, the corpus's own."""
-    whole, parts = GroupSums(), GroupSums()
-    recordings = np.arange(len(values))
-    keys = list(zip(corpora, speakers, strict=True))
-    whole.add(corpora, recordings, values)
-    parts.add(keys, recordings, values)
-    usual = head.usual_offset()
-    archives = {
-        key: head.estimate("archive", usual, sums, shares) for key, sums in whole.sums.items()
-    }
-    return {
-        (corpus, speaker): head.estimate(
-            "speaker", archives[corpus], parts.sums[corpus, speaker], shares
-        )
-        if speaker
-        else archives[corpus]
-        for corpus, speaker in dict.fromkeys(keys)
-    }
+    def _of_archive(
+        self,
+        checkpoint: Checkpoint,
+        speakers: Sequence[str],
+        embeddings: Embeddings,
+        durations_s: NDArray[np.float64],
+    ) -> Probabilities:
+        """Those of one archive; recordings without a speaker have its offset."""
+        values, recordings = embeddings.astype(np.float64), np.arange(len(embeddings))
+        whole, parts = GroupSums(), GroupSums()
+        whole.add([ARCHIVE] * len(values), recordings, values)
+        parts.add([speaker or None for speaker in speakers], recordings, values)
+        head, shares = checkpoint.head, checkpoint.expectation(self.expect).offset
+        offsets = ArchiveOffsets.estimated(head, whole, shares)
+        found = np.zeros((len(values), len(checkpoint.info.labels)), np.float32)
+        for speaker, rows in rows_by_key(speakers).items():
+            offset = offsets.of(UNSPLIT)
+            if speaker:
+                offset = offsets.of_part(head, UNSPLIT, parts.sums[speaker], shares)
+            found[rows] = checkpoint.score_embeddings(
+                embeddings[rows], durations_s[rows], offset, self.expect
+            )
+        return found

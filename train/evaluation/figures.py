@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from batch_ser.results import ARCHIVE, NONE
+from models.scoring import Checkpoint
 from train import metrics
-from train.data import Data, corpus_names, is_called
+from train.data import Data, Utterance, corpus_names, is_called
+from train.evaluation.adaptation import CORPUS, Adaptation
 from train.evaluation.measurements import write_evaluation
 from train.evaluation.predictions import Predictions
+from train.evaluation.scoring import predict, predict_each
 from train.run_folder import fold_folders
 from train.splits import Split
 
@@ -18,11 +23,52 @@ LEAKS = "with --allow-leak the test side may have been trained on"
 DISTILLED_ON = (
     "the encoder was distilled in another training on {}, without labels, perhaps on the test side"
 )
+BY_ARCHIVE = ", by archive"
+NONE_AND_ARCHIVE = (
+    "by archive: with the offset of the test recordings of a corpus (--adapt archive); without "
+    "that: with the usual offset (--adapt none), that of ordinary speech where the training had "
+    "some; both with --expect balanced"
+)
 NOT_INDEPENDENT = "the test speakers were also in training: the figures are speaker-dependent"
 
 
+@dataclass(frozen=True)
+class FoldPredictions:
+    """Those of the test side of a fold, or of several."""
+
+    plain: Predictions  # of a head with an offset: at the usual one
+    by_archive: Predictions | None = None  # of such a head: at that of each corpus
+
+    def __add__(self, other: "FoldPredictions") -> "FoldPredictions":
+        adapted = None
+        if self.by_archive and other.by_archive:
+            adapted = self.by_archive + other.by_archive
+        return FoldPredictions(self.plain + other.plain, adapted)
+
+    def write(self, folder: Path, about: dict[str, Any]) -> None:
+        """Write the files of an evaluation."""
+        both = {}
+        if self.by_archive:
+            both = {Adaptation(NONE).title: self.plain, Adaptation(ARCHIVE).title: self.by_archive}
+        write_evaluation(folder, self.plain, about, both, every_label=True)
+
+
+def predict_fold(
+    checkpoint: Checkpoint, utterances: Sequence[Utterance], fold: str
+) -> FoldPredictions:
+    """Score the test side of a fold; each corpus in it is an archive."""
+    if not checkpoint.has_offset:
+        return FoldPredictions(predict(checkpoint, utterances, fold))
+    ways = [Adaptation(NONE), Adaptation(CORPUS)]
+    return FoldPredictions(*predict_each(checkpoint, utterances, ways, fold))
+
+
 def write_figures(
-    folder: Path, split: Split, found: list[Predictions], data: str, note: str
+    folder: Path,
+    split: Split,
+    found: Sequence[FoldPredictions],
+    data: str,
+    note: str,
 ) -> list[str]:
     """Write the held-out figures, of all folds together where they have the same labels."""
     about = {
@@ -30,17 +76,20 @@ def write_figures(
         "split": f"{split.name}, seed {split.seed}",
         "note": note,
     }
-    figures = _by_fold_and_corpus(found)
-    if len({one.labels for one in found}) == 1:
+    figures = _by_fold_and_corpus([each.plain for each in found])
+    adapted = [each.by_archive for each in found if each.by_archive]
+    figures |= {f"{name}{BY_ARCHIVE}": own for name, own in _by_fold_and_corpus(adapted).items()}
+    if len({each.plain.labels for each in found}) == 1:
         together = found[0]
         for one in found[1:]:
             together += one
-        write_evaluation(folder, together, about, every_label=True)
+        together.write(folder, about)
     else:
         for own, one in zip(fold_folders(folder, split.names), found, strict=True):
-            write_evaluation(own, one, about, every_label=True)
+            one.write(own, about)
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-    return [metrics.as_line(name, values) for name, values in figures.items()] + [note] * bool(note)
+    notes = [NONE_AND_ARCHIVE] * bool(adapted) + [note] * bool(note)
+    return [metrics.as_line(name, values) for name, values in figures.items()] + notes
 
 
 def note_of(

@@ -1,7 +1,7 @@
 """The figures of predictions, and the files of an evaluation."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,25 @@ def _by_fold(judged: Predictions) -> dict[str, dict[str, float]]:
 
 
 def write_evaluation(
-    folder: Path, predictions: Predictions, about: dict[str, Any], *, every_label: bool = False
+    folder: Path,
+    predictions: Predictions,
+    about: dict[str, Any],
+    by_adaptation: Mapping[str, Predictions] | None = None,
+    *,
+    every_label: bool = False,
 ) -> dict[str, Any]:
     """Write the files of `EVALUATION_FILES`, and return the metrics.
 
     A network is judged among the labels that the recordings have; with `every_label` among all of
-    its own, since held-out recordings of its own corpora have them.
+    its own, since held-out recordings of its own corpora have them. `by_adaptation` are the
+    predictions of an offset head by each adaptation, of which the headline is stated, too.
     """
     judged = predictions.known() if every_label else predictions.shared()
     found = about | measure(predictions, judged)
+    found["by_adaptation"] = {
+        name: (each.known() if every_label else each.shared()).scores()
+        for name, each in (by_adaptation or {}).items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "report.txt").write_text(as_text(found) + "\n")

@@ -1,8 +1,13 @@
 """The card of a checkpoint: its purpose, its training data, its figures."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from models.checkpoint import CheckpointInfo
 from models.expectation import NATURAL_SHARES, NEUTRAL
-from train.data import ORDINARY, is_called
+from train.data import ORDINARY, acted_in_a_studio, is_called
+from train.evaluation.figures import BY_ARCHIVE
+from train.fitting import is_calibrated
 
 NOT_FOR = """\
 {acted}It scores how an emotion is expressed, not whether it
@@ -11,7 +16,8 @@ it. In the European Union, inferring the emotions of employees at work is prohib
 2024/1689, article 5)."""
 
 
-ACTED = "It was trained on acted speech in a studio. "
+ACTED = "It was trained on acted speech in a studio{others}. "
+OTHERS = ", and on other recordings ({names})"
 
 SEEN = """\
 This file was trained on {which} below. The figures are those of the same
@@ -33,6 +39,16 @@ such as one of a single emotion, needs its own `--expect`; the program cannot kn
 
 """
 
+NONE_AND_ARCHIVE = """
+Figures "by archive" are with the offset of the test recordings of a corpus (`--adapt archive`); the
+others with the usual offset (`--adapt none`){ordinary}. Both expect balanced labels.
+"""
+OF_ORDINARY = ", that of ordinary speech, which may lie far from that of acted speech"
+CALIBRATED = """Confidence is calibrated by one
+temperature ({temperature:.3f}), fitted on {calibrated}."""
+NOT_CALIBRATED = """**Confidence is not calibrated**: its
+temperature ended at the bound of the search ({temperature:.3f}), fitted on {calibrated}, whose
+labels its scores hardly distinguish."""
 HELD_OUT = "{whom} held out of the training data"
 LEFT_OUT = """\
 corpora (of a single one: on speakers) that a fit left out,
@@ -62,8 +78,7 @@ CARD = """\
 
 {table}
 {report}
-UAR: unweighted average recall, the mean over the labels{among}. Confidence is calibrated by one
-temperature ({temperature:.3f}), fitted on {calibrated}.
+UAR: unweighted average recall, the mean over the labels{among}. {confidence}
 
 ## Training data and licence
 
@@ -82,7 +97,6 @@ def card(info: CheckpointInfo, *, all_seen: bool) -> str:
     )
     ordinary = [each["name"] for each in info.corpora if _is_ordinary(each["name"])]
     labelled = [each for each in info.corpora if each["name"] not in ordinary]
-    acted = all(each["source"] != "the user" for each in labelled)
     whom = "recordings" if info.note else "speakers"
     if any(name.endswith("left out") for name in info.metrics):
         whom = "corpora"
@@ -101,21 +115,41 @@ def card(info: CheckpointInfo, *, all_seen: bool) -> str:
         max_input_s=info.max_input_s,
         recipe=info.recipe.get("name"),
         made_with=", ".join(f"{name} {version}" for name, version in info.made_with.items()),
-        not_for=NOT_FOR.format(acted=ACTED if acted else ""),
+        not_for=NOT_FOR.format(acted=_acted(labelled)),
         whom=whom,
         among=" that a corpus has" if len(labelled) > 1 else "",
         calm=CALM if calm else "",
         natural=NATURAL.format(**shares) if fit == "lda" and NEUTRAL in info.labels else "",
-        calibrated=LEFT_OUT if fit == "lda" else HELD_OUT.format(whom=whom),
+        confidence=_confidence(info, LEFT_OUT if fit == "lda" else HELD_OUT.format(whom=whom)),
         ordinary=ORDINARY_SPEECH.format(names=", ".join(ordinary)) if ordinary else "",
         seen=SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN,
-        table=_table(info) + (f"\n\nNote: {info.note}." if info.note else ""),
+        table=_table(info) + _notes(info, ordinary=bool(ordinary)),
         report=f"\n{info.report}\n" if info.report else "",
-        temperature=info.temperature,
         corpora=_corpora(info),
         licence=info.licence,
         origin=ORIGINS.get(info.architecture, ""),
     )
+
+
+def _acted(labelled: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence, where recordings of some corpus were acted in a studio."""
+    others = [each["name"] for each in labelled if not acted_in_a_studio(each["name"])]
+    if len(others) == len(labelled):
+        return ""
+    return ACTED.format(others=OTHERS.format(names=", ".join(others)) if others else "")
+
+
+def _confidence(info: CheckpointInfo, calibrated: str) -> str:
+    text = CALIBRATED if is_calibrated(info.temperature) else NOT_CALIBRATED
+    return text.format(temperature=info.temperature, calibrated=calibrated)
+
+
+def _notes(info: CheckpointInfo, *, ordinary: bool) -> str:
+    """Paragraphs behind the figures."""
+    adapted = [name.endswith(BY_ARCHIVE) for name in info.metrics]
+    both = any(adapted) and not all(adapted)
+    text = NONE_AND_ARCHIVE.format(ordinary=OF_ORDINARY if ordinary else "") if both else ""
+    return f"\n{text}".rstrip() + (f"\n\nNote: {info.note}." if info.note else "")
 
 
 def _corpora(info: CheckpointInfo) -> str:

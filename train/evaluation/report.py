@@ -21,6 +21,8 @@ def as_text(found: dict[str, Any]) -> str:
     lines += [found["note"]] if found.get("note") else []
     lines += ["", f"in percent, {found['interval']}"]
     lines += [_headline(title, found["headline"][name]) for name, title in HEADLINES.items()]
+    if found["by_adaptation"]:
+        lines += ["", "without and with adaptation", *_each(found["by_adaptation"])]
     for corpus, headline in found["by_corpus"].items():
         lines += ["", f"{corpus}, among the labels that it has"]
         lines += [_headline(title, headline[name]) for name, title in HEADLINES.items()]
@@ -34,12 +36,17 @@ def as_text(found: dict[str, Any]) -> str:
         figures = ", ".join(f"{name} {100 * value:.1f}" for name, value in over.items())
         lines.append(f"  over speakers: {figures}")
     if found["by_fold"]:
-        lines += ["", "by fold"]
-        lines += [
-            f"  {fold:<12}" + "  ".join(f"{name} {100 * v:.1f}" for name, v in figures.items())
-            for fold, figures in found["by_fold"].items()
-        ]
+        lines += ["", "by fold", *_each(found["by_fold"])]
     return "\n".join(lines)
+
+
+def _each(groups: dict[str, dict[str, float]]) -> list[str]:
+    """The figures of each group on a line."""
+    width = max(12, *(len(group) + 2 for group in groups))
+    return [
+        f"  {group:<{width}}" + "  ".join(f"{name} {100 * v:.1f}" for name, v in figures.items())
+        for group, figures in groups.items()
+    ]
 
 
 def _headline(title: str, each: dict[str, Any]) -> str:

@@ -30,17 +30,44 @@ def predict(
     Another `load` changes the samples, to measure the effect. `adapt` is for heads with an offset;
     without it, the usual one and equal shares of all labels.
     """
-    if not checkpoint.has_offset:
-        if adapt:
-            checkpoint.check_offset()
-        every = np.concatenate([scores for scores, _ in _scored(checkpoint, utterances, load)])
-    else:
-        embeddings, durations_s = map(
-            np.concatenate, zip(*_scored(checkpoint, utterances, load), strict=True)
+    if checkpoint.has_offset or adapt:
+        return predict_each(checkpoint, utterances, [adapt or Adaptation()], fold, load)[0]
+    every = np.concatenate([scores for scores, _ in _scored(checkpoint, utterances, load)])
+    return _predictions(checkpoint, utterances, every, fold)
+
+
+def predict_each(
+    checkpoint: Checkpoint,
+    utterances: Sequence[Utterance],
+    adaptations: Sequence[Adaptation],
+    fold: str = "",
+    load: Load = load_utterance,
+) -> list[Predictions]:
+    """The same by several adaptations, of a head with an offset; recordings are read once.
+
+    Raises:
+        CheckpointError: the head has no offset.
+    """
+    checkpoint.check_offset()
+    embeddings, durations_s = map(
+        np.concatenate, zip(*_scored(checkpoint, utterances, load), strict=True)
+    )
+    return [
+        _predictions(
+            checkpoint,
+            utterances,
+            each.scores(checkpoint, utterances, embeddings, durations_s),
+            fold,
         )
-        every = (adapt or Adaptation()).scores(checkpoint, utterances, embeddings, durations_s)
+        for each in adaptations
+    ]
+
+
+def _predictions(
+    checkpoint: Checkpoint, utterances: Sequence[Utterance], scores: Probabilities, fold: str
+) -> Predictions:
     folds = (fold,) * len(utterances)
-    return Predictions(tuple(utterances), checkpoint.info.labels, every, folds)
+    return Predictions(tuple(utterances), checkpoint.info.labels, scores, folds)
 
 
 def _scored(

@@ -1,6 +1,6 @@
 """Fitting networks and heads: gradient descent, linear heads, discriminants, distillation."""
 
-from train.fitting.calibration import best_temperature
+from train.fitting.calibration import best_temperature, is_calibrated
 from train.fitting.discriminant import Sample
 from train.fitting.distillation import distillation_recipe, train_encoder
 from train.fitting.gradient import fit, log_probabilities
@@ -33,6 +33,7 @@ __all__ = [
     "fit_sample",
     "held_out_logits",
     "init_path",
+    "is_calibrated",
     "log_probabilities",
     "new_network",
     "parts_left_out",

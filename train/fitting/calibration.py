@@ -25,6 +25,11 @@ def best_temperature(
     return float(minimize_scalar(loss, bounds=(LOWEST, HIGHEST), method="bounded").x)
 
 
+def is_calibrated(temperature: float) -> bool:
+    """Whether a temperature is the best one, and not where the search ended."""
+    return 1.01 * LOWEST < temperature < 0.99 * HIGHEST
+
+
 def weighted_loss(
     logits: NDArray[np.float64],
     truth: NDArray[np.int64],

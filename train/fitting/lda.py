@@ -70,11 +70,25 @@ def fit_sample(
             "expected recordings of two labels from two speakers or more"
         )
     head = head_of(found, settings, width)
-    if len(np.unique(sample.corpora[~sample.is_ordinary])) > 1:
-        head.conditions.fill_(float(np.mean([part.condition() for part in parts])))
+    head.conditions.fill_(_conditions(sample, found, parts, settings))
     if spreads := [each for part in parts if (each := part.speaker_spread()) is not None]:
         head.speakers.fill_(float(np.mean(spreads)))
     return FittedHead(found, head, calibrate(head, parts, settings))
+
+
+def _conditions(
+    sample: Sample, found: Discriminant, parts: Sequence[Part], settings: LDASettings
+) -> float:
+    """The variance of offsets between corpora, by those that were left out.
+
+    A single corpus has none to be left out. With ordinary speech its own distance from the usual
+    offset is the one sample of that variance: the larger of it and the recipe's variance is taken,
+    since with too small a one an archive like the corpus keeps the usual offset.
+    """
+    if len(np.unique(sample.corpora[~sample.is_ordinary])) > 1:
+        return float(np.mean([part.condition() for part in parts]))
+    distance = float(np.square(found.of_training - found.usual).mean())
+    return max(settings.conditions, distance)
 
 
 def sample_of(network: Network, task: Task, utterances: Sequence[Utterance]) -> Sample:

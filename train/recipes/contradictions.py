@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from batch_ser.errors import UsageError
+from models.expectation import NEUTRAL
 from train.augmentation import Augmentation
 from train.data import Utterance
 from train.recipes.recipe import Recipe
@@ -22,7 +23,8 @@ def check_together(recipe: Recipe) -> None:
     _check_lda(recipe)
     _check_distillation(recipe)
     if recipe.fit != "linear":
-        _check_views("", recipe.views, recipe.augmentation)
+        many = "" if recipe.fit == "lda" else ", or 0 for a new version each epoch"
+        _check_views("", recipe.views, recipe.augmentation, many)
 
 
 def _check_regression(recipe: Recipe) -> None:
@@ -84,11 +86,13 @@ def _check_distillation(recipe: Recipe) -> None:
     _check_unused("distillation.", "distillation", chosen.augmentation)
 
 
-def _check_views(group: str, views: int, augmentation: Augmentation) -> None:
-    """Refuse changes of samples where every recording is used as it is."""
+def _check_views(group: str, views: int, augmentation: Augmentation, further: str = "") -> None:
+    """Refuse changes of samples where every recording is used as it is.
+
+    `further` is what is expected besides a larger number, for the message.
+    """
     changed = set(augmentation.of_samples()) - {"probability", "pad"}
     if views == 1 and changed:
-        further = "" if group else ", or 0 for a new version each epoch"
         raise UsageError(
             f"{group}views=1 has every recording as it is: {group}augmentation.{min(changed)} "
             f"changes nothing; expected {group}views=2 or more{further}"
@@ -104,12 +108,20 @@ def _check_unused(group: str, what: str, augmentation: Augmentation) -> None:
         )
 
 
-def check_ordinary(recipe: Recipe, utterances: Sequence[Utterance]) -> None:
-    """Refuse ordinary speech where it would train as a label.
+def check_ordinary(recipe: Recipe, utterances: Sequence[Utterance], data: Sequence[str]) -> None:
+    """Refuse ordinary speech, which is among `data`, where it would train as a label or not at all.
 
     Raises:
-        UsageError: there is some, and the recipe is not fitted by discriminant analysis.
+        UsageError: the recipe is not fitted by discriminant analysis, or no label is neutral.
     """
+    given = [each for each in data if each.startswith("ordinary:")]
+    neutral = any(each.label == NEUTRAL for each in utterances if not each.is_ordinary)
+    if given and recipe.fit == "lda" and not neutral:
+        raise UsageError(
+            f"--data {given[0]}: found no recording with the label neutral, whose distance from "
+            "ordinary speech gives the usual offset; expected some in the other data, and neutral "
+            "among --labels; or give no ordinary:PATH"
+        )
     found = [each for each in utterances if each.is_ordinary]
     if found and recipe.fit != "lda":
         raise UsageError(

@@ -92,7 +92,7 @@ class LDASettings:
     shrinkage: float = 0.7  # towards a multiple of the identity
     disagreement: float = 10.0  # weight of what corpora disagree about a label
     mixture: float = 20.0  # strength of the Dirichlet distribution of an archive's mixture
-    conditions: float = 2.0  # variance of offsets between corpora, where there is only one
+    conditions: float = 2.0  # least variance of offsets between corpora, where there is only one
     speakers: float = 1.0  # and between speakers, where they are not known
 
     def __post_init__(self) -> None:
