@@ -10,6 +10,7 @@ import torch
 
 from batch_ser import __version__
 from models.checkpoint import CheckpointInfo
+from models.expectation import NATURAL_SHARES, NEUTRAL
 from models.network import Network
 from train.data import Data, about_corpora, licence_of
 from train.recipes import Recipe
@@ -45,6 +46,7 @@ def checkpoint_info(
         max_input_s=network.max_input_s,
         licence=licence_of(corpora),
         temperature=temperature,
+        natural=NATURAL_SHARES if recipe.fit == "lda" and NEUTRAL in labels else {},
         segment={
             "method": "speech",
             "min_s": 0.5,
