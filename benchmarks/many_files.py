@@ -60,7 +60,7 @@ def peak_mb() -> float:
 
 
 def job(given: Path, out: Path, options: dict[str, Any]) -> Measured:
-    """Run a job; with imports and the loading of the checkpoint."""
+    """Run a job, in a process that has imported everything."""
     started = time.perf_counter()
     record = run(RunConfig((str(given),), str(out), MODEL, **options)).record
     wall_s = time.perf_counter() - started
