@@ -30,8 +30,10 @@ from jobs.worker import ShardResult, score_shard
 from models.loading import resolve
 
 
-def run(config: RunConfig) -> RunReport:
+def run(config: RunConfig, progress: Progress | None = None) -> RunReport:
     """Run a job to its end, going on where an earlier call stopped.
+
+    `progress` is that of a caller that has begun to write it.
 
     Raises:
         UsageError: the configuration cannot be carried out, or does not fit the output.
@@ -39,6 +41,12 @@ def run(config: RunConfig) -> RunReport:
         Incomplete: the job stopped before its end.
         Stopped: a signal stopped it.
     """
+    with progress or Progress() as written:
+        return _run(config, written)
+
+
+def _run(config: RunConfig, progress: Progress) -> RunReport:
+    progress.begin("reading the inputs and loading the checkpoint")
     job = prepare(config)
     if not config.allow_empty:
         job.walk.check_any()
@@ -55,14 +63,14 @@ def run(config: RunConfig) -> RunReport:
             check_fingerprint(output, job.fingerprint)  # of what has been published just now
         else:
             write_json(output.settings_json, job.fingerprint)
-        return _drive(job, heartbeat, stop)
+        return _drive(job, progress, heartbeat, stop)
 
 
-def _drive(job: Job, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
+def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
     """Do what is not done yet, and make the final tables if anything was."""
     started = _now()
     committed = CommittedParts.of(job.output)
-    progress = Progress()
+    progress.begin_work()
     committer = Committer(job.output.work, committed)
     try:
         for result in _results(job, committed, progress, stop):
@@ -70,7 +78,6 @@ def _drive(job: Job, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
             progress.done(result)
     finally:
         committer.flush()
-        progress.end()
     record = job.output.run_record()
     if record is None or not committed.all_published:
         heartbeat.check()
@@ -90,6 +97,7 @@ def _results(
     job: Job, committed: CommittedParts, progress: Progress, stop: OrderlyStop
 ) -> Iterator[ShardResult]:
     """Results of all inputs that need work; of those that cannot be read a row that says why."""
+    progress.begin(f"starting {job.config.worker_count} workers")
     files = progress.listing(_inputs_to_do(job, committed))
     yield from _execute(job, plan(files, job.config.worker_count), stop)
 

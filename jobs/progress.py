@@ -1,82 +1,157 @@
-"""Progress on standard error: a line that is updated on a terminal, else one line a minute."""
+"""Progress on standard error: a line that is updated on a terminal, else one line a minute.
+
+A thread of its own writes it, so that there is a line while inputs are read, workers start, or a
+long file is scored.
+"""
 
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from typing import TextIO
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TextIO
 
-import pyarrow.compute as pc
+if TYPE_CHECKING:  # loading them takes seconds, in which there is progress to be reported
+    from batch_ser.inputs import InputFile
+    from jobs.worker import ShardResult
 
-from batch_ser.inputs import InputFile
-from jobs.sharding import work_s
-from jobs.worker import ShardResult
-
+FIRST_AFTER_S = 2.0  # a mistake in the command is reported earlier, without a line of progress
 TERMINAL_EVERY_S = 0.5
 LOG_EVERY_S = 60.0
+SPEED_OVER_S = 120.0  # the latest results: workers that join, and other files, change the speed
+SPEED_KNOWN_AFTER_S = 10.0  # between the first of these results and the last
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What was done at a time."""
+
+    at_s: float
+    work_s: float  # estimated from the listing
+    audio_s: float
 
 
 class Progress:
     """Counts what is listed and done, and writes it."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._terminal = stream.isatty()
-        self._started = self._written = time.monotonic()
+    def __init__(
+        self, stream: TextIO | None = None, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._clock_s = clock_s
+        self._started_s = clock_s()
+        self._next_s = self._started_s + FIRST_AFTER_S
+        self._phase = "starting"
         self._listed = self._files = self._failed = 0
-        self._listed_s = self._work_s = self._audio_s = 0.0
-        self._estimates: dict[str, float] = {}
+        self._listed_work_s = 0.0
+        self._estimates_s: dict[str, float] = {}
         self._all_listed = False
+        self._done = _Done(0.0, 0.0, 0.0)
+        self._latest: deque[_Done] = deque()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
 
-    def listing(self, files: Iterable[InputFile]) -> Iterator[InputFile]:
+    def __enter__(self) -> Self:
+        """Write from now on; a second time, inside, it changes nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_until_ended, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write no more; leave the terminal's line as it is, and go to the next."""
+        self._ended.set()
+        if self._thread:
+            self._thread.join()
+        with self._lock:
+            if self._terminal and self._files:
+                self._write()
+                self._stream.write("\n")
+            self._terminal = False
+
+    def _write_until_ended(self) -> None:
+        while not self._ended.wait(TERMINAL_EVERY_S):
+            self.write_if_due()
+
+    def begin(self, phase: str) -> None:
+        """Name what is done until the first results come."""
+        self._phase = phase
+
+    def begin_work(self) -> None:
+        """Count `wall_s` from now."""
+        self._started_s = self._clock_s()
+
+    def listing(self, files: "Iterable[InputFile]") -> "Iterator[InputFile]":
         """Count files on their way to the shards."""
+        from jobs.sharding import work_s
+
         for file in files:
-            self._listed += 1
-            self._listed_s += work_s(file)
-            self._estimates[file.file] = work_s(file)
+            estimate_s = work_s(file)
+            with self._lock:
+                self._listed += 1
+                self._listed_work_s += estimate_s
+                self._estimates_s[file.file] = estimate_s
             yield file
         self._all_listed = True
 
-    def done(self, result: ShardResult) -> None:
+    def done(self, result: "ShardResult") -> None:
         """Count a shard's files."""
-        self._files += len(result.files)
-        self._failed += pc.sum(pc.equal(result.files["status"], "failed")).as_py() or 0
-        self._audio_s += pc.sum(result.files["duration_s"]).as_py() or 0.0
-        for name in result.files["file"].to_pylist():
-            self._work_s += self._estimates.pop(name, 0.0)
-        every = TERMINAL_EVERY_S if self._terminal else LOG_EVERY_S
-        if time.monotonic() - self._written >= every:
-            self.write()
+        rows = result.files.select(["file", "status", "duration_s"]).to_pylist()
+        with self._lock:
+            self._files += len(rows)
+            self._failed += sum(row["status"] == "failed" for row in rows)
+            self._done = _Done(
+                self._clock_s(),
+                self._done.work_s + sum(self._estimates_s.pop(row["file"], 0.0) for row in rows),
+                self._done.audio_s + sum(row["duration_s"] or 0.0 for row in rows),
+            )
+            self._latest.append(self._done)
+            while self._done.at_s - self._latest[0].at_s > SPEED_OVER_S and len(self._latest) > 2:
+                self._latest.popleft()
 
     @property
     def wall_s(self) -> float:
-        return time.monotonic() - self._started
+        """Seconds since work began."""
+        return self._clock_s() - self._started_s
 
     @property
     def audio_s(self) -> float:
         """Seconds of audio done by this run."""
-        return self._audio_s
+        return self._done.audio_s
 
-    def write(self) -> None:
-        """Write the line now."""
-        self._written = time.monotonic()
-        total = f"{self._listed:,}" if self._all_listed else f"{self._listed:,}+ (still listing)"
-        line = (
-            f"{self._files:,} of {total} files, {self._audio_s / 3600:.2f} h of audio, "
-            f"{self._audio_s / max(self.wall_s, 1e-9):.0f} x real time"
-        )
-        if self._failed:
-            line += f", {self._failed:,} failed"
-        if self._all_listed and self._work_s and self._files < self._listed:
-            left_s = self.wall_s * (self._listed_s - self._work_s) / self._work_s
-            line += f", {duration(left_s)} left"
+    def write_if_due(self) -> None:
+        """Write the line, if it is time for one."""
+        with self._lock:
+            if self._clock_s() >= self._next_s:
+                self._next_s = self._clock_s()
+                self._next_s += TERMINAL_EVERY_S if self._terminal else LOG_EVERY_S
+                self._write()
+
+    def _write(self) -> None:
+        line = self._line()
         self._stream.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")
         self._stream.flush()
 
-    def end(self) -> None:
-        """Leave the terminal's line as it is, and go to the next."""
-        if self._terminal and self._files:
-            self.write()
-            self._stream.write("\n")
+    def _line(self) -> str:
+        if not self._files:
+            return self._phase + (f": {self._listed:,} files found" if self._listed else "")
+        total = f"{self._listed:,}" if self._all_listed else f"{self._listed:,}+ (still listing)"
+        line = f"{self._files:,} of {total} files, {self.audio_s / 3600:.2f} h of audio"
+        if self._failed:
+            line += f", {self._failed:,} failed"
+        first, last = self._latest[0], self._latest[-1]
+        known_s = last.at_s - first.at_s
+        if known_s < SPEED_KNOWN_AFTER_S:
+            return line
+        line += f", {(last.audio_s - first.audio_s) / known_s:.0f} x real time"
+        speed = (last.work_s - first.work_s) / known_s
+        if self._all_listed and self._files < self._listed and speed:
+            left_s = (self._listed_work_s - last.work_s) / speed - (self._clock_s() - last.at_s)
+            line += f", {duration(left_s)} left" if left_s > 0 else ""
+        return line
 
 
 def duration(seconds: float) -> str:

@@ -83,7 +83,9 @@ def run(
 
     The same command goes on where a stopped job ended.
     """
-    with exit_codes():
+    from jobs.progress import Progress
+
+    with exit_codes(), Progress() as progress:
         from batch_ser.inputs import Selection
         from jobs.driver import run as run_job
         from jobs.run_config import RunConfig
@@ -113,7 +115,8 @@ def run(
                 expect=expect,
                 adapt_from=adapt_from,
                 restart=restart,
-            )
+            ),
+            progress,
         )
         typer.echo(report.as_json() if as_json else report.as_text())
         raise typer.Exit(report.exit_code)
