@@ -201,7 +201,10 @@ class _Executor:
                 return []
             self._idle.append(call.worker)
             return list(self._tasks.raised(call.task, error.cause))
-        except RayError:  # the process is gone, for whatever reason
+        except RayError as error:  # the process is gone, for whatever reason
+            if getattr(error, "actor_init_failed", False):  # as where this package is missing
+                self._failed_to_load(call.worker, RuntimeError(_last_line(error)))
+                return []
             return self._died(call)
         self._idle.append(call.worker)
         if call.task is None:
