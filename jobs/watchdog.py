@@ -1,8 +1,8 @@
 """A folder for the files of a local Ray, and a process that ends what is left when its driver ends.
 
 Measured with Ray 2.60 after SIGKILL of the driver: servers end at once, workers within 3 s, two
-agents after a minute. The watchdog ends all processes whose output goes to the folder, and removes
-the folder. It runs this file as a script, so only the standard library is imported here.
+agents after more than a minute. The watchdog ends all processes that write to the folder, and
+removes it. It runs this file as a script, so only the standard library is imported here.
 """
 
 import contextlib
@@ -61,22 +61,31 @@ def _root() -> str:
     )
 
 
-def processes_of(folder: str) -> Iterator[int]:
-    """The processes whose standard output or error is a file below a folder."""
-    for process in Path("/proc").glob("[0-9]*"):
-        for number in ("1", "2"):
-            with contextlib.suppress(OSError):  # it has ended, or is another user's
-                if os.readlink(process / "fd" / number).startswith(f"{folder}/"):
-                    yield int(process.name)
-                    break
+def processes_of(folder: str) -> set[int]:
+    """The processes that write to a file below a folder: who only reads one, as `tail`, may be a
+    user.
+    """
+    return {int(each.name) for each in Path("/proc").glob("[0-9]*") if _writes(each, folder)}
+
+
+def _writes(process: Path, folder: str) -> bool:
+    with contextlib.suppress(OSError):  # it has ended, or is another user's
+        for file in (process / "fd").iterdir():
+            if os.readlink(file).startswith(f"{folder}/"):
+                lines = (process / "fdinfo" / file.name).read_text().splitlines()
+                flags = next(line.split()[1] for line in lines if line.startswith("flags:"))
+                if int(flags, 8) & os.O_ACCMODE != os.O_RDONLY:
+                    return True
+    return False
 
 
 def main(folder: str) -> None:
     """Wait for the end of the driver, which closes standard input; then clear up."""
+    driver = os.getppid()  # it may go on after its Ray, and has a log open there
     sys.stdin.buffer.read()
     until, before = time.monotonic() + LAST_S, True
     while time.monotonic() < until:
-        found = list(processes_of(folder))
+        found = processes_of(folder) - {driver}
         for process in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
