@@ -22,6 +22,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private.node import Node
 from ray._raylet import AuthenticationTokenLoader
 from ray.exceptions import RayError, RayTaskError
 
@@ -112,19 +113,42 @@ def _local() -> Iterator[str]:
     """Keep a local Ray to this machine and to a folder of its own, which is returned.
 
     Ray takes 127.0.0.1 as a node's address only where it does not expect clusters, which is a
-    constant; with the parameter `_node_ip_address` it would listen on all interfaces. Its servers
-    ask for a token, which is the default without `RAY_AUTH_MODE`; this one is for the job alone.
+    constant; with the parameter `_node_ip_address` it would listen on all interfaces. Even without
+    a dashboard it starts its process, which asks three clouds' metadata servers where it runs.
     """
-    names, clusters = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"), ray_constants.ENABLE_RAY_CLUSTER
+    with (
+        _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False),
+        _replaced(Node, "start_api_server", lambda *_, **__: None),
+        _token_of_its_own(),
+        scratch_folder() as folder,
+    ):
+        yield folder
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextlib.contextmanager
+def _token_of_its_own() -> Iterator[None]:
+    """Keep other users of the machine out of a local Ray by a token that is nowhere on disk.
+
+    Without `RAY_AUTH_MODE` Ray asks for a token; without `RAY_AUTH_TOKEN` it writes one below the
+    user's home.
+    """
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     AuthenticationTokenLoader.instance().reset_cache()
-    ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with scratch_folder() as folder:
-            yield folder
+        yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = clusters
         for name in names:
             os.environ.pop(name, None)
         os.environ |= before

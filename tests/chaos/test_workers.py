@@ -1,0 +1,89 @@
+"""Processes of jobs on Ray that are killed, at random and again and again."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import PROGRAM
+from processes import descendants, ended
+from results import assert_holds, assert_same_tables
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
+WORKERS = 2
+KILLS = 20
+
+
+def command(long_archive: Path, checkpoint: Path, out: Path) -> list[str]:
+    words = ("run", "--input", long_archive, "--out", out, "--model", checkpoint)
+    return [str(PROGRAM), *map(str, words), "--workers", str(WORKERS)]
+
+
+def workers_below(driver: int, title: str) -> list[int]:
+    found = descendants(driver)
+    return [process for process, line in found.items() if line.startswith(title)]
+
+
+@pytest.mark.parametrize("title", ["ray::Worker", "ray::Worker.load"], ids=["any", "loading"])
+def test_workers_that_are_killed_every_few_seconds(
+    long_archive: Path, long_calm: Path, checkpoint_path: Path, tmp_path: Path, title: str
+) -> None:
+    """The job ends, nobody is blamed, and the tables are those of a calm run."""
+    rng, killed = random.Random(17), 0
+    out = tmp_path / "out.parquet"
+    job = subprocess.Popen(command(long_archive, checkpoint_path, out))
+    while job.poll() is None:
+        time.sleep(rng.uniform(1.0, 5.0))
+        # no more than a few of those that load, so that the job can end
+        if title == "ray::Worker" or killed < KILLS:
+            for process in rng.sample(found := workers_below(job.pid, title), min(1, len(found))):
+                os.kill(process, signal.SIGKILL)
+                killed += 1
+    print(f"\n{killed} workers killed")
+    assert job.returncode == 0
+    assert killed
+    assert_same_tables(out, long_calm)
+    assert_holds(out)
+
+
+def test_a_driver_that_is_killed_at_random_moments(
+    long_archive: Path, long_calm: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    """The same command goes on each time; of a killed one no process is left after 10 s."""
+    rng, lives = random.Random(17), []
+    started = time.monotonic()
+    run_to_end(long_archive, checkpoint_path, tmp_path / "timed.parquet")
+    calm_s = time.monotonic() - started
+    out, completed = tmp_path / "out.parquet", 0
+    for _ in range(KILLS):
+        job = subprocess.Popen(command(long_archive, checkpoint_path, out))
+        until = time.monotonic() + rng.uniform(0.0, calm_s)
+        processes: dict[int, str] = {}
+        while time.monotonic() < until and job.poll() is None:
+            processes |= descendants(job.pid)
+            time.sleep(0.05)
+        processes |= descendants(job.pid)
+        job.kill()
+        job.wait()
+        killed = time.monotonic()
+        left = ended(processes, within_s=60.0)
+        lives.append(time.monotonic() - killed)
+        assert not left, [processes[each] for each in left]
+        if out.with_suffix(".run.json").exists():
+            completed += 1
+            assert_same_tables(out, long_calm)
+            for path in tmp_path.glob("out.*"):
+                path.unlink()
+    run_to_end(long_archive, checkpoint_path, out)
+    assert_same_tables(out, long_calm)
+    assert_holds(out)
+    print(f"\n{KILLS} kills in {calm_s:.0f} s each, {completed} after the end; all processes ended")
+    print(f"within {max(lives):.1f} s")
+    assert max(lives) < 10.0
+
+
+def run_to_end(long_archive: Path, checkpoint: Path, out: Path) -> None:
+    subprocess.run(command(long_archive, checkpoint, out), check=True, stdout=subprocess.DEVNULL)
