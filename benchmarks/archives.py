@@ -18,12 +18,13 @@ import soundfile
 from results import SHARED, write_section
 
 from batch_ser.audio import load
-from jobs import RunConfig, RunReport, on_ray, run
+from jobs import RunConfig, RunReport, disposable, on_ray, run
 from jobs.sharding import Shard
 from jobs.worker import ShardResult
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from broken import broken
+from faults import FAULTS
 
 GOOD = 200
 RATE_HZ = 16_000
@@ -36,14 +37,20 @@ MODEL = "fast"
 def wild_worker() -> type[on_ray.Worker]:
     """A worker whose decoder crashes at one file and never returns from another."""
 
+    decoder = FAULTS  # of the child processes, which workers import no tests for
+
     class Wild(on_ray.Worker):
-        def work(self, shard: Shard) -> ShardResult:
+        def load(self) -> None:
+            disposable.CHILD = decoder
+            super().load()
+
+        def score(self, shard: Shard) -> ShardResult:
             for file in shard:
                 if "crashes" in file.file:
                     os.abort()
                 if "hangs" in file.file:
                     time.sleep(3600)
-            return super().work(shard)
+            return super().score(shard)
 
     return Wild
 

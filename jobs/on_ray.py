@@ -1,11 +1,12 @@
-"""Shards to results on Ray: one actor per worker, one shard per call, every result checked.
+"""Tasks on Ray: one actor per worker, one task per call, every result checked.
 
-A file does not fail because its worker died. The files of that worker's shard are done again one by
-one; only a file that ends its worker twice, alone, fails.
+Workers start, die and join at any time; the first that is ready begins. What follows from the end
+of one is in `jobs/tasks.py`.
 
 Behaviour of Ray that this module works around: `ray.init` replaces signal handlers, puts the
 current folder first on the workers' import path (where a folder named `models` would hide ours),
-and reports usage.
+reports usage, listens on all interfaces, joins any Ray that it finds, and keeps a token for access
+in the user's home.
 """
 
 import contextlib
@@ -14,22 +15,27 @@ import math
 import os
 import secrets
 import time
-from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
+from ray._private.node import Node
+from ray._raylet import AuthenticationTokenLoader
 from ray.exceptions import RayError, RayTaskError
 
-from batch_ser.errors import FileError, Incomplete, Reason, UsageError
+from batch_ser.errors import BatchSerError, FileError, Incomplete, UsageError
+from jobs.disposable import examine
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
-from jobs.worker import ShardResult, ShardSettings, failed, score_shard
+from jobs.tasks import Task, Tasks
+from jobs.watchdog import scratch_folder
+from jobs.worker import ShardResult, ShardSettings, score_shard
 
-MAX_ATTEMPTS = 2  # of a file alone
-START_S = 600.0
+START_S = 600.0  # without a single worker
+MAX_LOADING_DEATHS = 50  # in a row, before a worker was ready: they are not all chance
 OBJECT_STORE_BYTES = 256_000_000  # only rows are transferred
 
 
@@ -48,9 +54,13 @@ class Workers:
 
 
 class Worker:
-    """One process with one checkpoint: a callable over shards."""
+    """One process with one checkpoint."""
 
-    def __init__(self, model: str, device: str, settings: ShardSettings) -> None:
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    def load(self) -> None:
+        """Load the checkpoint; an error here is raised in the driver as it is."""
         import torch
 
         from models import load_checkpoint
@@ -59,15 +69,16 @@ class Worker:
         # measured, a worker grew by 5 MB a batch. Eight are as fast.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
         torch.set_num_threads(1)
-        self._checkpoint = load_checkpoint(model, device)
-        self._settings = settings
+        self._checkpoint = load_checkpoint(self._workers.model, self._workers.device)
 
-    def ready(self) -> None:
-        """Return once the checkpoint is loaded."""
-
-    def work(self, shard: Shard) -> ShardResult:
+    def score(self, shard: Shard) -> ShardResult:
         """All rows of a shard."""
-        return score_shard(shard, self._checkpoint, self._settings)
+        return score_shard(shard, self._checkpoint, self._workers.settings)
+
+    def examine(self, shard: Shard) -> dict[int, FileError]:
+        """The files of a shard that end every process that decodes them, by their position."""
+        paths = [file.path for file in shard]
+        return examine(paths, self._workers.settings.reading, self._workers.file_timeout_s)
 
 
 @contextlib.contextmanager
@@ -75,14 +86,12 @@ def cluster(workers: Workers, stop: OrderlyStop) -> Iterator[None]:
     """A local Ray, or a connection to a running one; inside, signals wait for `stop.check`."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    local: dict[str, Any] = {
-        "num_cpus": math.ceil(workers.count * workers.cpus_per_worker),
-        "include_dashboard": False,
-        "object_store_memory": OBJECT_STORE_BYTES,
-    }
-    with stop.deferred():
+    with stop.deferred(), contextlib.ExitStack() as stack:
+        options: dict[str, Any] = {"address": workers.address}
+        if workers.address is None:
+            options = _local_options(workers) | {"_temp_dir": stack.enter_context(_local())}
         try:
-            _connect(workers, local)
+            _connect(workers, options)
             stop.install()
             yield
         finally:
@@ -90,35 +99,67 @@ def cluster(workers: Workers, stop: OrderlyStop) -> Iterator[None]:
             stop.install()
 
 
-@contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """Inside, a Ray that starts contacts only itself, and writes nothing below the home folder.
+def _local_options(workers: Workers) -> dict[str, Any]:
+    return {
+        "address": "local",  # whatever else runs on this machine, or is in RAY_ADDRESS
+        "num_cpus": math.ceil(workers.count * workers.cpus_per_worker),
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+    }
 
-    Even without a dashboard Ray starts its process, which asks three clouds' metadata servers where
-    it runs. A token of its own keeps other users of the machine out of a local Ray; without one,
-    Ray writes it below the home folder. It is kept, as Ray reads it once in a process.
+
+@contextlib.contextmanager
+def _local() -> Iterator[str]:
+    """Keep a local Ray to this machine and to a folder of its own, which is returned.
+
+    Ray takes 127.0.0.1 as a node's address only where it does not expect clusters, which is a
+    constant; with the parameter `_node_ip_address` it would listen on all interfaces. Even without
+    a dashboard it starts its process, which asks three clouds' metadata servers where it runs.
     """
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    node: Any = ray._private.node.Node
-    start = node.start_api_server
-    node.start_api_server = lambda *_, **__: None
+    with (
+        _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False),
+        _replaced(Node, "start_api_server", lambda *_, **__: None),
+        _token_of_its_own(),
+        scratch_folder() as folder,
+    ):
+        yield folder
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
     try:
         yield
     finally:
-        node.start_api_server = start
+        setattr(owner, name, before)
 
 
-def _connect(workers: Workers, local: dict[str, Any]) -> None:
-    """Start or join Ray from our own folder: Ray puts the current one first on the import path."""
-    offline = contextlib.nullcontext() if workers.address else _offline()
+@contextlib.contextmanager
+def _token_of_its_own() -> Iterator[None]:
+    """Keep other users of the machine out of a local Ray by a token that is nowhere on disk.
+
+    Without `RAY_AUTH_MODE` Ray asks for a token; without `RAY_AUTH_TOKEN` it writes one below the
+    user's home.
+    """
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    AuthenticationTokenLoader.instance().reset_cache()
     try:
-        with offline, contextlib.chdir(Path(__file__).parent.parent):
-            ray.init(
-                address=workers.address,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                **({} if workers.address else local),
-            )
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ |= before
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _connect(workers: Workers, options: dict[str, Any]) -> None:
+    """Start or join Ray from our own folder: Ray puts the current one first on the import path."""
+    try:
+        with contextlib.chdir(Path(__file__).parent.parent):
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         if workers.address is None:
             raise Incomplete(f"Ray does not start: {_last_line(error)}") from error
@@ -127,100 +168,117 @@ def _connect(workers: Workers, local: dict[str, Any]) -> None:
 
 @dataclass
 class _Call:
-    """A shard that a worker is doing."""
+    """What a worker is doing: a task, or loading."""
 
     worker: Any
-    shard: Shard
+    task: Task | None = None
     started: float = field(default_factory=time.monotonic)
 
 
 class _Executor:
-    """Keeps every worker busy with one shard, and replaces workers that die."""
+    """Keeps every worker busy with one task, and replaces workers that die."""
 
     def __init__(self, shards: Iterator[Shard], workers: Workers, stop: OrderlyStop) -> None:
-        self._shards = shards
+        self._tasks = Tasks(shards, workers.settings.schemas, workers.file_timeout_s)
         self._workers = workers
         self._stop = stop
-        self._alone: deque[Shard] = deque()  # single files of shards whose worker died
-        self._attempts: Counter[str] = Counter()  # of a file alone, by its path
         self._calls: dict[Any, _Call] = {}
+        self._idle: list[Any] = []
+        self._loading_deaths = 0
+        self._without_since = time.monotonic()  # when there last was a worker that had loaded
         actor: Any = ray.remote(Worker).options(
             num_cpus=workers.cpus_per_worker, num_gpus=workers.gpus_per_worker, max_restarts=0
         )
         self._actor = actor
 
-    def _start_worker(self) -> Any:
-        workers = self._workers
-        return self._actor.remote(workers.model, workers.device, workers.settings)
-
     def __iter__(self) -> Iterator[ShardResult]:
-        workers = [self._start_worker() for _ in range(self._workers.count)]
-        for worker in workers:
-            self._await(worker)
-            self._assign(worker)
-        while self._calls:
+        for _ in range(self._workers.count):
+            self._start_worker()
+        while self._tasks.left or any(call.task for call in self._calls.values()):
             self._stop.check()
             done, _ = ray.wait(list(self._calls), num_returns=1, timeout=1.0)
             for reference in done:
-                yield from self._finished(reference, self._calls.pop(reference))
+                results = self._finished(reference, self._calls.pop(reference))
+                self._assign()  # before the driver commits, so that no worker waits for it
+                yield from results
             yield from self._overdue()
+            self._check_workers()
 
-    def _await(self, worker: Any) -> None:
-        """Wait until a worker has loaded its checkpoint."""
-        ready, until = worker.ready.remote(), time.monotonic() + START_S
+    def _start_worker(self) -> None:
+        worker = self._actor.remote(self._workers)
+        self._calls[worker.load.remote()] = _Call(worker)
+
+    def _assign(self) -> None:
+        """Give every idle worker its next task, if there is one."""
+        while self._idle and self._tasks.left:
+            worker, task = self._idle.pop(), self._tasks.take()
+            method = worker.examine if task.examine else worker.score
+            self._calls[method.remote(task.shard)] = _Call(worker, task)
+
+    def _finished(self, reference: Any, call: _Call) -> list[ShardResult]:
+        """What a call that has ended returns, or what its error leads to."""
         try:
-            while not ray.wait([ready], timeout=1.0)[0]:
-                self._stop.check()
-                if time.monotonic() > until:
-                    raise Incomplete(f"a worker has not started after {START_S:g} s")
-            ray.get(ready)
+            value = ray.get(reference)
         except RayTaskError as error:
-            raise error.as_instanceof_cause() from error
-        except RayError as error:
-            raise Incomplete(f"a worker cannot start: {_last_line(error)}") from error
+            if call.task is None:
+                self._failed_to_load(call.worker, error.cause)
+                return []
+            self._idle.append(call.worker)
+            return list(self._tasks.raised(call.task, error.cause))
+        except RayError as error:  # the process is gone, for whatever reason
+            if getattr(error, "actor_init_failed", False):  # as where this package is missing
+                self._failed_to_load(call.worker, RuntimeError(_last_line(error)))
+                return []
+            return self._died(call)
+        self._idle.append(call.worker)
+        if call.task is None:
+            self._loading_deaths = 0
+            return []
+        return list(self._tasks.examined(call.task, value)) if call.task.examine else [value]
 
-    def _assign(self, worker: Any) -> None:
-        """Assign a worker its next shard, if there is one."""
-        shard = self._alone.popleft() if self._alone else next(self._shards, None)
-        if shard is not None:
-            self._calls[worker.work.remote(shard)] = _Call(worker, shard)
+    def _died(self, call: _Call) -> list[ShardResult]:
+        """Replace a worker."""
+        ray.kill(call.worker)
+        self._start_worker()
+        if call.task is not None:
+            return list(self._tasks.died(call.task))
+        self._loading_deaths += 1
+        if self._loading_deaths == MAX_LOADING_DEATHS:
+            raise Incomplete(
+                f"{MAX_LOADING_DEATHS} workers in a row ended while they loaded the checkpoint: "
+                "not enough memory? Fewer --workers need less"
+            )
+        return []
 
-    def _finished(self, reference: Any, call: _Call) -> Iterator[ShardResult]:
-        try:
-            result: ShardResult = ray.get(reference)
-        except RayTaskError as error:
-            yield from self._retry(call, FileError(Reason.INTERNAL_ERROR, repr(error.cause)))
-        except RayError:  # the process is gone
-            message = f"decoding ended its process, {MAX_ATTEMPTS} times"
-            yield from self._retry(call, FileError(Reason.DECODER_CRASH, message))
-        else:
-            self._assign(call.worker)  # before the driver commits, so that no worker waits for it
-            yield result
+    def _failed_to_load(self, worker: Any, cause: Exception) -> None:
+        """Go on without a worker that cannot load its checkpoint, if there are others."""
+        ray.kill(worker)
+        if self._calls or self._idle:
+            return
+        if isinstance(cause, BatchSerError):
+            raise cause
+        raise Incomplete(f"no worker can start: {type(cause).__name__}: {cause}") from cause
 
     def _overdue(self) -> Iterator[ShardResult]:
-        """End the workers of calls that take too long."""
+        """End the workers of files that take too long; an examination has limits of its own."""
         now, limit_s = time.monotonic(), self._workers.file_timeout_s
         for reference, call in list(self._calls.items()):
-            if now - call.started > limit_s:
+            task = call.task
+            if task and not task.examine and now - call.started > limit_s:
                 del self._calls[reference]
-                error = FileError(Reason.TIMEOUT, f"not done after {limit_s:g} s (--file-timeout)")
-                yield from self._retry(call, error)
+                ray.kill(call.worker)
+                self._start_worker()
+                yield from self._tasks.overran(task)
 
-    def _retry(self, call: _Call, error: FileError) -> Iterator[ShardResult]:
-        """Replace a worker and do its files again, each alone; one that ends it twice fails."""
-        ray.kill(call.worker)
-        if len(call.shard) > 1:
-            self._alone.extend([file] for file in call.shard)
-        else:
-            file = call.shard[0]
-            self._attempts[file.path] += 1
-            if self._attempts[file.path] < MAX_ATTEMPTS:
-                self._alone.append(call.shard)
-            else:
-                yield failed(file, self._workers.settings.schemas, error)
-        worker = self._start_worker()
-        self._await(worker)
-        self._assign(worker)
+    def _check_workers(self) -> None:
+        """Check that some worker is, or lately was, ready: a cluster may have no place for any."""
+        if self._idle or any(call.task for call in self._calls.values()):
+            self._without_since = time.monotonic()
+        if time.monotonic() - self._without_since > START_S:
+            raise Incomplete(
+                f"no worker has started within {START_S:g} s: Ray may have no free CPUs for them "
+                "(--workers, --cpus-per-worker, --gpus-per-worker)"
+            )
 
 
 def _last_line(error: Exception) -> str:

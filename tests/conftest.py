@@ -297,6 +297,29 @@ def calm(make_once: MakeOnce, archive: Path, checkpoint_path: Path) -> Path:
     return make_once("calm", make) / "results.parquet"
 
 
+@pytest.fixture(scope="session")
+def long_archive(make_once: MakeOnce, speech: Samples) -> Path:
+    """Twenty files of 50 s, more than the first shards hold: a job that can be stopped half way."""
+
+    def make(root: Path) -> None:
+        for number in range(20):
+            samples = np.roll(np.tile(speech, 2), number * 4_321)[: 50 * 16_000]
+            soundfile.write(root / f"call{number:02}.wav", samples, 16_000)
+
+    return make_once("long archive", make)
+
+
+@pytest.fixture(scope="session")
+def long_calm(make_once: MakeOnce, long_archive: Path, checkpoint_path: Path) -> Path:
+    """The tables of a run over it that nothing interrupted."""
+
+    def make(folder: Path) -> None:
+        out = str(folder / "results.parquet")
+        run(RunConfig((str(long_archive),), out, str(checkpoint_path), engine="inline"))
+
+    return make_once("long calm", make) / "results.parquet"
+
+
 def cuts(speech: Samples) -> list[Samples]:
     """Real speech in lengths from 0.02 to 8 s."""
     starts = [30_000, 64_000, 70_000, 100_000, 160_000, 270_000, 300_000]

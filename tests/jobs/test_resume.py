@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from conftest import ENGINES, PROGRAM, MakeOnce, Runner
+from conftest import ENGINES, PROGRAM, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.recording import Reading
@@ -26,28 +25,6 @@ from batch_ser.results import CommittedFile, parts
 from jobs import RunConfig, run
 from jobs.driver import needs_work
 from jobs.heartbeat import Heartbeat
-
-
-@pytest.fixture(scope="session")
-def long_archive(make_once: MakeOnce, speech: Samples) -> Path:
-    """Twenty files of 50 s, more than the first shards hold: a job that can be stopped half way."""
-
-    def make(root: Path) -> None:
-        for number in range(20):
-            samples = np.roll(np.tile(speech, 2), number * 4_321)[: 50 * 16_000]
-            soundfile.write(root / f"call{number:02}.wav", samples, 16_000)
-
-    return make_once("long archive", make)
-
-
-@pytest.fixture(scope="session")
-def long_calm(make_once: MakeOnce, long_archive: Path, checkpoint_path: Path) -> Path:
-    """The tables of a run over it that nothing interrupted."""
-
-    def make(folder: Path) -> None:
-        score(long_archive, folder / "results.parquet", checkpoint_path)
-
-    return make_once("long calm", make) / "results.parquet"
 
 
 def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
