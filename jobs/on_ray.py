@@ -23,7 +23,6 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 from ray._private.node import Node
-from ray._raylet import AuthenticationTokenLoader
 from ray.exceptions import RayError, RayTaskError
 
 from batch_ser.errors import BatchSerError, FileError, Incomplete, UsageError
@@ -145,14 +144,15 @@ def _token_of_its_own() -> Iterator[None]:
     names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    AuthenticationTokenLoader.instance().reset_cache()
+    raylet: Any = ray._raylet
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
     try:
         yield
     finally:
         for name in names:
             os.environ.pop(name, None)
         os.environ |= before
-        AuthenticationTokenLoader.instance().reset_cache()
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _connect(workers: Workers, options: dict[str, Any]) -> None:

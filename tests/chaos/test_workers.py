@@ -83,10 +83,8 @@ def test_a_driver_that_is_killed_at_random_moments(
     run_to_end(long_archive, checkpoint_path, out)
     assert_same_tables(out, long_calm)
     assert_holds(out)
-    print(
-        f"\n{KILLS} kills of jobs of {calm_s:.0f} s, {completed} after their end; all processes ended"
-    )
-    print(f"within {max(lives):.1f} s")
+    print(f"\n{KILLS} kills of jobs of {calm_s:.0f} s, {completed} of them complete")
+    print(f"all processes of each ended within {max(lives):.1f} s")
     assert max(lives) < 10.0
 
 
