@@ -25,6 +25,7 @@ from batch_ser.results import (
     values_of,
     with_scores,
 )
+from jobs.recovery import recover_output
 from models.offset_head import Offset
 from models.offsets import ArchiveOffsets, digest_of_record
 from models.scoring import Checkpoint
@@ -181,7 +182,9 @@ def earlier_offset(adapt_from: str | None) -> dict[str, Any] | None:
     """
     if adapt_from is None:
         return None
-    record = Output(Path(adapt_from)).run_record()
+    output = Output(Path(adapt_from))
+    recover_output(output)
+    record = output.run_record()
     if record is None or not isinstance(record.offset, dict):
         found = "no complete output" if record is None else "an output without an offset"
         raise UsageError(
