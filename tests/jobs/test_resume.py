@@ -26,6 +26,7 @@ from batch_ser.results import CommittedFile, parts
 from jobs import RunConfig, run
 from jobs.driver import needs_work
 from jobs.heartbeat import Heartbeat
+from jobs.processes import started
 
 
 @pytest.fixture(scope="session")
@@ -329,7 +330,8 @@ def test_one_driver_at_a_time(archive: Path, checkpoint_path: Path, tmp_path: Pa
     sleeper = subprocess.Popen(["sleep", "600"])
     try:
         with Heartbeat(tmp_path / "out.work") as heartbeat:
-            other = json.loads(heartbeat.path.read_text()) | {"pid": sleeper.pid}
+            other = {"pid": sleeper.pid, "started": started(sleeper.pid)}
+            other = json.loads(heartbeat.path.read_text()) | other
             heartbeat.path.write_text(json.dumps(other))
             with pytest.raises(AlreadyRunning, match="already running since"):
                 score(archive, out, checkpoint_path)
