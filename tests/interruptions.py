@@ -82,3 +82,15 @@ def assert_tidy(out: Path) -> None:
 
 def described(output: Output, names: Any) -> dict[str, Any]:
     return describe_files([output.base / name for name in names], output.base)
+
+
+def killed_command(number: int, command: str, arguments: dict[str, Any]) -> None:
+    """A run or an adaptation that is killed at an operation; for a process of its own."""
+    from jobs import RunConfig, run
+    from jobs.adapt import adapt_again
+
+    with at_operation(number, killed):
+        if command == "adapt":
+            adapt_again(**arguments)
+        else:
+            run(RunConfig(**arguments))

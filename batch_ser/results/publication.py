@@ -73,7 +73,7 @@ def recover(output: Output) -> None:
     if content is not None and is_replacement(content):
         _settle(output, content)
         return
-    for path in [*_unlisted(output, content), *output.work.glob("final-*")]:
+    for path in [*_unlisted(output, content), *_left_in_work(output, published=bool(content))]:
         _remove(path)
 
 
@@ -163,6 +163,14 @@ def _clear_work(output: Output) -> None:
     for path in output.work.glob("*"):
         if path.name != DRIVER:
             _remove(path)
+
+
+def _left_in_work(output: Output, *, published: bool) -> list[Path]:
+    """What a killed driver left in the working folder and nothing needs."""
+    patterns = ["final-*", "removed-*", "[!d]*.partial"]  # those of driver.json may be in use
+    if published:
+        patterns.append(output.settings_json.name)  # `run.json` has them
+    return [path for pattern in patterns for path in output.work.glob(pattern)]
 
 
 def _unlisted(output: Output, content: Record | None) -> list[Path]:
