@@ -149,7 +149,7 @@ class Output:
         ours = self.run_json.exists() or self.settings_json.exists()
         embeddings_ours = bool(self._listed(EMBEDDINGS, self.any_record()))
         unknown = [name for name in tables if not (embeddings_ours if name == EMBEDDINGS else ours)]
-        present = [path for path in map(self.table, unknown) if path.exists()]
+        present = [path for path in map(self.table, unknown) if path.is_file() or _has_files(path)]
         if ours and not present:
             return
         if not self.single_file and self.out.exists():
@@ -183,6 +183,10 @@ class Output:
         if not isinstance(fingerprint, dict):
             raise MismatchError(f"{self.run_json} is not a record of batch-ser")
         return fingerprint
+
+
+def _has_files(folder: Path) -> bool:
+    return any(folder.glob("*"))
 
 
 def tables_of(content: dict[str, Any] | None) -> dict[str, dict[str, Any]]:

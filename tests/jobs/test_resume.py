@@ -22,7 +22,7 @@ from batch_ser.audio.recording import Reading
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import AlreadyRunning, FileError, MismatchError, Reason
 from batch_ser.inputs import InputFile
-from batch_ser.results import CommittedFile, parts
+from batch_ser.results import CommittedFile, Output, parts
 from jobs import RunConfig, run
 from jobs.driver import needs_work
 from jobs.heartbeat import Heartbeat
@@ -274,6 +274,20 @@ def test_a_lost_table_is_noticed(archive: Path, checkpoint_path: Path, tmp_path:
     with pytest.raises(MismatchError, match="is missing or not the table"):
         score(archive, out, checkpoint_path)
     score(archive, out, checkpoint_path, restart=True)
+    assert_holds(out)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"complete": false}', '{"tables": 3}'])
+@pytest.mark.parametrize("name", ["out.parquet", "out"])
+def test_a_damaged_record_is_refused_and_restarted(
+    content: str, name: str, archive: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / name
+    score(archive, out, checkpoint_path, limit=2)
+    Output(out).run_json.write_text(content)
+    with pytest.raises(MismatchError, match="--restart begins again"):
+        score(archive, out, checkpoint_path, limit=2)
+    score(archive, out, checkpoint_path, limit=2, restart=True)
     assert_holds(out)
 
 
