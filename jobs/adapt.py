@@ -17,11 +17,13 @@ from batch_ser.results import (
     TableSchemas,
     check_grouping,
     finalise,
+    recover,
 )
 from batch_ser.segments import GIVEN
 from jobs.earlier_output import earlier_output
 from jobs.fingerprint import ADAPTATION_SETTINGS
 from jobs.heartbeat import Heartbeat
+from jobs.recovery import storage_errors
 from jobs.report import RunReport, failed_files
 from jobs.second_pass import Adaptation, SecondPass, expect_metadata
 from models.loading import load_checkpoint
@@ -45,8 +47,8 @@ def adapt_again(
     output = Output(Path(out))
     if not output.run_json.exists() and not output.work.exists():
         raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
-    with Heartbeat(output.work) as heartbeat:
-        output.publish()  # of a driver that ended while publishing
+    with storage_errors(output), Heartbeat(output.work) as heartbeat:
+        recover(output)
         record = output.run_record()
         committed = CommittedParts.of(output)
         if record is None or not committed.all_published:
@@ -59,8 +61,7 @@ def adapt_again(
         source = adapt_from or record.configuration.get("adapt_from") or out
         second_pass = SecondPass.of(checkpoint, schemas, adaptation, source)
         changed = _changed(record, schemas, adaptation, source)
-        heartbeat.check()
-        changed = finalise(output, committed, schemas, changed, second_pass)
+        changed = finalise(output, committed, schemas, changed, second_pass, heartbeat.check)
     return RunReport(changed, record.configuration["max_failed"], failed_files(output))
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,11 +17,13 @@ COMMIT_BYTES = 128_000_000
 class Committer:
     """Collects results and commits them: the first at once, then every 30 s or 128 MB."""
 
-    def __init__(self, work: Path, committed: CommittedParts) -> None:
+    def __init__(self, work: Path, committed: CommittedParts, check: Callable[[], None]) -> None:
+        """`check` raises where another driver has taken over, or the output is gone."""
         self.stage_s: Counter[str] = Counter()
         self.peak_bytes = 0
         self._work = work
         self._committed = committed
+        self._check = check
         self._segments: list[pa.Table] = []
         self._files: list[pa.Table] = []
         self._bytes = 0
@@ -40,6 +43,7 @@ class Committer:
         """Commit what has been collected."""
         if not self._files:
             return
+        self._check()
         segments = pa.concat_tables(self._segments).unify_dictionaries()
         files = pa.concat_tables(self._files)
         self._committed.commit(self._work, segments, files)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain, islice
+from pathlib import Path
 
 from batch_ser import __version__
 from batch_ser.inputs import InputFile
@@ -13,8 +14,11 @@ from batch_ser.results import (
     CommittedParts,
     LastRun,
     Listing,
+    Output,
     RunRecord,
     finalise,
+    recover,
+    remove,
     write_json,
 )
 from jobs.commit import Committer
@@ -22,6 +26,7 @@ from jobs.fingerprint import check_fingerprint
 from jobs.heartbeat import Heartbeat
 from jobs.job import Job, prepare
 from jobs.progress import Progress
+from jobs.recovery import recover_output, storage_errors
 from jobs.report import RunReport, failed_files
 from jobs.run_config import RunConfig
 from jobs.sharding import Shard, plan
@@ -47,23 +52,35 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunReport:
 
 def _run(config: RunConfig, progress: Progress) -> RunReport:
     progress.begin("reading the inputs and loading the checkpoint")
+    if not config.restart:
+        recover_output(Output(Path(config.out)))
     job = prepare(config)
     if not config.allow_empty:
         job.walk.check_any()
-    output = job.output
-    if config.restart:
-        output.check_ours(TABLES if job.settings.schemas.apart else TABLES[:2])
+    with storage_errors(job.output), OrderlyStop().installed() as stop:
+        _check_output(job)
+        with Heartbeat(job.output.work) as heartbeat:
+            _begin(job)
+            return _drive(job, progress, heartbeat, stop)
+
+
+def _check_output(job: Job) -> None:
+    if job.config.restart:
+        job.output.check_ours(TABLES if job.settings.schemas.apart else TABLES[:2])
     else:
-        check_fingerprint(output, job.fingerprint)
-    with OrderlyStop().installed() as stop, Heartbeat(output.work) as heartbeat:
-        if config.restart:
-            output.remove(keep=heartbeat.path)
-        output.publish()  # of a driver that ended while publishing
-        if output.run_json.exists():
-            check_fingerprint(output, job.fingerprint)  # of what has been published just now
-        else:
-            write_json(output.settings_json, job.fingerprint)
-        return _drive(job, progress, heartbeat, stop)
+        check_fingerprint(job.output, job.fingerprint)
+
+
+def _begin(job: Job) -> None:
+    """Once no other driver is at work: clear what one left, and note the settings."""
+    output = job.output
+    if job.config.restart:
+        remove(output)
+    recover(output)
+    if output.complete_record():
+        check_fingerprint(output, job.fingerprint)  # of what has been published just now
+    else:
+        write_json(output.settings_json, job.fingerprint)
 
 
 def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
@@ -71,7 +88,7 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
     started = _now()
     committed = CommittedParts.of(job.output)
     progress.begin_work()
-    committer = Committer(job.output.work, committed)
+    committer = Committer(job.output.work, committed, heartbeat.check)
     try:
         for result in _results(job, committed, progress, stop):
             committer.add(result)
@@ -80,7 +97,6 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
         committer.flush()
     record = job.output.run_record()
     if record is None or not committed.all_published:
-        heartbeat.check()
         last_run = LastRun(
             started=started,
             wall_s=progress.wall_s,
@@ -89,7 +105,14 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
             peak_worker_bytes=committer.peak_bytes,
         )
         schemas = job.settings.schemas
-        record = finalise(job.output, committed, schemas, _record(job, last_run), job.second_pass)
+        record = finalise(
+            job.output,
+            committed,
+            schemas,
+            _record(job, last_run),
+            job.second_pass,
+            heartbeat.check,
+        )
     return RunReport(record, job.config.max_failed, failed_files(job.output))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.results import Output, RunRecord
+from jobs.recovery import recover_output
 
 TABLE = ".parquet"  # how the name of an output in single files ends
 
@@ -45,7 +46,9 @@ def _earlier_record(adapt_from: str) -> RunRecord | None:
             "its run was, NAME.parquet or a folder"
         )
     try:
-        return Output(path).run_record()
+        output = Output(path)
+        recover_output(output)
+        return output.run_record()
     except MismatchError as error:
         run_json = path.with_suffix(".run.json") if path.suffix == TABLE else path / "run.json"
         raise UsageError(

@@ -4,20 +4,78 @@ It only saves work: two drivers would both be right, since files are committed o
 """
 
 import contextlib
+import fcntl
 import os
 import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import AlreadyRunning, Incomplete
 from batch_ser.results import DRIVER, read_json, write_json
+from jobs.processes import machine, started
 
 BEAT_S = 10.0
 OLD_S = 60.0
+ATTEMPTS = 100  # to find the working folder, which a driver that ends removes
+MAX_PID = 2**31 - 1
+MAX_BEAT_S = 1e12
+TYPES: dict[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float)}  # of fields
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What a heartbeat states; its fields are the keys of the file."""
+
+    token: str
+    host: str
+    machine: str  # as this boot of it numbers its processes; empty: not known
+    pid: int
+    started: str  # of the process, so that another one with its number is not taken for it
+    since: str
+    beat: float  # seconds since 1970
+
+    @classmethod
+    def this(cls) -> "Driver":
+        """The process that calls this."""
+        return cls(
+            token=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            machine=machine(),
+            pid=os.getpid(),
+            started=started(os.getpid()) or "",
+            since=datetime.now(UTC).isoformat(timespec="seconds"),
+            beat=time.time(),
+        )
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Driver | None":
+        """The driver that a file states; None if no driver wrote it."""
+        complete = {"machine": "", "started": ""} | content
+        if any(type(complete.get(each.name)) not in TYPES[each.type] for each in fields(cls)):
+            return None
+        driver = cls(**{each.name: complete[each.name] for each in fields(cls)})
+        # a comparison with NaN is false
+        return driver if 0 < driver.pid <= MAX_PID and abs(driver.beat) <= MAX_BEAT_S else None
+
+    def is_at_work(self, other: "Driver") -> bool:
+        """Whether another driver still runs, as far as this one can find out.
+
+        On the same machine its process counts. Elsewhere its beat does: one that is old, or from
+        more than a minute ahead, is of no clock that can be compared.
+        """
+        recent = abs(time.time() - other.beat) <= OLD_S
+        if (other.host, other.machine) != (self.host, self.machine):
+            return recent
+        begun = None if other.pid == self.pid else started(other.pid)
+        if begun is None:
+            return False
+        return begun == other.started if begun and other.started else recent
 
 
 class Heartbeat:
@@ -26,55 +84,68 @@ class Heartbeat:
     def __init__(self, work: Path) -> None:
         self.path = work / DRIVER
         self._stop = threading.Event()
-        self._driver = {
-            "token": uuid.uuid4().hex,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        self._driver = Driver.this()
 
     def __enter__(self) -> "Heartbeat":
-        other = self._read()
-        if other and _alive(other):
-            raise AlreadyRunning(
-                f"already running since {other.get('since')} on host {other.get('host')} "
-                f"(process {other.get('pid')}); wait for it, or stop it first"
-            )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._beat()
+        self._begin()
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
         return self
 
+    def _begin(self) -> None:
+        folder = self.path.parent
+        for _ in range(ATTEMPTS):
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError), _locked(folder):
+                self._check_free()
+                self._beat()
+                return
+        raise Incomplete(f"{folder} is removed again whenever it is made; by which program?")
+
+    def _check_free(self) -> None:
+        other = self._read()
+        if other and self._driver.is_at_work(other):
+            raise AlreadyRunning(
+                f"already running since {other.since} on host {other.host} "
+                f"(process {other.pid}); wait for it, or stop it first"
+            )
+
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        if self._is_mine():
-            self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a disk that can no longer be written
+            if self._is_mine():
+                self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()  # only if nothing else is in it
 
     def check(self) -> None:
-        """Check that no other driver has taken over, before tables are replaced.
+        """Check that no other driver has taken over, before anything is committed or published.
 
         Raises:
-            Incomplete: one has.
+            Incomplete: one has, or the working folder was deleted.
         """
-        if not self._is_mine():
+        current = self._read()
+        if current is None:
+            raise Incomplete(
+                f"{self.path} was deleted or damaged while the job ran; the same command begins "
+                "again with what is left"
+            )
+        if current.token != self._driver.token:
             raise Incomplete("another driver has taken over this output; it will finish the job")
 
     def _is_mine(self) -> bool:
         current = self._read()
-        return current is not None and current.get("token") == self._driver["token"]
+        return current is not None and current.token == self._driver.token
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> Driver | None:
         try:
-            return read_json(self.path)
-        except ValueError:
+            content = read_json(self.path)
+        except (ValueError, IsADirectoryError):
             return None
+        return Driver.from_json(content) if content else None
 
     def _beat(self) -> None:
-        write_json(self.path, self._driver | {"beat": time.time()})
+        write_json(self.path, asdict(replace(self._driver, beat=time.time())))
 
     def _keep(self) -> None:
         while not self._stop.wait(BEAT_S):
@@ -83,16 +154,13 @@ class Heartbeat:
                     self._beat()
 
 
-def _alive(other: dict[str, Any]) -> bool:
-    """Whether another driver still runs: a recent beat, and on this host a process."""
-    if time.time() - float(other.get("beat", 0)) > OLD_S:
-        return False
-    if other.get("host") != socket.gethostname():
-        return True
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Inside, no other driver on this machine decides whether it may begin."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.kill(int(other["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return int(other["pid"]) != os.getpid()
+        with contextlib.suppress(OSError):  # some network file systems lock no folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

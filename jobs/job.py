@@ -146,7 +146,7 @@ def _schemas(
 ) -> TableSchemas:
     adapts = adaptation is not None and adaptation.by != NONE
     # an output that was adapted before keeps its table of embeddings, for `batch-ser adapt`
-    apart = adapts or (output.as_scored == EMBEDDINGS and not config.restart)
+    apart = adapts or (not config.restart and output.as_scored == EMBEDDINGS)
     return TableSchemas(
         labels=checkpoint.info.labels,
         manifest_columns=walk.manifest_columns,

@@ -2,6 +2,7 @@
 
 from batch_ser.results.committed import CommittedFile, CommittedParts
 from batch_ser.results.counts import SUMS
+from batch_ser.results.durable import read_json, write_json
 from batch_ser.results.final_tables import finalise
 from batch_ser.results.groups import (
     ARCHIVE,
@@ -17,7 +18,8 @@ from batch_ser.results.groups import (
     rows_by_key,
     values_of,
 )
-from batch_ser.results.layout import DRIVER, EMBEDDINGS, TABLES, Output, read_json, write_json
+from batch_ser.results.layout import DRIVER, EMBEDDINGS, TABLES, Output
+from batch_ser.results.publication import is_interrupted, recover, remove
 from batch_ser.results.run_record import CheckpointRecord, LastRun, Listing, RunRecord
 from batch_ser.results.tables import (
     EMPTY,
@@ -60,8 +62,11 @@ __all__ = [
     "check_grouping",
     "file_row",
     "finalise",
+    "is_interrupted",
     "is_split",
     "read_json",
+    "recover",
+    "remove",
     "rounded",
     "rows_by_key",
     "to_table",

@@ -1,8 +1,9 @@
 """Committed parts to the final tables, with flat memory."""
 
-import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from batch_ser.results.committed import CommittedParts
 from batch_ser.results.counts import Counts
-from batch_ser.results.layout import EMBEDDINGS, Output, describe_files, write_json
+from batch_ser.results.durable import describe_files, sync
+from batch_ser.results.layout import EMBEDDINGS, Output
+from batch_ser.results.publication import new_folder, publish
 from batch_ser.results.run_record import RunRecord
 from batch_ser.results.tables import (
     TableSchemas,
@@ -48,21 +51,23 @@ def finalise(
     schemas: TableSchemas,
     record: RunRecord,
     rescoring: Rescoring | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> RunRecord:
-    """Write the final tables and publish them with their record, which is returned complete."""
-    shutil.rmtree(output.final, ignore_errors=True)
-    output.final.mkdir(parents=True)
+    """Write the final tables and publish them with their record, which is returned complete.
+
+    `check` raises where another driver has taken over, before anything is published.
+    """
+    made = new_folder(output)
     if rescoring:
         rescoring.count(committed.rows("segments"))
         record = replace(record, offset=rescoring.record())
     counts = Counts()
     described: dict[str, Any] = {}
     for table in _final_tables(schemas, counts, rescoring):
-        paths = _write_table(output, table, committed.rows(table.source))
-        described |= describe_files(paths, output.final)
-    record = replace(record, counts=counts, tables=_final_names(output, described))
-    write_json(output.final / "run.json", record.as_json())
-    output.publish()
+        paths = _write_table(output, made, table, committed.rows(table.source))
+        described |= describe_files(paths, made)
+    record = replace(record, counts=counts, tables=described)
+    publish(output, made, record.as_json(), check)
     return record
 
 
@@ -100,27 +105,35 @@ def _final_tables(
         yield _Table(EMBEDDINGS, "segments", schema, schema, lambda rows: rows)
 
 
-def _write_table(output: Output, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:
-    """One final table, in one file or in files of about 128 MB."""
-    if output.single_file:
-        path = output.final / f"{table.name}.parquet"
-        max_bytes: float = float("inf")
-    else:
-        (output.final / table.name).mkdir()
-        path = output.final / table.name / "part-00000.parquet"
-        max_bytes = FILE_BYTES
-    paths = [path]
+def _write_table(output: Output, made: Path, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:
+    """One final table below `made`, in one file or in files of about 128 MB, on the disk."""
+    paths = _names(output, made, table.name)
+    written = [next(paths)]
+    max_bytes = float("inf") if output.single_file else FILE_BYTES
     options = parquet_options(table.final)
-    writer = pq.ParquetWriter(path, table.final, **options)
+    writer = pq.ParquetWriter(written[-1], table.final, **options)
     for group in _row_groups(rows, table.schema):
-        if path.stat().st_size >= max_bytes:
+        if written[-1].stat().st_size >= max_bytes:
             writer.close()
-            path = path.with_name(f"part-{len(paths):05}.parquet")
-            paths.append(path)
-            writer = pq.ParquetWriter(path, table.final, **options)
+            written.append(next(paths))
+            writer = pq.ParquetWriter(written[-1], table.final, **options)
         writer.write_table(table.change(group).cast(table.final), row_group_size=ROW_GROUP)
     writer.close()
-    return paths
+    for path in written:
+        sync(path)
+    return written
+
+
+def _names(output: Output, made: Path, table: str) -> Iterator[Path]:
+    """Where the files of a table are made; in a folder their names are new ones."""
+    path = made / output.table(table).relative_to(output.base)
+    if output.single_file:
+        yield path
+        return
+    path.mkdir()
+    once = uuid.uuid4().hex[:8]
+    for number in count():
+        yield path / f"part-{once}-{number:05}.parquet"
 
 
 def _row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -164,12 +177,3 @@ def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     for name in set(schema.names).difference(table.column_names):
         table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
     return table.select(schema.names)
-
-
-def _final_names(output: Output, described: dict[str, Any]) -> dict[str, Any]:
-    """Descriptions under the names that the files get when they are published."""
-    if not output.single_file:
-        return described
-    return {
-        output.table(name.removesuffix(".parquet")).name: about for name, about in described.items()
-    }

@@ -1,22 +1,19 @@
-"""Where a job's results are stored, and how finished tables are published.
+"""Where the results of a job are: the paths of its tables and records, and what `run.json` states.
 
-`--out results.parquet` ends as three files; any other name is a folder with `segments/`, `files/`
-and `run.json`. `run.json` is written last and means "complete". While a job runs, everything is in
-the working folder; publishing moves whole files, and goes on after a crash.
+`--out results.parquet` ends as files beside each other; any other name is a folder with
+`segments/`, `files/` and `run.json`. While a job runs, everything is in the working folder.
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import MismatchError, UsageError
+from batch_ser.results.durable import read_json
 from batch_ser.results.run_record import RunRecord
 
 EMBEDDINGS = "embeddings"  # of segments, where results are or were adapted
@@ -73,9 +70,9 @@ class Output:
         return self.out.parent if self.single_file else self.out
 
     @property
-    def final(self) -> Path:
-        """Where new tables are made before they are published."""
-        return self.work / "final"
+    def parts(self) -> Path:
+        """The committed parts."""
+        return self.work / "parts"
 
     @property
     def settings_json(self) -> Path:
@@ -91,20 +88,48 @@ class Output:
 
     @property
     def as_scored(self) -> str:
-        """The table that segments are read from again: that of embeddings, if there is one.
-
-        By the record: another output may have the name that this table would have.
-        """
-        path = self.table(EMBEDDINGS)
-        for name in (read_json(self.run_json) or {}).get("tables", {}):
-            if path in (self.base / name, (self.base / name).parent):
-                return EMBEDDINGS
-        return "segments"
+        """The table that segments are read from again: that of embeddings, if there is one."""
+        return EMBEDDINGS if self._listed(EMBEDDINGS, self.complete_record()) else "segments"
 
     def table_files(self, name: str) -> list[Path]:
-        """The Parquet files of a final table, in order; none while there is no such table."""
-        path = self.table(name)
-        return [path] if path.is_file() else sorted(path.glob("*.parquet"))
+        """The Parquet files of a final table that `run.json` lists and that exist, in order."""
+        return [path for path in self._listed(name, self.complete_record()) if path.is_file()]
+
+    def own_tables(self, content: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+        """Sizes and digests of the tables of this output that the content of a `run.json` names.
+
+        Raises:
+            MismatchError: it is not the content of a `run.json`.
+        """
+        places = [self.table(name) for name in TABLES]
+        return {
+            name: about
+            for name, about in tables_of(content).items()
+            if not {self.base / name, (self.base / name).parent}.isdisjoint(places)
+        }
+
+    def _listed(self, name: str, content: dict[str, Any] | None) -> list[Path]:
+        """The files of a table that a record names: another output may have a file of its name."""
+        table = self.table(name)
+        paths = sorted(self.base / each for each in self.own_tables(content))
+        return [path for path in paths if table in (path, path.parent)]
+
+    def any_record(self) -> dict[str, Any] | None:
+        """The content of `run.json`, complete or not; None if it is damaged."""
+        with contextlib.suppress(MismatchError):
+            content = read_json(self.run_json)
+            tables_of(content)
+            return content
+        return None
+
+    def complete_record(self) -> dict[str, Any] | None:
+        """The content of `run.json`, or None while nothing is complete.
+
+        Raises:
+            MismatchError: the file is damaged.
+        """
+        content = read_json(self.run_json)
+        return None if content is None or is_replacement(content) else content
 
     def run_record(self) -> RunRecord | None:
         """The record in `run.json`, or None while nothing is complete.
@@ -112,7 +137,7 @@ class Output:
         Raises:
             MismatchError: the file is damaged, or no record.
         """
-        content = read_json(self.run_json)
+        content = self.complete_record()
         if content is None:
             return None
         try:
@@ -129,43 +154,18 @@ class Output:
             MismatchError: one of the `tables` to be written exists, and no record names it.
         """
         ours = self.run_json.exists() or self.settings_json.exists()
-        published = self.as_scored == EMBEDDINGS or (self.final / "run.json").exists()
-        unknown = [name for name in tables if not (published if name == EMBEDDINGS else ours)]
-        present = [path for path in map(self.table, unknown) if path.exists()]
+        embeddings_ours = bool(self._listed(EMBEDDINGS, self.any_record()))
+        unknown = [name for name in tables if not (embeddings_ours if name == EMBEDDINGS else ours)]
+        present = [path for path in map(self.table, unknown) if path.is_file() or _has_files(path)]
         if ours and not present:
             return
-        if not self.single_file and self.out.exists() and any(self.out.iterdir()):
-            present = [self.out]
+        if not self.single_file and self.out.exists():
+            present = [self.out] if set(self.out.iterdir()) - {self.work} else []
         if present:
             raise MismatchError(
                 f"--out: {present[0]} exists and is not an output of batch-ser; "
                 "choose another name or move it away"
             )
-
-    def publish(self) -> None:
-        """Move finished tables to their final paths, the record last; remove the working folder.
-
-        Does nothing unless `final/run.json` exists, which is written when all of them are complete;
-        after a crash the next call goes on where it stopped.
-        """
-        if not (self.final / "run.json").exists():
-            return
-        for name in TABLES:
-            made = self.final / (f"{name}.parquet" if self.single_file else name)
-            if made.is_dir() and self.table(name).exists():
-                self.table(name).rename(self._aside(name))
-            if made.exists():
-                made.replace(self.table(name))
-        (self.final / "run.json").replace(self.run_json)
-        for path in self.work.glob("*"):
-            if path.name != DRIVER:
-                _remove(path)
-        with contextlib.suppress(OSError):
-            self.work.rmdir()  # else its driver removes it at its end
-
-    def _aside(self, name: str) -> Path:
-        number = len(list(self.work.glob(f"old-{name}-*")))
-        return self.work / f"old-{name}-{number}"
 
     def check_tables(self) -> None:
         """Check that the published tables are there, with their sizes.
@@ -173,8 +173,7 @@ class Output:
         Raises:
             MismatchError: one is missing or has another size than in the record.
         """
-        record = read_json(self.run_json) or {}
-        for name, expected in record.get("tables", {}).items():
+        for name, expected in tables_of(self.complete_record()).items():
             path = self.base / name
             if not path.is_file() or path.stat().st_size != expected["size_bytes"]:
                 raise MismatchError(
@@ -184,7 +183,7 @@ class Output:
 
     def earlier_settings(self) -> dict[str, Any] | None:
         """The fingerprint of the output, complete or not; None if there is none."""
-        content = read_json(self.run_json)
+        content = self.complete_record()
         if content is None:
             return read_json(self.settings_json)
         fingerprint = content.get("fingerprint")
@@ -192,54 +191,29 @@ class Output:
             raise MismatchError(f"{self.run_json} is not a record of batch-ser")
         return fingerprint
 
-    def remove(self, keep: Path) -> None:
-        """Delete the output (`--restart`) but the file `keep`; the record last."""
-        tables = {"segments", "files", self.as_scored}
-        for path in [*self.work.glob("*"), *map(self.table, tables)]:
-            if path != keep:
-                _remove(path)
-        self.run_json.unlink(missing_ok=True)
+
+def _has_files(folder: Path) -> bool:
+    return any(folder.glob("*"))
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def tables_of(content: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Sizes and digests of the tables that the content of a `run.json` names.
 
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if there is no such file.
+    While tables are replaced, it names those of the earlier and of the new set.
 
     Raises:
-        MismatchError: the file is no JSON object.
+        MismatchError: it is not the content of a `run.json`.
     """
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise MismatchError(f"{path} is damaged ({error}); --restart begins again") from error
-    if not isinstance(content, dict):
-        raise MismatchError(f"{path} is not a record of batch-ser")
-    return content
+    if content is None:
+        return {}
+    if isinstance(content, dict) and is_replacement(content):
+        return tables_of(content.get("old")) | tables_of(content.get("new"))
+    tables = content.get("tables") if isinstance(content, dict) else None
+    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
+        raise MismatchError("run.json is not a record of batch-ser; --restart begins again")
+    return tables
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file in one go: under another name first, then renamed."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    partial.replace(path)
-
-
-def describe_files(paths: list[Path], below: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of files, by their names below a folder."""
-    described = {}
-    for path in paths:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        described[str(path.relative_to(below))] = {
-            "size_bytes": path.stat().st_size,
-            "sha256": digest,
-        }
-    return described
+def is_replacement(content: dict[str, Any]) -> bool:
+    """Whether the content of a `run.json` is that of tables that are being replaced."""
+    return content.get("complete") is False

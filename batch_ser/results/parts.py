@@ -7,7 +7,6 @@ driver writes, each object in one go.
 
 import hashlib
 import io
-import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch_ser.results.durable import write_bytes
 from batch_ser.results.layout import Output
 from batch_ser.results.tables import parquet_options
 
@@ -52,11 +52,11 @@ def write_part(work: Path, segments: pa.Table, files: pa.Table) -> Part:
         (folder / f"{name}{SEGMENTS_ENDING}",), (folder / f"{name}{FILES_ENDING}",), committed
     )
     data = _as_parquet(segments.sort_by("file") if len(segments) else segments)
-    _write(part.segments[0], data)
+    write_bytes(part.segments[0], data)
     digest = hashlib.sha256(data).hexdigest()
     metadata = {"segments_sha256": digest, "committed": repr(committed)}
     marked = files.sort_by("file").replace_schema_metadata((files.schema.metadata or {}) | metadata)
-    _write(part.files[0], _as_parquet(marked))
+    write_bytes(part.files[0], _as_parquet(marked))
     return part
 
 
@@ -65,15 +65,6 @@ def _as_parquet(table: pa.Table) -> bytes:
     options = parquet_options(table.schema)
     pq.write_table(table, buffer, row_group_size=PART_ROW_GROUP, **options)
     return buffer.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def read_parts(output: Output) -> list[Part]:
@@ -86,7 +77,7 @@ def read_parts(output: Output) -> list[Part]:
         MismatchError: a published table is missing.
     """
     parts = []
-    for path in (output.work / "parts").glob(f"*{FILES_ENDING}"):
+    for path in output.parts.glob(f"*{FILES_ENDING}"):
         segments = path.with_name(path.name.removesuffix(FILES_ENDING) + SEGMENTS_ENDING)
         try:
             metadata = pq.read_schema(path).metadata or {}
@@ -96,7 +87,7 @@ def read_parts(output: Output) -> list[Part]:
         if intact:
             parts.append(Part((segments,), (path,), float(metadata[b"committed"])))
     parts.sort(key=lambda part: part.committed)
-    if output.run_json.exists():
+    if output.complete_record():
         output.check_tables()
         tables = [tuple(output.table_files(name)) for name in (output.as_scored, "files")]
         parts.insert(0, Part(tables[0], tables[1], 0.0))

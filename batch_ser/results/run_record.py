@@ -52,7 +52,10 @@ class RunRecord:
 
     def as_json(self) -> dict[str, Any]:
         """As `run.json` has it."""
-        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        content: dict[str, Any] = {
+            "complete": True
+        }  # first: while tables are replaced, it is False
+        content |= {each.name: getattr(self, each.name) for each in fields(self)}
         for name in ("checkpoint", "listing", "last_run"):
             content[name] = asdict(content[name])
         return content | {"counts": self.counts.as_json()}

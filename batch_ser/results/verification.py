@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from batch_ser.errors import MismatchError
 from batch_ser.results.committed import CommittedParts
 from batch_ser.results.counts import Counts
-from batch_ser.results.layout import Output, describe_files
+from batch_ser.results.durable import describe_files
+from batch_ser.results.layout import Output
 from batch_ser.results.parts import Part
 from batch_ser.results.run_record import RunRecord
 from batch_ser.results.tables import EMBEDDING, FAILED, OK, has_embeddings

@@ -1,5 +1,9 @@
 """Exit statuses: each error becomes one line on standard error and a documented number."""
 
+import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,21 +12,46 @@ import typer
 from batch_ser.errors import AlreadyRunning, Incomplete, Stopped, UsageError
 
 NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED = 1, 2, 3, 130
+STOPPED = "stopped by a signal; the same command goes on from here"
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Inside, an error becomes one line on standard error, and its exit status."""
     try:
-        yield
+        with _terminable():
+            yield
     except UsageError as error:
         _fail(str(error), USAGE)
     except (AlreadyRunning, Incomplete) as error:
         _fail(str(error), NOT_COMPLETE)
     except Stopped as stop:
-        _fail("stopped by a signal; the same command goes on from here", stop.exit_code)
+        _fail(STOPPED, stop.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the process at once, with its status, unless a job handles it.
+
+    While modules are imported and inputs listed there is nothing to commit, and an exception that
+    a handler raises there could be swallowed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, _: object) -> None:
+    sys.stdout.flush()
+    os.write(sys.stderr.fileno(), f"batch-ser: {STOPPED}\n".encode())
+    os._exit(128 + number)
 
 
 def _fail(message: str, status: int) -> None:

@@ -13,8 +13,12 @@ def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
     with exit_codes():
         from batch_ser.results import Output
         from batch_ser.results import verify as recount
+        from jobs.recovery import recover_output, storage_errors
 
-        verdict = recount(Output(Path(out)))
+        output = Output(Path(out))
+        recover_output(output)
+        with storage_errors(output):
+            verdict = recount(output)
         for fault in verdict.faults:
             typer.echo(fault)
         counts = verdict.counts

@@ -20,9 +20,11 @@ from batch_ser.audio.samples import Samples
 from batch_ser.errors import AlreadyRunning, CheckpointError, MismatchError, UsageError
 from batch_ser.inputs import Selection
 from batch_ser.results.layout import Output
+from batch_ser.results.publication import new_folder
 from batch_ser.results.verification import verify
 from jobs.adapt import adapt_again
 from jobs.heartbeat import Heartbeat
+from jobs.processes import started
 from train.evaluate import EvaluateConfig, evaluate
 
 WIDTH = 16  # of the embedding
@@ -378,50 +380,9 @@ def test_embeddings_stay_and_grow_without_adaptation(
     assert_same_tables(out, once)
 
 
-@pytest.mark.parametrize("folder", [False, True])
-def test_killed_at_any_step_of_publishing(
-    folder: bool,
-    archive: Path,
-    adapting_path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """After any file was the last to be moved, the next call ends as a run in one go."""
-    ending = "" if folder else ".parquet"
-    calm = adapted(archive, tmp_path / f"calm{ending}", adapting_path, "recording", limit=6)
-    replace = Path.replace
-
-    def parts(out: Path, table: str) -> pd.DataFrame:
-        return pd.concat(map(pd.read_parquet, Output(out).table_files(table)))
-
-    for last in range(5):
-        out = tmp_path / f"out{last}{ending}"
-        moves = 0
-
-        def interrupted(self: Path, target: Path, most: int = last) -> Path:
-            nonlocal moves
-            if "final" in self.parts and not self.name.endswith(".partial"):
-                moves += 1
-                if moves > most:
-                    raise KeyboardInterrupt
-            return replace(self, target)
-
-        monkeypatch.setattr(Path, "replace", interrupted)
-        if last < 4:
-            with pytest.raises(KeyboardInterrupt):
-                score(archive, out, adapting_path, adapt="recording", limit=6, **WINDOWS)
-        monkeypatch.setattr(Path, "replace", replace)
-        adapted(archive, out, adapting_path, "recording", limit=6)
-        for table in ("segments", "files", "embeddings"):
-            pd.testing.assert_frame_equal(parts(out, table), parts(calm, table))
-        adapt_again(str(out), "archive")  # and everything is there to go on with
-        assert_holds(out)
-
-
 def test_a_killed_adaptation_can_be_made_again(calm: Path, tmp_path: Path) -> None:
     out = copied(calm, tmp_path)
-    Output(out).final.mkdir(parents=True)
-    (Output(out).final / "segments.parquet").write_bytes(b"half")
+    (new_folder(Output(out)) / out.name).write_bytes(b"half")
     adapt_again(str(out), "recording")
     assert_holds(out)
     assert not Output(out).work.exists()
@@ -439,7 +400,7 @@ def test_a_run_after_a_killed_adaptation_publishes_its_tables(
     move = Path.replace
 
     def interrupted(self: Path, target: Path) -> Path:
-        if target == Output(out).run_json:
+        if target == out:
             raise KeyboardInterrupt
         return move(self, target)
 
@@ -457,7 +418,8 @@ def test_a_run_after_a_killed_adaptation_publishes_its_tables(
 def test_a_driver_at_work_is_not_disturbed(calm: Path, tmp_path: Path) -> None:
     out = copied(calm, tmp_path)
     with Heartbeat(Output(out).work) as heartbeat:
-        other = json.loads(heartbeat.path.read_text()) | {"pid": os.getppid()}
+        other = {"pid": os.getppid(), "started": started(os.getppid())}
+        other = json.loads(heartbeat.path.read_text()) | other
         heartbeat.path.write_text(json.dumps(other))
         with pytest.raises(AlreadyRunning):
             adapt_again(str(out), "recording")

@@ -21,10 +21,11 @@ from batch_ser.audio.recording import Reading
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import AlreadyRunning, FileError, MismatchError, Reason
 from batch_ser.inputs import InputFile
-from batch_ser.results import CommittedFile, parts
+from batch_ser.results import CommittedFile, Output, parts
 from jobs import RunConfig, run
 from jobs.driver import needs_work
 from jobs.heartbeat import Heartbeat
+from jobs.processes import started
 
 
 def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
@@ -253,6 +254,20 @@ def test_a_lost_table_is_noticed(archive: Path, checkpoint_path: Path, tmp_path:
     assert_holds(out)
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"complete": false}', '{"tables": 3}'])
+@pytest.mark.parametrize("name", ["out.parquet", "out"])
+def test_a_damaged_record_is_refused_and_restarted(
+    content: str, name: str, archive: Path, checkpoint_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / name
+    score(archive, out, checkpoint_path, limit=2)
+    Output(out).run_json.write_text(content)
+    with pytest.raises(MismatchError, match="--restart begins again"):
+        score(archive, out, checkpoint_path, limit=2)
+    score(archive, out, checkpoint_path, limit=2, restart=True)
+    assert_holds(out)
+
+
 def test_a_part_that_is_cut_off_does_not_count(
     calm: Path, archive: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:
@@ -306,7 +321,8 @@ def test_one_driver_at_a_time(archive: Path, checkpoint_path: Path, tmp_path: Pa
     sleeper = subprocess.Popen(["sleep", "600"])
     try:
         with Heartbeat(tmp_path / "out.work") as heartbeat:
-            other = json.loads(heartbeat.path.read_text()) | {"pid": sleeper.pid}
+            other = {"pid": sleeper.pid, "started": started(sleeper.pid)}
+            other = json.loads(heartbeat.path.read_text()) | other
             heartbeat.path.write_text(json.dumps(other))
             with pytest.raises(AlreadyRunning, match="already running since"):
                 score(archive, out, checkpoint_path)
