@@ -5,13 +5,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 
 from batch_ser.errors import AlreadyRunning, Incomplete, Stopped, UsageError
 
 NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED = 1, 2, 3, 130
+STANDARD_ERROR = 2
 STOPPED = "stopped by a signal; the same command goes on from here"
 
 
@@ -49,8 +50,10 @@ def _terminable() -> Iterator[None]:
 
 
 def _terminate(number: int, _: object) -> None:
-    sys.stdout.flush()
-    os.write(sys.stderr.fileno(), f"batch-ser: {STOPPED}\n".encode())
+    with suppress(RuntimeError, OSError, ValueError):  # in the middle of a print, or closed
+        sys.stdout.flush()
+    with suppress(OSError):
+        os.write(STANDARD_ERROR, f"batch-ser: {STOPPED}\n".encode())
     os._exit(128 + number)
 
 

@@ -22,7 +22,7 @@ from batch_ser.results.layout import TABLES, Output
 from jobs import RunConfig, run
 from jobs.adapt import adapt_again
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
 WHOLE: dict[str, Any] = {"segment": {"method": "whole"}}
 EARLY, LATE = 2, 4  # files of the archive, in two steps

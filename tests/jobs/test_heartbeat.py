@@ -158,12 +158,14 @@ def test_a_driver_notices_that_its_output_is_gone(tmp_path: Path) -> None:
 
 
 def test_of_drivers_that_start_together_one_begins(tmp_path: Path) -> None:
-    """Each reads that there is none before any has written: without a lock all would begin."""
+    """Without a lock, each would read that there is none before any has written."""
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
         "from batch_ser.errors import AlreadyRunning\n"
         "from jobs.heartbeat import Heartbeat\n"
+        "read = Heartbeat._read\n"
+        "Heartbeat._read = lambda self: [read(self), time.sleep(0.5)][0]\n"
         "sys.stdin.readline()\n"
         "try:\n"
         "    with Heartbeat(Path(sys.argv[1])):\n"
