@@ -103,10 +103,12 @@ class Regions:
         """End the stream at `total` samples: an open region ends with it."""
         self._close(total)
 
-    @property
-    def earliest_end(self) -> int | None:
-        """Where the open region ends at the earliest; None while it may yet be dropped."""
+    def earliest_end(self, total: int) -> int | None:
+        """Where the open region ends at the earliest; None while it may yet be dropped.
+
+        The stream has `total` samples so far: its last frame may be one that was filled.
+        """
         if self.start is None:
             return None
-        end = self.now if self._silent_from is None else self._silent_from
+        end = min(self.now, total) if self._silent_from is None else self._silent_from
         return end if end - self.start > MIN_SPEECH else None

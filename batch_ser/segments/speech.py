@@ -89,7 +89,7 @@ class Speech:
         for region in regions.closed:
             yield from self._merge(*region)
         regions.closed.clear()
-        earliest_end = regions.earliest_end
+        earliest_end = regions.earliest_end(self._frames.end)
         if self._utterance:
             next_start = regions.start if regions.start is not None else regions.now
             if next_start - self._utterance.speech_end > MERGE:

@@ -220,6 +220,8 @@ def utterances(
     max_s=st.sampled_from([1.0, 1.5, 3.0, 8.0]),
     min_s=st.sampled_from([0.1, 0.5]),
 )
+# its last region is too short by less than what the last frame was filled with
+@example(parts=[("speech", 2.921875, 1.0, 564)], cuts=[], max_s=1.5, min_s=0.1)
 def test_utterances_are_merged_padded_and_cut(
     speech: Samples, parts: list[Sound], cuts: list[int], max_s: float, min_s: float
 ) -> None:
