@@ -107,7 +107,9 @@ def rewrite(base: Path, path: Path, metadata: object, **tensors: torch.Tensor) -
 def attempts(checkpoints: Path, recording: Path) -> list[Attempt]:
     """Try every checkpoint of a folder, each in a fork of one process that has loaded all code."""
     command = [sys.executable, __file__, str(checkpoints), str(recording)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # else tests/models, in the folder of this script, would hide the package models
+    packages = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=packages)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     return [Attempt(**json.loads(line.removeprefix(MARK))) for line in lines]

@@ -6,7 +6,10 @@ Neither is ever in an output, nor in a file that the job or Ray wrote.
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +120,36 @@ def holders(folder: Path) -> list[Path]:
     return [path for path in files if path.is_file() and SECRET.encode() in path.read_bytes()]
 
 
+@dataclass
+class Files:
+    """What was seen in a folder while a program ran."""
+
+    seen: set[Path] = field(default_factory=set)
+    with_secret: set[Path] = field(default_factory=set)
+
+    def look(self, folder: Path) -> None:
+        self.seen |= {Path(top, name) for top, _, names in os.walk(folder) for name in names}
+        with suppress(OSError):  # a file that is removed meanwhile
+            self.with_secret |= set(holders(folder))
+
+
+@contextmanager
+def watched(folder: Path) -> Iterator[Files]:
+    files, ended = Files(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            files.look(folder)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield files
+    finally:
+        ended.set()
+        watcher.join()
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_signed_addresses_in_a_manifest_stay_there(
     program: Runner,
@@ -126,21 +159,23 @@ def test_signed_addresses_in_a_manifest_stay_there(
     monkeypatch: pytest.MonkeyPatch,
     engine: str,
 ) -> None:
-    """Also mistyped ones, of which some look like paths. `RAY_TMPDIR` is where Ray writes."""
+    """Also mistyped ones, of which some look like paths. Ray's files are read while it runs."""
     lines = "".join(f"{planted},x\n" for planted in PLANTED)
     (tmp_path / "list.csv").write_text(f"file,agent\n{next(archive.glob('*/*.wav'))},Anna\n{lines}")
     rays = Path(tempfile.mkdtemp(dir="/tmp"))  # a socket's path is at most 107 bytes long
-    monkeypatch.setenv("RAY_TMPDIR", str(rays))
+    monkeypatch.setenv("TMPDIR", str(rays))
     try:
-        out = ("--out", "out.parquet", "--model", checkpoint_path)
-        where = ("--engine", engine, "--workers", 1)
-        done = program("run", "--input", "list.csv", "--root", "/", *out, *where)
+        with watched(rays) as files:
+            out = ("--out", "out.parquet", "--model", checkpoint_path)
+            where = ("--engine", engine, "--workers", 1)
+            done = program("run", "--input", "list.csv", "--root", "/", *out, *where)
         (tmp_path / "list.csv").unlink()
         assert done.returncode == 3, done.stderr
         assert SECRET not in done.stdout + done.stderr
         assert not holders(tmp_path)
-        assert not holders(rays)
-        assert (engine == "ray") == bool(list(rays.rglob("*.log")))
+        assert not files.with_secret
+        assert (engine == "ray") == any(path.suffix == ".log" for path in files.seen)
+        assert not list(rays.rglob("*.log"))  # Ray's folder is gone
     finally:
         shutil.rmtree(rays)
     rows = len({public_address(planted) for planted in PLANTED})
