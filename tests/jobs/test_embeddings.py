@@ -15,6 +15,7 @@ from results import SCORES, assert_holds, score
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import CheckpointError, MismatchError
+from batch_ser.inputs import Selection
 from batch_ser.results.layout import Output
 from batch_ser.results.verification import verify
 from models.architectures import build
@@ -146,24 +147,13 @@ def test_a_network_without_a_small_embedding_is_refused(
 def test_a_manifests_own_column_embedding_is_renamed(
     archive: Path, embedding_path: Path, tmp_path: Path, batch_ser: Runner
 ) -> None:
-    manifest = archive / "calls.csv"
-    try:
-        manifest.write_text("file,embedding\nday0/call03.flac,own\n")
-        out = tmp_path / "out.parquet"
-        found = batch_ser(
-            "run",
-            "--input",
-            manifest,
-            "--out",
-            out,
-            "--model",
-            embedding_path,
-            "--embeddings",
-            "--engine",
-            "inline",
-        )
-    finally:
-        manifest.unlink()
+    manifest = tmp_path / "calls.csv"
+    manifest.write_text(f"file,embedding\n{archive / 'day0' / 'call03.flac'},own\n")
+    out = tmp_path / "out.parquet"
+    found = batch_ser(
+        *("run", "--input", manifest, "--root", "/", "--out", out),
+        *("--model", embedding_path, "--embeddings", "--engine", "inline"),
+    )
     assert found.returncode == 0, found.stderr
     table = pq.read_table(out)
     assert set(table["in_embedding"].to_pylist()) == {"own"}
@@ -173,12 +163,9 @@ def test_a_manifests_own_column_embedding_is_renamed(
 def test_it_is_renamed_also_without_embeddings(
     archive: Path, embedding_path: Path, tmp_path: Path
 ) -> None:
-    manifest = archive / "calls.csv"
+    manifest = tmp_path / "calls.csv"
+    manifest.write_text(f"file,embedding\n{archive / 'day0' / 'call03.flac'},own\n")
     out = tmp_path / "out.parquet"
-    try:
-        manifest.write_text("file,embedding\nday0/call03.flac,own\n")
-        score(manifest, out, embedding_path)
-    finally:
-        manifest.unlink()
+    score(manifest, out, embedding_path, selection=Selection(root="/"))
     assert set(pq.read_table(out)["in_embedding"].to_pylist()) == {"own"}
     assert_holds(out)
