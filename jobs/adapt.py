@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -44,10 +43,10 @@ def adapt_again(
         MismatchError: there is no complete output, or its checkpoint is another one now.
         AlreadyRunning: a driver is at work on this output.
     """
-    output = Output(Path(out))
-    if not output.run_json.exists() and not output.work.exists():
+    output = Output(out)
+    if not output.exists:
         raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
-    with storage_errors(output), Heartbeat(output.work) as heartbeat:
+    with storage_errors(output), Heartbeat(output) as heartbeat:
         recover(output)
         record = output.run_record()
         committed = CommittedParts.of(output)

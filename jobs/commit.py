@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -17,11 +16,10 @@ COMMIT_BYTES = 128_000_000
 class Committer:
     """Collects results and commits them: the first at once, then every 30 s or 128 MB."""
 
-    def __init__(self, work: Path, committed: CommittedParts, check: Callable[[], None]) -> None:
+    def __init__(self, committed: CommittedParts, check: Callable[[], None]) -> None:
         """`check` raises where another driver has taken over, or the output is gone."""
         self.stage_s: Counter[str] = Counter()
         self.peak_bytes = 0
-        self._work = work
         self._committed = committed
         self._check = check
         self._segments: list[pa.Table] = []
@@ -46,6 +44,6 @@ class Committer:
         self._check()
         segments = pa.concat_tables(self._segments).unify_dictionaries()
         files = pa.concat_tables(self._files)
-        self._committed.commit(self._work, segments, files)
+        self._committed.commit(segments, files)
         self._segments, self._files, self._bytes = [], [], 0
         self._last_commit = time.monotonic()

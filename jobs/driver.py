@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain, islice
-from pathlib import Path
 
 from batch_ser import __version__
 from batch_ser.inputs import InputFile
@@ -17,9 +16,9 @@ from batch_ser.results import (
     Output,
     RunRecord,
     finalise,
+    new_parts,
     recover,
     remove,
-    write_json,
 )
 from jobs.commit import Committer
 from jobs.fingerprint import check_fingerprint
@@ -53,13 +52,13 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunReport:
 def _run(config: RunConfig, progress: Progress) -> RunReport:
     progress.begin("reading the inputs and loading the checkpoint")
     if not config.restart:
-        recover_output(Output(Path(config.out)))
+        recover_output(Output(config.out))
     job = prepare(config)
     if not config.allow_empty:
         job.walk.check_any()
     with storage_errors(job.output), OrderlyStop().installed() as stop:
         _check_output(job)
-        with Heartbeat(job.output.work) as heartbeat:
+        with Heartbeat(job.output) as heartbeat:
             _begin(job)
             return _drive(job, progress, heartbeat, stop)
 
@@ -79,8 +78,8 @@ def _begin(job: Job) -> None:
     recover(output)
     if output.complete_record():
         check_fingerprint(output, job.fingerprint)  # of what has been published just now
-    else:
-        write_json(output.settings_json, job.fingerprint)
+    elif not output.settings():
+        new_parts(output, job.fingerprint)
 
 
 def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop) -> RunReport:
@@ -88,7 +87,7 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
     started = _now()
     committed = CommittedParts.of(job.output)
     progress.begin_work()
-    committer = Committer(job.output.work, committed, heartbeat.check)
+    committer = Committer(committed, heartbeat.check)
     try:
         for result in _results(job, committed, progress, stop):
             committer.add(result)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch_ser.addresses import scheme_of
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.results import Output, RunRecord
+from batch_ser.storage import is_store
 from jobs.recovery import recover_output
 
 TABLE = ".parquet"  # how the name of an output in single files ends
@@ -39,20 +41,21 @@ def earlier_output(adapt_from: str | None) -> EarlierOutput | None:
 
 def _earlier_record(adapt_from: str) -> RunRecord | None:
     path = Path(adapt_from)
-    if not adapt_from.strip() or "://" in adapt_from or (path.is_file() and path.suffix != TABLE):
-        found = "a file" if path.is_file() else "no name of a local output"
+    is_other_file = path.is_file() and path.suffix != TABLE
+    other_scheme = scheme_of(adapt_from) and not is_store(adapt_from)
+    if not adapt_from.strip() or other_scheme or is_other_file:
+        found = "a file" if is_other_file else "no name of an output"
         raise UsageError(
             f"--adapt-from {adapt_from or repr(adapt_from)}: found {found}; expected what --out of "
             "its run was, NAME.parquet or a folder"
         )
     try:
-        output = Output(path)
+        output = Output(adapt_from)
         recover_output(output)
         return output.run_record()
     except MismatchError as error:
-        run_json = path.with_suffix(".run.json") if path.suffix == TABLE else path / "run.json"
         raise UsageError(
-            f"--adapt-from {adapt_from}: found {run_json} damaged, or no record of batch-ser; "
+            f"--adapt-from {adapt_from}: found its run.json damaged, or no record of batch-ser; "
             "expected that of a complete output: give its run again with --restart, or another "
             "output"
         ) from error

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from batch_ser import SCORES_VERSION
+from batch_ser.addresses import scheme_of
 from batch_ser.audio import normal_choice
 from batch_ser.errors import MismatchError
 from batch_ser.inputs import Walk
@@ -27,8 +28,8 @@ def fingerprint_of(
     """The settings of a job on which its rows depend, as `run.json` stores them."""
     root = config.selection.root
     fingerprint: dict[str, Any] = {
-        "input": [os.path.abspath(each) for each in config.inputs],
-        "root": root and os.path.abspath(root),
+        "input": [_place(each) for each in config.inputs],
+        "root": root and _place(root),
         "checkpoint": checkpoint.digest,
         "segment": as_metadata(segment),
         "channels": normal_choice(config.channels),
@@ -43,6 +44,11 @@ def fingerprint_of(
     return fingerprint | (adaptation.settings() if adaptation else {})
 
 
+def _place(path: str) -> str:
+    """A path without the current folder in it; an address is one already."""
+    return path if scheme_of(path) else os.path.abspath(path)
+
+
 def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
     """Refuse to mix results of different settings.
 
@@ -50,7 +56,7 @@ def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
         MismatchError: the output was made with others; the differences are listed.
     """
     output.check_ours(TABLES if "adapt" in fingerprint else TABLES[:2])
-    earlier = output.earlier_settings()
+    earlier = output.earlier_fingerprint()
     if earlier is None:
         return
     old, new = _flat(earlier), _flat(fingerprint)
@@ -60,7 +66,7 @@ def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
     differences = "; ".join(
         f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}" for name in changed
     )
-    can_adapt = set(changed) <= set(ADAPTATION_SETTINGS) and output.run_json.exists()
+    can_adapt = set(changed) <= set(ADAPTATION_SETTINGS) and output.complete_record() is not None
     adapt_first = ", `batch-ser adapt` first, which needs no audio" if can_adapt else ""
     raise MismatchError(
         f"--out {output.out} holds results of other settings: {differences}. "

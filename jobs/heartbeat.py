@@ -4,20 +4,18 @@ It only saves work: two drivers would both be right, since files are committed o
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import AlreadyRunning, Incomplete
-from batch_ser.results import DRIVER, read_json, write_json
+from batch_ser.results import Output, as_json, read_json
+from batch_ser.storage import Changed, Folder
 from jobs.processes import machine, started
 
 BEAT_S = 10.0
@@ -81,8 +79,9 @@ class Driver:
 class Heartbeat:
     """Marks an output as in use while the `with` block runs."""
 
-    def __init__(self, work: Path) -> None:
-        self.path = work / DRIVER
+    def __init__(self, output: Output) -> None:
+        self._folder, self._name, self._work = output.folder, output.driver_json, output.work
+        self._version = ""
         self._stop = threading.Event()
         self._driver = Driver.this()
 
@@ -93,17 +92,20 @@ class Heartbeat:
         return self
 
     def _begin(self) -> None:
-        folder = self.path.parent
+        """Make the file, or take it over; where storage knows conditions, one driver alone can."""
         for _ in range(ATTEMPTS):
-            folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError), _locked(folder):
-                self._check_free()
-                self._beat()
+            found = self._folder.find(self._name)
+            self._check_free()
+            with contextlib.suppress(Changed):
+                self._version = self._beat(found.version if found else None)
                 return
-        raise Incomplete(f"{folder} is removed again whenever it is made; by which program?")
+        raise Incomplete(
+            f"{self._folder.place(self._work)} is changed again whenever it is made; by which "
+            "program?"
+        )
 
     def _check_free(self) -> None:
-        other = self._read()
+        other = read_driver(self._folder, self._name)
         if other and self._driver.is_at_work(other):
             raise AlreadyRunning(
                 f"already running since {other.since} on host {other.host} "
@@ -115,8 +117,8 @@ class Heartbeat:
         self._thread.join()
         with contextlib.suppress(OSError):  # a disk that can no longer be written
             if self._is_mine():
-                self.path.unlink(missing_ok=True)
-            self.path.parent.rmdir()  # only if nothing else is in it
+                self._folder.remove(self._name)
+            self._folder.remove_empty(self._work)
 
     def check(self) -> None:
         """Check that no other driver has taken over, before anything is committed or published.
@@ -124,43 +126,42 @@ class Heartbeat:
         Raises:
             Incomplete: one has, or the working folder was deleted.
         """
-        current = self._read()
+        current = read_driver(self._folder, self._name)
         if current is None:
             raise Incomplete(
-                f"{self.path} was deleted or damaged while the job ran; the same command begins "
-                "again with what is left"
+                f"{self._folder.place(self._name)} was deleted or damaged while the job ran; the "
+                "same command begins again with what is left"
             )
         if current.token != self._driver.token:
             raise Incomplete("another driver has taken over this output; it will finish the job")
 
     def _is_mine(self) -> bool:
-        current = self._read()
+        current = read_driver(self._folder, self._name)
         return current is not None and current.token == self._driver.token
 
-    def _read(self) -> Driver | None:
-        try:
-            content = read_json(self.path)
-        except (ValueError, IsADirectoryError):
-            return None
-        return Driver.from_json(content) if content else None
-
-    def _beat(self) -> None:
-        write_json(self.path, asdict(replace(self._driver, beat=time.time())))
+    def _beat(self, version: str | None) -> str:
+        content = asdict(replace(self._driver, beat=time.time()))
+        return self._folder.replace(self._name, as_json(content), version)
 
     def _keep(self) -> None:
         while not self._stop.wait(BEAT_S):
-            with contextlib.suppress(OSError):  # the folder goes when tables are published
-                if self._is_mine():
-                    self._beat()
+            with contextlib.suppress(OSError):  # a full disk, a store that does not answer
+                try:
+                    self._version = self._beat(self._version)
+                except Changed:
+                    self._check_version()
+
+    def _check_version(self) -> None:
+        """Go on with another version, if it is of this driver: an answer can be lost."""
+        found = self._folder.find(self._name)
+        if found and self._is_mine():
+            self._version = found.version
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Inside, no other driver on this machine decides whether it may begin."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def read_driver(folder: Folder, name: str) -> Driver | None:
+    """The driver that a heartbeat states; None if there is none, or no driver wrote it."""
     try:
-        with contextlib.suppress(OSError):  # some network file systems lock no folders
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        content = read_json(folder, name)
+    except (ValueError, IsADirectoryError):
+        return None
+    return Driver.from_json(content) if content else None

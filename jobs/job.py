@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from batch_ser import __version__
@@ -48,7 +47,7 @@ def prepare(config: RunConfig) -> Job:
     Raises:
         UsageError: inputs, checkpoint and options do not exist or do not go together.
     """
-    output = Output(Path(config.out))
+    output = Output(config.out)
     walk = _walk(config, output)
     device = usable_device(config.device)
     checkpoint = load_checkpoint(config.model, device)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from batch_ser.errors import Incomplete
 from batch_ser.results import Output, is_interrupted, recover
+from batch_ser.storage import StorageError
 from jobs.heartbeat import Heartbeat
 
 WAYS_OUT = {
@@ -33,6 +34,8 @@ def storage_errors(output: Output) -> Iterator[None]:
     """
     try:
         yield
+    except StorageError as error:
+        raise Incomplete(f"{output.out}: {error}; then the same command goes on") from error
     except OSError as error:
         if error.errno not in WAYS_OUT:
             raise
@@ -52,5 +55,5 @@ def recover_output(output: Output) -> None:
     """
     with storage_errors(output):
         if is_interrupted(output):
-            with Heartbeat(output.work):
+            with Heartbeat(output):
                 recover(output)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from batch_ser.results.durable import describe_files
+
+
 from batch_ser.results.layout import TABLES, Output
+from batch_ser.storage import describe_files
 
 OPERATIONS = ("rename", "replace", "unlink", "rmdir", "mkdir", "fsync")
 
@@ -53,35 +55,42 @@ def at_operation(number: int, act: Callable[[], Any]) -> Iterator[None]:
 
 def assert_no_mixture(out: Path) -> None:
     """A reader finds one set of tables whole, or `run.json` does not call it complete."""
-    output = Output(out)
+    output = Output(str(out))
+    base = base_of(output)
     present = [out] if output.single_file else []
-    if not output.run_json.exists():
+    if not (base / output.run_json).exists():
         assert not any(path.exists() for path in present), "a table without run.json"
         return
-    content = json.loads(output.run_json.read_text())
+    content = json.loads((base / output.run_json).read_text())
     if content["complete"]:
-        assert described(output, content["tables"]) == content["tables"]
+        assert described(base, content["tables"]) == content["tables"]
         return
     assert output.single_file or content["new"] is None, "a folder is switched at one moment"
     sets = [each["tables"] for each in (content["old"], content["new"]) if each]
     for name in {name for tables in sets for name in tables}:
-        if (output.base / name).exists() and content["new"]:
-            found = described(output, [name])[name]
+        if (base / name).exists() and content["new"]:
+            found = described(base, [name])[name]
             assert found in [tables.get(name) for tables in sets], f"{name} is of neither set"
 
 
 def assert_tidy(out: Path) -> None:
     """Nothing is left but the tables that `run.json` lists."""
-    output = Output(out)
-    listed = json.loads(output.run_json.read_text())["tables"]
-    assert not output.work.exists()
+    output = Output(str(out))
+    base = base_of(output)
+    listed = json.loads((base / output.run_json).read_text())["tables"]
+    assert not (base / output.work).exists()
     if not output.single_file:
-        found = [path for name in TABLES for path in output.table(name).glob("*")]
+        found = [path for name in TABLES for path in (base / output.table(name)).glob("*")]
         assert {str(path.relative_to(out)) for path in found} == set(listed)
 
 
-def described(output: Output, names: Any) -> dict[str, Any]:
-    return describe_files([output.base / name for name in names], output.base)
+def base_of(output: Output) -> Path:
+    """The local folder of an output."""
+    return Path(output.folder.address)
+
+
+def described(base: Path, names: Any) -> dict[str, Any]:
+    return describe_files([base / name for name in names], base)
 
 
 def killed_command(number: int, command: str, arguments: dict[str, Any]) -> None:

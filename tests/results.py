@@ -31,5 +31,5 @@ def assert_same_tables(left: Path, right: Path) -> None:
 
 
 def assert_holds(out: Path) -> None:
-    verdict = verify(Output(out))
+    verdict = verify(Output(str(out)))
     assert not verdict.faults, verdict.faults

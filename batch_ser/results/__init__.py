@@ -2,7 +2,6 @@
 
 from batch_ser.results.committed import CommittedFile, CommittedParts
 from batch_ser.results.counts import SUMS
-from batch_ser.results.durable import read_json, write_json
 from batch_ser.results.final_tables import finalise
 from batch_ser.results.groups import (
     ARCHIVE,
@@ -18,7 +17,9 @@ from batch_ser.results.groups import (
     rows_by_key,
     values_of,
 )
-from batch_ser.results.layout import DRIVER, EMBEDDINGS, TABLES, Output
+from batch_ser.results.json_files import as_json, read_json
+from batch_ser.results.layout import EMBEDDINGS, TABLES, Output
+from batch_ser.results.parts import new_parts
 from batch_ser.results.publication import is_interrupted, recover, remove
 from batch_ser.results.run_record import CheckpointRecord, LastRun, Listing, RunRecord
 from batch_ser.results.tables import (
@@ -36,7 +37,6 @@ from batch_ser.results.verification import verify
 
 __all__ = [
     "ARCHIVE",
-    "DRIVER",
     "EMBEDDINGS",
     "EMPTY",
     "FAILED",
@@ -59,11 +59,13 @@ __all__ = [
     "Segments",
     "Sums",
     "TableSchemas",
+    "as_json",
     "check_grouping",
     "file_row",
     "finalise",
     "is_interrupted",
     "is_split",
+    "new_parts",
     "read_json",
     "recover",
     "remove",
@@ -73,5 +75,4 @@ __all__ = [
     "values_of",
     "verify",
     "with_scores",
-    "write_json",
 ]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from batch_ser.errors import Reason
 from batch_ser.results.layout import Output
-from batch_ser.results.parts import Part, read_parts, write_part
+from batch_ser.results.parts import Part, new_parts, read_parts, write_part
 from batch_ser.results.tables import FAILED, GIVEN_DIGEST, MAX_HOURS
 
 UNKNOWN_LIMIT = 0.0  # of files that were too long, in tables from before the column `max_hours`
@@ -38,12 +38,15 @@ class CommittedFile(NamedTuple):
 class CommittedParts:
     """The committed parts of an output, and an index of the files in them."""
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[Part], output: Output | None = None) -> None:
+        """Of some parts; `output` takes those that are added."""
         self.parts: list[Part] = []
         self.files: dict[str, CommittedFile] = {}
+        self._output = output
+        self._parts_folder = ""
         for part in parts:
-            batches = (batch for path in part.files for batch in _index_columns(path))
-            self._add(part, batches)
+            paths = (part.folder.local(name) for name in part.files)
+            self._add(part, (batch for path in paths for batch in _index_columns(path)))
 
     @classmethod
     def of(cls, output: Output) -> "CommittedParts":
@@ -52,16 +55,19 @@ class CommittedParts:
         Raises:
             MismatchError: a published table is missing.
         """
-        return cls(read_parts(output))
+        return cls(read_parts(output), output)
 
     @property
     def all_published(self) -> bool:
         """Whether the published tables, if any, hold everything."""
         return all(part.is_published for part in self.parts)
 
-    def commit(self, work: Path, segments: pa.Table, files: pa.Table) -> None:
+    def commit(self, segments: pa.Table, files: pa.Table) -> None:
         """Write the rows of some files as a part, and add it."""
-        part = write_part(work, segments, files)
+        assert self._output
+        if not self._parts_folder:
+            self._parts_folder = _parts_folder(self._output)
+        part = write_part(self._output.folder, self._parts_folder, segments, files)
         self._add(part, files.to_batches())
 
     def rows(self, table: str, only: Iterable[str] | None = None) -> Iterator[pa.Table]:
@@ -84,6 +90,12 @@ class CommittedParts:
                 old = self.files.get(name)
                 if old is None or _beats(row, old):
                     self.files[name] = row
+
+
+def _parts_folder(output: Output) -> str:
+    """Where parts of an output count; of one that is complete a new folder."""
+    settings = output.settings()
+    return settings[1] if settings else new_parts(output, output.earlier_fingerprint() or {})
 
 
 def _index_columns(path: Path) -> Iterator[pa.RecordBatch]:

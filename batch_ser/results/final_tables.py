@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from batch_ser.results.committed import CommittedParts
 from batch_ser.results.counts import Counts
-from batch_ser.results.durable import describe_files, sync
 from batch_ser.results.layout import EMBEDDINGS, Output
-from batch_ser.results.publication import new_folder, publish
+from batch_ser.results.publication import new_tables, publish
 from batch_ser.results.run_record import RunRecord
 from batch_ser.results.tables import (
     TableSchemas,
@@ -25,6 +24,7 @@ from batch_ser.results.tables import (
     with_all_labels,
     with_means,
 )
+from batch_ser.storage import describe_files
 
 ROW_GROUP = 1_000_000
 ROW_GROUP_BYTES = 64_000_000  # in memory three times over while it is written
@@ -57,7 +57,7 @@ def finalise(
 
     `check` raises where another driver has taken over, before anything is published.
     """
-    made = new_folder(output)
+    made = new_tables(output)
     if rescoring:
         rescoring.count(committed.rows("segments"))
         record = replace(record, offset=rescoring.record())
@@ -66,7 +66,9 @@ def finalise(
     for table in _final_tables(schemas, counts, rescoring):
         paths = _write_table(output, made, table, committed.rows(table.source))
         described |= describe_files(paths, made)
-    record = replace(record, counts=counts, tables=described)
+    settings = output.settings()
+    parts = settings[1].rpartition("/")[2] if settings else record.parts
+    record = replace(record, counts=counts, tables=described, parts=parts)
     publish(output, made, record.as_json(), check)
     return record
 
@@ -106,7 +108,7 @@ def _final_tables(
 
 
 def _write_table(output: Output, made: Path, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:
-    """One final table below `made`, in one file or in files of about 128 MB, on the disk."""
+    """One final table below `made`, in one file or in files of about 128 MB."""
     paths = _names(output, made, table.name)
     written = [next(paths)]
     max_bytes = float("inf") if output.single_file else FILE_BYTES
@@ -119,14 +121,12 @@ def _write_table(output: Output, made: Path, table: _Table, rows: Iterable[pa.Ta
             writer = pq.ParquetWriter(written[-1], table.final, **options)
         writer.write_table(table.change(group).cast(table.final), row_group_size=ROW_GROUP)
     writer.close()
-    for path in written:
-        sync(path)
     return written
 
 
 def _names(output: Output, made: Path, table: str) -> Iterator[Path]:
     """Where the files of a table are made; in a folder their names are new ones."""
-    path = made / output.table(table).relative_to(output.base)
+    path = made / output.table(table)
     if output.single_file:
         yield path
         return

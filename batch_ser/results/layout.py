@@ -1,4 +1,4 @@
-"""Where the results of a job are: the paths of its tables and records, and what `run.json` states.
+"""Where the results of a job are: the names of its tables and records, and what `run.json` states.
 
 `--out results.parquet` ends as files beside each other; any other name is a folder with
 `segments/`, `files/` and `run.json`. While a job runs, everything is in the working folder.
@@ -9,91 +9,119 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from batch_ser.addresses import scheme_of
 from batch_ser.errors import MismatchError, UsageError
-from batch_ser.results.durable import read_json
-from batch_ser.results.run_record import RunRecord
+from batch_ser.results.json_files import read_json
+from batch_ser.results.run_record import RunRecord, is_replacement, tables_of
+from batch_ser.storage import STORES, Folder, is_store, open_folder, split_address
 
 EMBEDDINGS = "embeddings"  # of segments, where results are or were adapted
 TABLES = ("segments", "files", EMBEDDINGS)
 OTHER_FORMATS = {".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".xls", ".xlsm", ".ods"}
 OTHER_FORMATS |= {".arrow", ".feather", ".h5", ".db", ".sqlite", ".duckdb", ".gz", ".zip"}
-DRIVER = "driver.json"  # in the working folder: the driver that is at work
+DRIVER = "driver.json"  # in the working folder: the heartbeat of the driver that is at work
+PARTS = re.compile(r"parts(-[0-9a-f]{8})?")  # folders of committed parts in the working folder
 
 
 @dataclass(frozen=True)
 class Output:
-    """The paths of one output."""
+    """One output: its folder, and the names of its files in it."""
 
-    out: Path
+    out: str
 
     def __post_init__(self) -> None:
-        scheme = re.match(r"(\w+):/", str(self.out))  # a Path folds the second slash
-        if scheme:
-            raise UsageError(f"--out {scheme[1]}://...: this version writes local files only")
-        if self.out.suffix.lower() in OTHER_FORMATS:
+        suffix = PurePosixPath(self.out).suffix.lower()
+        if suffix in OTHER_FORMATS:
             raise UsageError(
-                f"--out {self.out}: found {self.out.suffix}, expected NAME.parquet or a folder; "
+                f"--out {self.out}: found {suffix}, expected NAME.parquet or a folder; "
                 "write Parquet and convert it, as with pandas.read_parquet(...).to_csv(...)"
             )
-        if self.single_file and self.out.is_dir():
+        if is_store(self.out):
+            split_address(self.out)
+            return
+        if scheme := scheme_of(self.out):
+            expected = ", ".join(f"{each}://" for each in STORES)
+            raise UsageError(f"--out {scheme}://...: expected a path, or one of {expected}")
+        if self.single_file and Path(self.out).is_dir():
             raise MismatchError(f"--out {self.out} is a folder; expected a file, or no .parquet")
-        if not self.single_file and self.out.is_file():
+        if not self.single_file and Path(self.out).is_file():
             raise MismatchError(f"--out {self.out} is a file; expected NAME.parquet, or a folder")
 
     @property
     def single_file(self) -> bool:
-        return self.out.suffix == ".parquet"
+        return PurePosixPath(self.out).suffix == ".parquet"
 
-    def _sibling(self, ending: str) -> Path:
-        return self.out.with_name(self.out.stem + ending)
-
-    def table(self, name: str) -> Path:
-        """The final path of a table: a file, or a folder of files."""
+    @cached_property
+    def folder(self) -> Folder:
+        """Where its files are: names in `run.json` start here."""
         if not self.single_file:
-            return self.out / name
-        return self.out if name == "segments" else self._sibling(f".{name}.parquet")
+            return open_folder(self.out)
+        if is_store(self.out):
+            bucket, key = split_address(self.out)
+            return open_folder(f"{bucket}/{key.rpartition('/')[0]}")
+        return open_folder(Path(self.out).parent)
 
     @property
-    def run_json(self) -> Path:
-        return self._sibling(".run.json") if self.single_file else self.out / "run.json"
+    def _stem(self) -> str:
+        return PurePosixPath(self.out).stem
+
+    def table(self, name: str) -> str:
+        """The name of a table: of a file, or of a folder of files."""
+        if not self.single_file:
+            return name
+        return f"{self._stem}.parquet" if name == "segments" else f"{self._stem}.{name}.parquet"
 
     @property
-    def work(self) -> Path:
-        return self._sibling(".work") if self.single_file else self.out / "work"
+    def run_json(self) -> str:
+        return f"{self._stem}.run.json" if self.single_file else "run.json"
 
     @property
-    def base(self) -> Path:
-        """The folder that the names of tables in the record start from."""
-        return self.out.parent if self.single_file else self.out
+    def work(self) -> str:
+        return f"{self._stem}.work" if self.single_file else "work"
 
     @property
-    def parts(self) -> Path:
-        """The committed parts."""
-        return self.work / "parts"
+    def settings_json(self) -> str:
+        return f"{self.work}/settings.json"
 
     @property
-    def settings_json(self) -> Path:
-        return self.work / "settings.json"
+    def driver_json(self) -> str:
+        """The heartbeat of the driver that is at work."""
+        return f"{self.work}/{DRIVER}"
 
     @property
     def own_paths(self) -> tuple[str, ...]:
-        """Absolute paths that a walk must not take for inputs."""
-        paths = [*map(self.table, TABLES), self.run_json, self.work]
+        """Absolute paths, or addresses, that a walk must not take for inputs."""
+        names = [*map(self.table, TABLES), self.run_json, self.work]
+        places = [self.folder.place(name) for name in names]
         if not self.single_file:
-            paths.append(self.out)
-        return tuple(os.path.realpath(path) for path in paths)
+            places.append(self.out.rstrip("/"))
+        return tuple(places if is_store(self.out) else map(os.path.realpath, places))
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of an output, complete or not."""
+        if self.folder.find(self.run_json):
+            return True
+        return next(self.folder.entries(self.work), None) is not None
 
     @property
     def as_scored(self) -> str:
         """The table that segments are read from again: that of embeddings, if there is one."""
-        return EMBEDDINGS if self._listed(EMBEDDINGS, self.complete_record()) else "segments"
+        return EMBEDDINGS if self.listed(EMBEDDINGS, self.complete_record()) else "segments"
 
     def table_files(self, name: str) -> list[Path]:
-        """The Parquet files of a final table that `run.json` lists and that exist, in order."""
-        return [path for path in self._listed(name, self.complete_record()) if path.is_file()]
+        """Local Parquet files with a final table that `run.json` lists, in order; of those that
+        exist.
+        """
+        found = []
+        for each in self.listed(name, self.complete_record()):
+            if self.folder.find(each):
+                found.append(self.folder.local(each))
+        return found
 
     def own_tables(self, content: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
         """Sizes and digests of the tables of this output that the content of a `run.json` names.
@@ -101,23 +129,22 @@ class Output:
         Raises:
             MismatchError: it is not the content of a `run.json`.
         """
-        places = [self.table(name) for name in TABLES]
+        own = {self.table(name) for name in TABLES}
         return {
             name: about
             for name, about in tables_of(content).items()
-            if not {self.base / name, (self.base / name).parent}.isdisjoint(places)
+            if name in own or (not self.single_file and _folder_of(name) in own)
         }
 
-    def _listed(self, name: str, content: dict[str, Any] | None) -> list[Path]:
+    def listed(self, name: str, content: dict[str, Any] | None) -> list[str]:
         """The files of a table that a record names: another output may have a file of its name."""
-        table = self.table(name)
-        paths = sorted(self.base / each for each in self.own_tables(content))
-        return [path for path in paths if table in (path, path.parent)]
+        table, own = self.table(name), self.own_tables(content)
+        return sorted(each for each in own if table in (each, _folder_of(each)))
 
     def any_record(self) -> dict[str, Any] | None:
         """The content of `run.json`, complete or not; None if it is damaged."""
         with contextlib.suppress(MismatchError):
-            content = read_json(self.run_json)
+            content = read_json(self.folder, self.run_json)
             tables_of(content)
             return content
         return None
@@ -128,7 +155,7 @@ class Output:
         Raises:
             MismatchError: the file is damaged.
         """
-        content = read_json(self.run_json)
+        content = read_json(self.folder, self.run_json)
         return None if content is None or is_replacement(content) else content
 
     def run_record(self) -> RunRecord | None:
@@ -143,9 +170,11 @@ class Output:
         try:
             return RunRecord.from_json(content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise MismatchError(
-                f"{self.run_json} is not a record of batch-ser ({error!r}); --restart begins again"
-            ) from error
+            raise MismatchError(f"{self._no_record} ({error!r}); --restart begins again") from error
+
+    @property
+    def _no_record(self) -> str:
+        return f"{self.folder.place(self.run_json)} is not a record of batch-ser"
 
     def check_ours(self, tables: Sequence[str] = TABLES[:2]) -> None:
         """Refuse to overwrite what this program did not make.
@@ -153,19 +182,29 @@ class Output:
         Raises:
             MismatchError: one of the `tables` to be written exists, and no record names it.
         """
-        ours = self.run_json.exists() or self.settings_json.exists()
-        embeddings_ours = bool(self._listed(EMBEDDINGS, self.any_record()))
+        folder = self.folder
+        ours = bool(folder.find(self.run_json) or folder.find(self.settings_json))
+        embeddings_ours = bool(self.listed(EMBEDDINGS, self.any_record()))
         unknown = [name for name in tables if not (embeddings_ours if name == EMBEDDINGS else ours)]
-        present = [path for path in map(self.table, unknown) if path.is_file() or _has_files(path)]
+        present = [each for each in map(self.table, unknown) if self._is_there(each)]
         if ours and not present:
             return
-        if not self.single_file and self.out.exists():
-            present = [self.out] if set(self.out.iterdir()) - {self.work} else []
+        if not self.single_file:
+            others = (each.name for each in folder.entries() if not self._in_work(each.name))
+            present = [""] if next(others, None) else []
         if present:
             raise MismatchError(
-                f"--out: {present[0]} exists and is not an output of batch-ser; "
+                f"--out: {folder.place(present[0])} exists and is not an output of batch-ser; "
                 "choose another name or move it away"
             )
+
+    def _is_there(self, table: str) -> bool:
+        if self.single_file:
+            return self.folder.find(table) is not None
+        return next(self.folder.entries(table), None) is not None
+
+    def _in_work(self, name: str) -> bool:
+        return name.startswith(f"{self.work}/")
 
     def check_tables(self) -> None:
         """Check that the published tables are there, with their sizes.
@@ -174,46 +213,40 @@ class Output:
             MismatchError: one is missing or has another size than in the record.
         """
         for name, expected in tables_of(self.complete_record()).items():
-            path = self.base / name
-            if not path.is_file() or path.stat().st_size != expected["size_bytes"]:
+            found = self.folder.find(name)
+            if found is None or found.size_bytes != expected["size_bytes"]:
                 raise MismatchError(
-                    f"{path} is missing or not the table that {self.run_json} describes; "
-                    "put it back, or give --restart to begin again"
+                    f"{self.folder.place(name)} is missing or not the table that "
+                    f"{self.run_json} describes; put it back, or give --restart to begin again"
                 )
 
-    def earlier_settings(self) -> dict[str, Any] | None:
+    def settings(self) -> tuple[dict[str, Any], str] | None:
+        """The fingerprint of a job that is not complete, and its folder of parts.
+
+        None while there is no such job, or once its parts are in the published tables.
+        """
+        content = read_json(self.folder, self.settings_json)
+        if content is None:
+            return None
+        fingerprint, parts = content.get("fingerprint"), content.get("parts")
+        if not isinstance(fingerprint, dict) or not PARTS.fullmatch(str(parts)):
+            fingerprint, parts = content, "parts"  # of an earlier version
+        record = self.complete_record()
+        if record and record.get("parts") == parts:
+            return None
+        return fingerprint, f"{self.work}/{parts}"
+
+    def earlier_fingerprint(self) -> dict[str, Any] | None:
         """The fingerprint of the output, complete or not; None if there is none."""
         content = self.complete_record()
         if content is None:
-            return read_json(self.settings_json)
+            settings = self.settings()
+            return settings and settings[0]
         fingerprint = content.get("fingerprint")
         if not isinstance(fingerprint, dict):
-            raise MismatchError(f"{self.run_json} is not a record of batch-ser")
+            raise MismatchError(self._no_record)
         return fingerprint
 
 
-def _has_files(folder: Path) -> bool:
-    return any(folder.glob("*"))
-
-
-def tables_of(content: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """Sizes and digests of the tables that the content of a `run.json` names.
-
-    While tables are replaced, it names those of the earlier and of the new set.
-
-    Raises:
-        MismatchError: it is not the content of a `run.json`.
-    """
-    if content is None:
-        return {}
-    if isinstance(content, dict) and is_replacement(content):
-        return tables_of(content.get("old")) | tables_of(content.get("new"))
-    tables = content.get("tables") if isinstance(content, dict) else None
-    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
-        raise MismatchError("run.json is not a record of batch-ser; --restart begins again")
-    return tables
-
-
-def is_replacement(content: dict[str, Any]) -> bool:
-    """Whether the content of a `run.json` is that of tables that are being replaced."""
-    return content.get("complete") is False
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0]

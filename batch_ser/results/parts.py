@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch_ser.results.durable import write_bytes
+from batch_ser.results.json_files import write_json
 from batch_ser.results.layout import Output
 from batch_ser.results.tables import parquet_options
+from batch_ser.storage import Folder, describe
 
 SEGMENTS_ENDING, FILES_ENDING = ".segments.parquet", ".files.parquet"
 PART_ROW_GROUP = 4096  # finalising holds one row group per part
@@ -29,8 +31,9 @@ PART_ROW_GROUP = 4096  # finalising holds one row group per part
 class Part:
     """Rows of some files, sorted by file; a published table counts as the earliest part."""
 
-    segments: tuple[Path, ...]
-    files: tuple[Path, ...]
+    folder: Folder
+    segments: tuple[str, ...]  # names in the folder
+    files: tuple[str, ...]
     committed: float  # seconds since 1970; 0: published
 
     @property
@@ -39,25 +42,29 @@ class Part:
 
     def rows(self, table: str) -> Iterator[tuple[str, pa.Table]]:
         """The rows of each file in `segments` or `files`, in order of its name."""
-        for path in self.segments if table == "segments" else self.files:
-            yield from _by_file(path)
+        for name in self.segments if table == "segments" else self.files:
+            yield from _by_file(self.folder.local(name))
 
 
-def write_part(work: Path, segments: pa.Table, files: pa.Table) -> Part:
-    """Commit the rows of some files: with the second file of the part they count."""
-    folder = work / "parts"
-    folder.mkdir(parents=True, exist_ok=True)
+def new_parts(output: Output, fingerprint: dict[str, Any]) -> str:
+    """A new folder for parts, which count from now on, and no others."""
+    name = f"parts-{uuid.uuid4().hex[:8]}"
+    content = {"parts": name, "fingerprint": fingerprint}
+    write_json(output.folder, output.settings_json, content)
+    return f"{output.work}/{name}"
+
+
+def write_part(folder: Folder, parts: str, segments: pa.Table, files: pa.Table) -> Part:
+    """Commit the rows of some files in the folder `parts`: with the second file they count."""
     name, committed = uuid.uuid4().hex, time.time()
-    part = Part(
-        (folder / f"{name}{SEGMENTS_ENDING}",), (folder / f"{name}{FILES_ENDING}",), committed
-    )
+    names = [f"{parts}/{name}{ending}" for ending in (SEGMENTS_ENDING, FILES_ENDING)]
     data = _as_parquet(segments.sort_by("file") if len(segments) else segments)
-    write_bytes(part.segments[0], data)
+    folder.write(names[0], data)
     digest = hashlib.sha256(data).hexdigest()
     metadata = {"segments_sha256": digest, "committed": repr(committed)}
     marked = files.sort_by("file").replace_schema_metadata((files.schema.metadata or {}) | metadata)
-    write_bytes(part.files[0], _as_parquet(marked))
-    return part
+    folder.write(names[1], _as_parquet(marked))
+    return Part(folder, (names[0],), (names[1],), committed)
 
 
 def _as_parquet(table: pa.Table) -> bytes:
@@ -76,27 +83,33 @@ def read_parts(output: Output) -> list[Part]:
     Raises:
         MismatchError: a published table is missing.
     """
-    parts = []
-    for path in output.parts.glob(f"*{FILES_ENDING}"):
-        segments = path.with_name(path.name.removesuffix(FILES_ENDING) + SEGMENTS_ENDING)
-        try:
-            metadata = pq.read_schema(path).metadata or {}
-            intact = metadata[b"segments_sha256"].decode() == _sha256(segments)
-        except (pa.ArrowInvalid, OSError, KeyError):  # cut off, by a machine that lost power
-            continue
-        if intact:
-            parts.append(Part((segments,), (path,), float(metadata[b"committed"])))
+    folder, settings = output.folder, output.settings()
+    found = folder.entries(settings[1]) if settings else ()
+    names = [each.name for each in found if each.name.endswith(FILES_ENDING)]
+    parts = [part for name in names if (part := _read_part(folder, name))]
     parts.sort(key=lambda part: part.committed)
-    if output.complete_record():
+    content = output.complete_record()
+    if content:
         output.check_tables()
-        tables = [tuple(output.table_files(name)) for name in (output.as_scored, "files")]
-        parts.insert(0, Part(tables[0], tables[1], 0.0))
+        tables = [tuple(output.listed(name, content)) for name in (output.as_scored, "files")]
+        parts.insert(0, Part(folder, tables[0], tables[1], 0.0))
     return parts
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read_part(folder: Folder, name: str) -> Part | None:
+    """A committed part; None if it is damaged, as by a machine that lost power."""
+    segments = name.removesuffix(FILES_ENDING) + SEGMENTS_ENDING
+    try:
+        files, found = folder.local(name), describe(folder.local(segments))
+    except FileNotFoundError:
+        return None
+    try:
+        metadata = pq.read_schema(files).metadata or {}
+        committed = float(metadata[b"committed"])
+        intact = metadata[b"segments_sha256"].decode() == found["sha256"]
+    except (pa.ArrowInvalid, OSError, KeyError, ValueError):  # OSError: pyarrow's, too
+        return None
+    return Part(folder, (segments,), (name,), committed) if intact else None
 
 
 def _by_file(path: Path) -> Iterator[tuple[str, pa.Table]]:

@@ -1,6 +1,6 @@
 """How new tables take the place of earlier ones, so that no reader takes a mixture for a result.
 
-New tables are made in the working folder, synced, and moved to their names.
+New tables are made whole in the working folder and moved to their names.
 
 - In a folder they have new names. `run.json`, which lists them, is replaced last, and files that it
   no longer lists are removed after that: who follows it sees one set whole at any time.
@@ -9,17 +9,18 @@ New tables are made in the working folder, synced, and moved to their names.
   tables. `recover` goes on from there.
 """
 
-import contextlib
 import re
-import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import MismatchError
-from batch_ser.results.durable import describe_files, read_json, sync, write_json
-from batch_ser.results.layout import DRIVER, EMBEDDINGS, TABLES, Output, is_replacement
+from batch_ser.results.json_files import read_json, write_json
+from batch_ser.results.layout import TABLES, Output
+from batch_ser.results.run_record import is_replacement
+from batch_ser.storage import describe
 
 TABLE_FILE = re.compile(r"part-([0-9a-f]{8}-)?\d{5}\.parquet")  # in a folder
 MADE_IN = re.compile(r"final-[0-9a-f]{8}")
@@ -27,11 +28,9 @@ REMOVED = "removed"  # instead of it: all tables are being removed
 Record = dict[str, Any]
 
 
-def new_folder(output: Output) -> Path:
-    """An empty folder for new tables, of which one driver alone knows."""
-    folder = output.work / f"final-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(parents=True)
-    return folder
+def new_tables(output: Output) -> Path:
+    """An empty local folder for new tables, of which one driver alone knows."""
+    return output.folder.new_tables(f"{output.work}/final-{uuid.uuid4().hex[:8]}")
 
 
 def publish(output: Output, made: Path, record: Record, check: Callable[[], None]) -> None:
@@ -40,12 +39,14 @@ def publish(output: Output, made: Path, record: Record, check: Callable[[], None
     `check` raises where another driver has taken over; it is called before each change of
     `run.json`.
     """
+    names = output.own_tables(record)
+    output.folder.put_tables(made, f"{output.work}/{made.name}", names)
     check()
     if output.single_file:
         old = output.complete_record()
         content = {"complete": False, "old": old, "new": record, "made_in": made.name}
         _write_record(output, content)
-    _move_tables(output, made, record)
+    _move_tables(output, made.name, record)
     check()
     _write_record(output, record)
     _remove_leftovers(output, record)
@@ -57,7 +58,7 @@ def is_interrupted(output: Output) -> bool:
     Raises:
         MismatchError: `run.json` is damaged.
     """
-    content = read_json(output.run_json)
+    content = read_json(output.folder, output.run_json)
     return (content is not None and is_replacement(content)) or bool(_unlisted(output, content))
 
 
@@ -69,12 +70,11 @@ def recover(output: Output) -> None:
     Raises:
         MismatchError: neither set of tables is whole, or `run.json` is damaged.
     """
-    content = read_json(output.run_json)
+    content = read_json(output.folder, output.run_json)
     if content is not None and is_replacement(content):
         _settle(output, content)
         return
-    for path in [*_unlisted(output, content), *_left_in_work(output, published=bool(content))]:
-        _remove(path)
+    _remove_leftovers(output, content)
 
 
 def _settle(output: Output, content: Record) -> None:
@@ -84,23 +84,24 @@ def _settle(output: Output, content: Record) -> None:
         _remove_all(output, content)
         return
     if not isinstance(new, dict) or not MADE_IN.fullmatch(str(made_in)):
-        raise MismatchError(f"{output.run_json} is damaged; --restart begins again")
-    made = output.work / str(made_in)
-    if _is_whole(output, made, new):
-        _move_tables(output, made, new)
+        raise MismatchError(
+            f"{output.folder.place(output.run_json)} is damaged; --restart begins again"
+        )
+    if _is_whole(output, str(made_in), new):
+        _move_tables(output, str(made_in), new)
         _write_record(output, new)
         _remove_leftovers(output, new)
     else:
         _roll_back(output, old, new)
-        _remove(made)
+        _remove_leftovers(output, old)
 
 
 def remove(output: Output) -> None:
     """Delete the output (`--restart`) but the driver's heartbeat; `recover` ends what is begun."""
-    with contextlib.suppress(MismatchError):  # a damaged record is removed, too
+    with suppress(MismatchError):  # a damaged record is removed, too
         recover(output)
     content = output.any_record()
-    if output.run_json.exists():
+    if output.folder.find(output.run_json):
         old = {"tables": output.own_tables(content)}
         content = {"complete": False, "old": old, "new": None, "made_in": REMOVED}
         _write_record(output, content)
@@ -108,94 +109,88 @@ def remove(output: Output) -> None:
 
 
 def _write_record(output: Output, record: Record) -> None:
-    output.work.mkdir(parents=True, exist_ok=True)
-    write_json(output.run_json, record, scratch=output.work)
+    write_json(output.folder, output.run_json, record, scratch=output.work)
 
 
-def _move_tables(output: Output, made: Path, record: Record) -> None:
-    """Move what has not been moved yet; every file is on the disk before `run.json` says so."""
-    names = output.own_tables(record)
+def _move_tables(output: Output, made_in: str, record: Record) -> None:
+    """Move what has not been moved yet; every file is kept before `run.json` says so."""
+    names, below = output.own_tables(record), f"{output.work}/{made_in}"
     for name in names:
-        target = output.base / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (made / name).exists():
-            (made / name).replace(target)
-    for folder in {(output.base / name).parent for name in names} | {output.base}:
-        sync(folder)
+        with suppress(FileNotFoundError):
+            output.folder.move(f"{below}/{name}", name)
+    output.folder.settle({name.rpartition("/")[0] for name in names} | {""})
 
 
-def _is_whole(output: Output, made: Path, record: Record) -> bool:
+def _is_whole(output: Output, made_in: str | None, record: Record) -> bool:
     """Whether each table of a record is there, in its place or where it was made."""
     for name, expected in output.own_tables(record).items():
-        below = made if (made / name).is_file() else output.base
-        if not (below / name).is_file() or describe_files([below / name], below)[name] != expected:
+        places = [name] if made_in is None else [f"{output.work}/{made_in}/{name}", name]
+        found = next((each for each in places if output.folder.find(each)), None)
+        if found is None or describe(output.folder.local(found)) != expected:
             return False
     return True
 
 
 def _roll_back(output: Output, old: Record | None, new: Record) -> None:
-    if old is not None and not _is_whole(output, output.base, old):
+    if old is not None and not _is_whole(output, None, old):
         raise MismatchError(
             f"{output.out}: a driver was stopped while it replaced tables, and neither the earlier "
             "nor the new ones are whole; put them back, or give --restart to begin again"
         )
     for name in output.own_tables(new).keys() - output.own_tables(old).keys():
-        (output.base / name).unlink(missing_ok=True)
+        output.folder.remove(name)
     if old is None:
-        output.run_json.unlink()
+        output.folder.remove(output.run_json)
     else:
         _write_record(output, old)
 
 
-def _remove_leftovers(output: Output, record: Record) -> None:
-    """Remove everything that led to the published tables, but the driver's heartbeat."""
+def _remove_leftovers(output: Output, record: Record | None) -> None:
+    """Remove everything that led to the published tables, and what others left."""
     _clear_work(output)
-    for path in _unlisted(output, record):
-        _remove(path)
-    with contextlib.suppress(OSError):
-        output.work.rmdir()  # else its driver removes it at its end
+    output.folder.remove(*_unlisted(output, record))
 
 
 def _clear_work(output: Output) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        # all at once: a part alone would count again, with older rows or of other settings
-        output.parts.rename(output.work / f"removed-{uuid.uuid4().hex[:8]}")
-    for path in output.work.glob("*"):
-        if path.name != DRIVER:
-            _remove(path)
+    """Remove what nothing needs in the working folder: all but the driver's heartbeat, and a job
+    that is not complete.
+
+    The settings go first, which name the parts that count.
+    """
+    settings = output.settings()
+    needed = (output.settings_json, f"{settings[1]}/") if settings else ()
+    if not settings:
+        output.folder.remove(output.settings_json)
+    driver = output.driver_json  # and what it is written by way of, which may be in use
+    found = [each.name for each in output.folder.entries(output.work)]
+    output.folder.remove(*(name for name in found if not name.startswith((driver, *needed))))
+    output.folder.remove_empty(output.work)
 
 
-def _left_in_work(output: Output, *, published: bool) -> list[Path]:
-    """What a killed driver left in the working folder and nothing needs."""
-    patterns = ["final-*", "removed-*", "[!d]*.partial"]  # those of driver.json may be in use
-    if published:
-        patterns.append(output.settings_json.name)  # `run.json` has them
-    return [path for pattern in patterns for path in output.work.glob(pattern)]
-
-
-def _unlisted(output: Output, content: Record | None) -> list[Path]:
+def _unlisted(output: Output, content: Record | None) -> list[str]:
     """The files of tables in a folder that `run.json` does not list (any more, or yet)."""
-    listed = {output.base / name for name in output.own_tables(content)}
-    if output.single_file or (content is None and not output.settings_json.exists()):
+    listed = output.own_tables(content)
+    ours = content is not None or output.folder.find(output.settings_json)
+    if output.single_file or not ours:
         return []
-    found = [path for name in TABLES for path in output.table(name).glob("part-*.parquet")]
-    return [path for path in found if path not in listed and TABLE_FILE.fullmatch(path.name)]
+    found = [each.name for name in TABLES for each in output.folder.entries(output.table(name))]
+    return [
+        name
+        for name in found
+        if name not in listed and TABLE_FILE.fullmatch(name.partition("/")[2])
+    ]
 
 
 def _remove_all(output: Output, content: Record | None) -> None:
     """Remove the tables that are named, everything in the working folder, and `run.json` last."""
-    tables = {output.table(name) for name in TABLES[:2]}
-    for path in tables | {output.base / name for name in output.own_tables(content)}:
-        _remove(path)
-    with contextlib.suppress(OSError):
-        if not output.single_file:
-            output.table(EMBEDDINGS).rmdir()  # unless there are files of others
+    folder = output.folder
+    tables = [output.table(name) for name in TABLES[:2]]
+    if not output.single_file:
+        found = [each.name for name in tables for each in folder.entries(name)]
+        tables = [name for name in found if TABLE_FILE.fullmatch(name.partition("/")[2])]
+    folder.remove(*{*tables, *output.own_tables(content)})
+    for name in () if output.single_file else TABLES:
+        folder.remove_empty(name)  # unless there are files of others
+    folder.remove(output.settings_json)
     _clear_work(output)
-    output.run_json.unlink(missing_ok=True)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    folder.remove(output.run_json)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from batch_ser.errors import MismatchError
 from batch_ser.results.counts import Counts
 
 
@@ -49,6 +50,7 @@ class RunRecord:
     offset: dict[str, Any] | None = None  # the archive's; None without adaptation
     counts: Counts = field(default_factory=Counts)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)  # size and SHA-256 by name
+    parts: str = ""  # the folder of committed parts that are in these tables, and count no more
 
     def as_json(self) -> dict[str, Any]:
         """As `run.json` has it."""
@@ -75,3 +77,26 @@ class RunRecord:
             "counts": Counts.from_json(content["counts"]),
         }
         return cls(**(known | typed))
+
+
+def tables_of(content: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Sizes and digests of the tables that the content of a `run.json` names.
+
+    While tables are replaced, it names those of the earlier and of the new set.
+
+    Raises:
+        MismatchError: it is not the content of a `run.json`.
+    """
+    if content is None:
+        return {}
+    if isinstance(content, dict) and is_replacement(content):
+        return tables_of(content.get("old")) | tables_of(content.get("new"))
+    tables = content.get("tables") if isinstance(content, dict) else None
+    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
+        raise MismatchError("run.json is not a record of batch-ser; --restart begins again")
+    return tables
+
+
+def is_replacement(content: dict[str, Any]) -> bool:
+    """Whether the content of a `run.json` is that of tables that are being replaced."""
+    return content.get("complete") is False

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from batch_ser.errors import MismatchError
 from batch_ser.results.committed import CommittedParts
 from batch_ser.results.counts import Counts
-from batch_ser.results.durable import describe_files
 from batch_ser.results.layout import Output
 from batch_ser.results.parts import Part
 from batch_ser.results.run_record import RunRecord
 from batch_ser.results.tables import EMBEDDING, FAILED, OK, has_embeddings
+from batch_ser.storage import describe
 
 AT_ONCE = 8_192  # rows
 MAX_FAULTS = 20  # that are printed
@@ -48,14 +48,20 @@ def verify(output: Output) -> Verdict:
     """
     record = output.run_record()
     if record is None:
-        state = "not complete; run the same command again" if output.work.exists() else "no output"
+        state = "not complete; run the same command again" if output.exists else "no output"
         raise MismatchError(f"{output.out}: {state}")
     verdict = Verdict()
     _verify_tables(output, record, verdict)
+    content = output.complete_record()
+    names = {
+        table: tuple(each for each in output.listed(table, content) if output.folder.find(each))
+        for table in ("segments", "files")
+    }
     files, segments = output.table_files("files"), output.table_files("segments")
     if not files or not segments:
         return verdict
-    committed = CommittedParts([Part(tuple(segments), tuple(files), committed=0.0)])
+    published = Part(output.folder, names["segments"], names["files"], committed=0.0)
+    committed = CommittedParts([published])
     if sum(pq.read_metadata(path).num_rows for path in files) != len(committed.files):
         verdict.fault("files table: a file has more than one row")
     metadata = pq.read_schema(segments[0]).metadata
@@ -94,9 +100,9 @@ def _flat(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
 
 def _verify_tables(output: Output, record: RunRecord, verdict: Verdict) -> None:
     for name, expected in record.tables.items():
-        if not (output.base / name).exists():
+        if not output.folder.find(name):
             verdict.fault(f"{name}: missing")
-        elif describe_files([output.base / name], output.base)[name] != expected:
+        elif describe(output.folder.local(name)) != expected:
             verdict.fault(f"{name}: not the file that the job wrote (size or SHA-256 differ)")
 
 

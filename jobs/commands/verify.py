@@ -1,6 +1,5 @@
 """`batch-ser verify`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
         from batch_ser.results import verify as recount
         from jobs.recovery import recover_output, storage_errors
 
-        output = Output(Path(out))
+        output = Output(out)
         recover_output(output)
         with storage_errors(output):
             verdict = recount(output)

@@ -6,12 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interruptions import Interruption, assert_no_mixture, assert_tidy, at_operation, interrupted
+from interruptions import (
+    Interruption,
+    assert_no_mixture,
+    assert_tidy,
+    at_operation,
+    base_of,
+    interrupted,
+)
 
 from batch_ser.errors import MismatchError
 from batch_ser.results import Output, is_interrupted, recover, remove
-from batch_ser.results.durable import describe_files
-from batch_ser.results.publication import new_folder, publish
+from batch_ser.results.parts import new_parts
+from batch_ser.results.publication import new_tables, publish
+from batch_ser.storage import describe_files
 
 BOTH = pytest.mark.parametrize("name", ["out.parquet", "out"])
 MOST_OPERATIONS = 60
@@ -20,23 +28,29 @@ OLD, NEW = ("segments", "files"), ("segments", "files", "embeddings")
 
 def make(output: Output, content: str, tables: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
     """What is published next: tables of some text in the working folder, and their record."""
-    made = new_folder(output)
+    made = new_tables(output)
     paths = []
     for table in tables:
-        path = made / output.table(table).relative_to(output.base)
+        path = made / output.table(table)
         if not output.single_file:
             path = path / f"part-{made.name[-8:]}-00000.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{content} {table}")
         paths.append(path)
-    output.parts.mkdir()
-    (output.parts / "1.files.parquet").write_text(content)
-    output.settings_json.write_text("{}")
-    return made, {"complete": True, "content": content, "tables": describe_files(paths, made)}
+    parts = new_parts(output, {})
+    output.folder.write(f"{parts}/1.files.parquet", content.encode())
+    record = {"complete": True, "content": content, "tables": describe_files(paths, made)}
+    return made, record | {"parts": Path(parts).name}
 
 
 def published(output: Output, content: str, tables: tuple[str, ...]) -> None:
     publish(output, *make(output, content, tables), check=lambda: None)
+
+
+def parts_of(output: Output) -> list[str]:
+    """The committed parts that count."""
+    settings = output.settings()
+    return [each.name for each in output.folder.entries(settings[1])] if settings else []
 
 
 def content_of(output: Output) -> str | None:
@@ -51,7 +65,7 @@ def test_killed_at_every_operation(name: str, first: bool, tmp_path: Path) -> No
     """Before each of them a reader finds one set whole, and the next command ends in one."""
     found = set()
     for number in range(MOST_OPERATIONS):
-        output = Output(tmp_path / str(number) / name)
+        output = Output(str(tmp_path / str(number) / name))
         if not first:
             published(output, "old", OLD)
         made, record = make(output, "new", NEW)
@@ -60,14 +74,13 @@ def test_killed_at_every_operation(name: str, first: bool, tmp_path: Path) -> No
                 publish(output, made, record, lambda: None)
             break
         except Interruption:
-            assert_no_mixture(output.out)
+            assert_no_mixture(Path(output.out))
         recover(output)
-        assert_no_mixture(output.out)
+        assert_no_mixture(Path(output.out))
         assert not is_interrupted(output)
         found.add(content_of(output))
         if content_of(output) != "new":  # its parts are there to make the tables again
-            assert (output.parts / "1.files.parquet").exists()
-            shutil.rmtree(output.parts)
+            assert parts_of(output)
             published(output, "new", NEW)
         assert content_of(output) == "new"
     assert number < MOST_OPERATIONS - 1
@@ -78,19 +91,20 @@ def test_killed_at_every_operation(name: str, first: bool, tmp_path: Path) -> No
 def test_killed_while_it_recovers(name: str, tmp_path: Path) -> None:
     """In the middle of publication, and then at every operation of the recovery."""
     for number in range(MOST_OPERATIONS):
-        output = Output(tmp_path / str(number) / name)
+        output = Output(str(tmp_path / str(number) / name))
         published(output, "old", OLD)
         made, record = make(output, "new", NEW)
-        with pytest.raises(Interruption), at_operation(6, interrupted):
+        with pytest.raises(Interruption), at_operation(12, interrupted):
             publish(output, made, record, lambda: None)
+        assert is_interrupted(output)
         try:
             with at_operation(number, interrupted):
                 recover(output)
             break
         except Interruption:
-            assert_no_mixture(output.out)
+            assert_no_mixture(Path(output.out))
         recover(output)
-        assert_no_mixture(output.out)
+        assert_no_mixture(Path(output.out))
         assert content_of(output) in ("old", "new")
         assert not is_interrupted(output)
     assert number < MOST_OPERATIONS - 1
@@ -100,43 +114,41 @@ def test_killed_while_it_recovers(name: str, tmp_path: Path) -> None:
 def test_a_removal_that_was_killed_ends(name: str, tmp_path: Path) -> None:
     """Never is a part of the tables called complete, nor do parts without settings count."""
     for number in range(MOST_OPERATIONS):
-        output = Output(tmp_path / str(number) / name)
+        output = Output(str(tmp_path / str(number) / name))
         published(output, "old", NEW)
-        (output.work / "parts").mkdir(parents=True)
-        output.settings_json.write_text("{}")
+        output.folder.write(f"{new_parts(output, {})}/1.files.parquet", b"")
         try:
             with at_operation(number, interrupted):
                 remove(output)
             break
         except Interruption:
-            assert_no_mixture(output.out)
-            settings = output.run_json.exists() or output.settings_json.exists()
-            assert settings or not output.parts.exists()
+            assert_no_mixture(Path(output.out))
         recover(output)
         assert content_of(output) in (None, "old")
         if content_of(output) is None:
-            assert not output.run_json.exists()
-            assert not any(output.table(table).exists() for table in NEW)
+            assert not parts_of(output)
+            assert not list(base_of(output).rglob("*.parquet"))
+            assert not (base_of(output) / output.run_json).exists()
     assert number < MOST_OPERATIONS - 1
-    assert not output.run_json.exists()
+    assert not list(base_of(output).rglob("*"))
 
 
 def interrupted_output(tmp_path: Path) -> Output:
     """Old tables, of which the first has been replaced by a new one."""
     for number in range(MOST_OPERATIONS):
-        output = Output(tmp_path / str(number) / "out.parquet")
+        output = Output(str(tmp_path / str(number) / "out.parquet"))
         published(output, "old", OLD)
         made, record = make(output, "new", NEW)
         with pytest.raises(Interruption), at_operation(number, interrupted):
             publish(output, made, record, lambda: None)
-        if output.out.read_text() == "new segments":
+        if Path(output.out).read_text() == "new segments":
             return output
     raise AssertionError("no table was replaced")
 
 
 def test_run_json_tells_old_new_and_between(tmp_path: Path) -> None:
     output = interrupted_output(tmp_path)
-    content = json.loads(output.run_json.read_text())
+    content = json.loads(output.folder.read(output.run_json))
     assert content["complete"] is False
     assert content["old"]["tables"].keys() == {"out.parquet", "out.files.parquet"}
     assert content["new"]["tables"].keys() == {*content["old"]["tables"], "out.embeddings.parquet"}
@@ -144,49 +156,52 @@ def test_run_json_tells_old_new_and_between(tmp_path: Path) -> None:
     assert output.complete_record() is None
     recover(output)
     assert content_of(output) == "new"
-    assert_tidy(output.out)
+    assert_tidy(Path(output.out))
 
 
 def test_the_new_tables_are_published_without_the_working_folder(tmp_path: Path) -> None:
     """Once all have been moved, `run.json` alone is enough."""
     for number in range(MOST_OPERATIONS):
-        output = Output(tmp_path / str(number) / "out.parquet")
+        output = Output(str(tmp_path / str(number) / "out.parquet"))
         made, record = make(output, "new", OLD)
         with pytest.raises(Interruption), at_operation(number, interrupted):
             publish(output, made, record, lambda: None)
         if not list(made.iterdir()):
             break
-    shutil.rmtree(output.work)
+    shutil.rmtree(base_of(output) / output.work)
     recover(output)
     assert content_of(output) == "new"
 
 
 def test_new_tables_that_are_not_whole_are_not_published(tmp_path: Path) -> None:
     """Nothing has been replaced yet: the old tables count again."""
-    output = Output(tmp_path / "out.parquet")
-    published(output, "old", OLD)
-    made, record = make(output, "new", NEW)
-    with pytest.raises(Interruption), at_operation(4, interrupted):
-        publish(output, made, record, lambda: None)
-    assert is_interrupted(output)
+    for number in range(MOST_OPERATIONS):
+        output = Output(str(tmp_path / str(number) / "out.parquet"))
+        published(output, "old", OLD)
+        made, record = make(output, "new", NEW)
+        with pytest.raises(Interruption), at_operation(number, interrupted):
+            publish(output, made, record, lambda: None)
+        if is_interrupted(output):
+            break
+    assert Path(output.out).read_text() == "old segments"
     (made / "out.files.parquet").write_text("cut o")
     recover(output)
     assert content_of(output) == "old"
-    assert (output.parts / "1.files.parquet").exists()
-    assert not output.table("embeddings").exists()
+    assert parts_of(output)
+    assert not output.folder.find(output.table("embeddings"))
 
 
 def test_tables_of_which_no_set_is_whole_are_refused(tmp_path: Path) -> None:
     output = interrupted_output(tmp_path)
-    shutil.rmtree(output.work)
+    shutil.rmtree(base_of(output) / output.work)
     with pytest.raises(MismatchError, match="neither the earlier nor the new ones are whole"):
         recover(output)
     remove(output)
-    assert not list(output.base.glob("*.parquet"))
+    assert not list(base_of(output).glob("*.parquet"))
 
 
 def test_a_driver_that_was_taken_over_publishes_nothing(tmp_path: Path) -> None:
-    output = Output(tmp_path / "out.parquet")
+    output = Output(str(tmp_path / "out.parquet"))
     published(output, "old", OLD)
     made, record = make(output, "new", OLD)
 
@@ -214,20 +229,21 @@ def test_a_driver_that_was_taken_over_publishes_nothing(tmp_path: Path) -> None:
 )
 @BOTH
 def test_a_damaged_record_removes_nothing(content: str, name: str, tmp_path: Path) -> None:
-    output = Output(tmp_path / name)
+    output = Output(str(tmp_path / name))
     published(output, "old", OLD)
-    before = sorted(output.base.rglob("*"))
-    output.run_json.write_text(content)
+    before = sorted(base_of(output).rglob("*"))
+    output.folder.write(output.run_json, content.encode())
     with pytest.raises(MismatchError, match="--restart begins again"):
         recover(output)
-    assert sorted(output.base.rglob("*")) == before
+    assert sorted(base_of(output).rglob("*")) == before
 
 
 def test_files_of_others_in_a_folder_stay(tmp_path: Path) -> None:
-    output = Output(tmp_path / "out")
+    output = Output(str(tmp_path / "out"))
     published(output, "old", OLD)
-    theirs = output.table("segments") / "part-of-a-thesis.parquet"
+    segments = tmp_path / "out" / "segments"
+    theirs = segments / "part-of-a-thesis.parquet"
     theirs.write_text("another program's")
     published(output, "new", OLD)
     assert theirs.exists()
-    assert len(list(output.table("segments").iterdir())) == 2
+    assert len(list(segments.iterdir())) == 2

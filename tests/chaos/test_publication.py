@@ -53,7 +53,7 @@ def arguments(archive: Path, out: Path, checkpoint: Path, **rest: Any) -> dict[s
 
 
 def rows(out: Path, table: str) -> pd.DataFrame:
-    return pd.concat(map(pd.read_parquet, Output(out).table_files(table)), ignore_index=True)
+    return pd.concat(map(pd.read_parquet, Output(str(out)).table_files(table)), ignore_index=True)
 
 
 def assert_equal(left: Path, right: Path) -> None:

@@ -20,7 +20,7 @@ from batch_ser.audio.samples import Samples
 from batch_ser.errors import AlreadyRunning, CheckpointError, MismatchError, UsageError
 from batch_ser.inputs import Selection
 from batch_ser.results.layout import Output
-from batch_ser.results.publication import new_folder
+from batch_ser.results.publication import new_tables
 from batch_ser.results.verification import verify
 from jobs.adapt import adapt_again
 from jobs.heartbeat import Heartbeat
@@ -382,10 +382,10 @@ def test_embeddings_stay_and_grow_without_adaptation(
 
 def test_a_killed_adaptation_can_be_made_again(calm: Path, tmp_path: Path) -> None:
     out = copied(calm, tmp_path)
-    (new_folder(Output(out)) / out.name).write_bytes(b"half")
+    (new_tables(Output(str(out))) / out.name).write_bytes(b"half")
     adapt_again(str(out), "recording")
     assert_holds(out)
-    assert not Output(out).work.exists()
+    assert not out.with_suffix(".work").exists()
 
 
 def test_a_run_after_a_killed_adaptation_publishes_its_tables(
@@ -417,7 +417,7 @@ def test_a_run_after_a_killed_adaptation_publishes_its_tables(
 
 def test_a_driver_at_work_is_not_disturbed(calm: Path, tmp_path: Path) -> None:
     out = copied(calm, tmp_path)
-    with Heartbeat(Output(out).work) as heartbeat:
+    with Heartbeat(Output(str(out))) as heartbeat:
         other = {"pid": os.getppid(), "started": started(os.getppid())}
         other = json.loads(heartbeat.path.read_text()) | other
         heartbeat.path.write_text(json.dumps(other))
@@ -497,14 +497,14 @@ def test_verify_sees_a_table_of_embeddings_that_does_not_fit(calm: Path, tmp_pat
         shutil.copy(calm.with_suffix(ending), out.with_suffix(ending))
     table = pq.read_table(embeddings_of(out))
     pq.write_table(table.slice(1), embeddings_of(out))
-    faults = verify(Output(out)).faults
+    faults = verify(Output(str(out))).faults
     assert any("its segments are not those" in fault for fault in faults)
     broken = table["embedding"].to_pylist()
     broken[3] = [np.nan] * WIDTH
     column = pa.array(broken, table.schema.field("embedding").type)
     at = table.schema.get_field_index("embedding")
     pq.write_table(table.set_column(at, "embedding", column), embeddings_of(out))
-    assert any("not finite" in fault for fault in verify(Output(out)).faults)
+    assert any("not finite" in fault for fault in verify(Output(str(out))).faults)
 
 
 def test_the_command_line(

@@ -73,7 +73,7 @@ def test_verify_finds_an_embedding_that_is_not_finite(stored: Path, tmp_path: Pa
         column, table.schema.field(column), pa.array(rows, table.schema.field(column).type)
     )
     pq.write_table(broken, tmp_path / stored.name)
-    faults = verify(Output(tmp_path / stored.name)).faults
+    faults = verify(Output(str(tmp_path / stored.name))).faults
     assert any("an embedding that is missing or not finite" in each for each in faults)
 
 

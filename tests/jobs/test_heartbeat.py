@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from batch_ser.errors import AlreadyRunning, Incomplete
+from batch_ser.results import Output
 from jobs.heartbeat import Heartbeat
 from jobs.processes import machine, started
 
@@ -46,9 +47,14 @@ def write(work: Path, content: object) -> Path:
     return path
 
 
+def output(work: Path) -> Output:
+    """The output whose working folder this is."""
+    return Output(str(work.parent))
+
+
 def assert_taken_over(work: Path) -> None:
-    with Heartbeat(work) as heartbeat:
-        assert json.loads(heartbeat.path.read_text())["pid"] == os.getpid()
+    with Heartbeat(output(work)) as heartbeat:
+        assert json.loads((work / "driver.json").read_text())["pid"] == os.getpid()
         heartbeat.check()
     assert not work.exists()
 
@@ -58,7 +64,7 @@ def test_a_driver_at_work_is_left_alone(sleeper: subprocess.Popen[bytes], tmp_pa
     for beat in (time.time(), time.time() - 10_000, time.time() + 10_000):
         write(tmp_path / "work", stated(sleeper, beat=beat))
         message = rf"since 2026-11-29T01:02:03\+00:00 .*process {sleeper.pid}\); wait for it, or"
-        with pytest.raises(AlreadyRunning, match=message), Heartbeat(tmp_path / "work"):
+        with pytest.raises(AlreadyRunning, match=message), Heartbeat(output(tmp_path / "work")):
             pass
 
 
@@ -98,7 +104,7 @@ def test_of_another_machine_the_beat_counts(
     if not at_work:
         assert_taken_over(tmp_path / "work")
         return
-    with pytest.raises(AlreadyRunning), Heartbeat(tmp_path / "work"):
+    with pytest.raises(AlreadyRunning), Heartbeat(output(tmp_path / "work")):
         pass
 
 
@@ -143,7 +149,7 @@ def test_what_no_driver_wrote_is_taken_over(
 def test_a_driver_notices_that_it_was_taken_over(
     sleeper: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    with Heartbeat(tmp_path / "work") as heartbeat:
+    with Heartbeat(output(tmp_path / "work")) as heartbeat:
         write(tmp_path / "work", stated(sleeper))
         with pytest.raises(Incomplete, match="another driver has taken over"):
             heartbeat.check()
@@ -151,8 +157,8 @@ def test_a_driver_notices_that_it_was_taken_over(
 
 
 def test_a_driver_notices_that_its_output_is_gone(tmp_path: Path) -> None:
-    with Heartbeat(tmp_path / "work") as heartbeat:
-        heartbeat.path.unlink()
+    with Heartbeat(output(tmp_path / "work")) as heartbeat:
+        (tmp_path / "work" / "driver.json").unlink()
         with pytest.raises(Incomplete, match="was deleted or damaged while the job ran"):
             heartbeat.check()
 
@@ -161,20 +167,20 @@ def test_of_drivers_that_start_together_one_begins(tmp_path: Path) -> None:
     """Without a lock, each would read that there is none before any has written."""
     code = (
         "import sys, time\n"
-        "from pathlib import Path\n"
         "from batch_ser.errors import AlreadyRunning\n"
-        "from jobs.heartbeat import Heartbeat\n"
-        "read = Heartbeat._read\n"
-        "Heartbeat._read = lambda self: [read(self), time.sleep(0.5)][0]\n"
+        "from batch_ser.results import Output\n"
+        "from jobs import heartbeat\n"
+        "read = heartbeat.read_driver\n"
+        "heartbeat.read_driver = lambda *args: [read(*args), time.sleep(0.5)][0]\n"
         "sys.stdin.readline()\n"
         "try:\n"
-        "    with Heartbeat(Path(sys.argv[1])):\n"
+        "    with heartbeat.Heartbeat(Output(sys.argv[1])):\n"
         "        print('began', flush=True)\n"
         "        sys.stdin.readline()\n"
         "except AlreadyRunning:\n"
         "    print('refused', flush=True)\n"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "work")]
+    command = [sys.executable, "-c", code, str(tmp_path)]
     drivers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(4)

@@ -92,7 +92,7 @@ def test_every_command_recovers(
         adapt_again(str(out), "recording")
     patch.undo()
     assert_no_mixture(out)
-    assert is_interrupted(Output(out))
+    assert is_interrupted(Output(str(out)))
     run = ["run", "--input", archive, "--model", adapting_path, "--segment", "whole"]
     run += ["--engine", "inline", "--limit", EARLY]
     recording = archive / "day0" / "call00.wav"
@@ -107,7 +107,7 @@ def test_every_command_recovers(
     assert done.returncode == 0, done.stderr
     assert_tidy(out)
     assert_holds(out)
-    record = Output(out).run_record()
+    record = Output(str(out)).run_record()
     assert record
     assert record.fingerprint["adapt"] == "recording"
 
@@ -120,7 +120,7 @@ def test_verify_of_an_output_that_is_being_replaced(
     found: list[Any] = []
 
     def verify() -> None:
-        path = Output(out).work / "driver.json"
+        path = out.with_suffix(".work") / "driver.json"
         mine = path.read_text()
         other = {"pid": os.getppid(), "started": started(os.getppid())}
         path.write_text(json.dumps(json.loads(mine) | other))

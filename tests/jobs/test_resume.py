@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from conftest import ENGINES, PROGRAM, Runner
+from interruptions import base_of
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.recording import Reading
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import AlreadyRunning, FileError, MismatchError, Reason
 from batch_ser.inputs import InputFile
-from batch_ser.results import CommittedFile, Output, parts
+from batch_ser.results import CommittedFile, Output, new_parts, parts
 from jobs import RunConfig, run
 from jobs.driver import needs_work
 from jobs.heartbeat import Heartbeat
@@ -261,7 +262,8 @@ def test_a_damaged_record_is_refused_and_restarted(
 ) -> None:
     out = tmp_path / name
     score(archive, out, checkpoint_path, limit=2)
-    Output(out).run_json.write_text(content)
+    record = Output(str(out)).run_json
+    (base_of(Output(str(out))) / record).write_text(content)
     with pytest.raises(MismatchError, match="--restart begins again"):
         score(archive, out, checkpoint_path, limit=2)
     score(archive, out, checkpoint_path, limit=2, restart=True)
@@ -274,7 +276,7 @@ def test_a_part_that_is_cut_off_does_not_count(
     """One that a machine left which lost power between two runs of the same command."""
     out = tmp_path / "out.parquet"
     score(archive, out, checkpoint_path)
-    parts = tmp_path / "out.work" / "parts"
+    parts = tmp_path / new_parts(Output(str(out)), {})
     parts.mkdir(parents=True)
     (parts / "1.segments.parquet").write_bytes(b"")
     (parts / "1.files.parquet").write_bytes(b"PAR1")
@@ -320,10 +322,11 @@ def test_one_driver_at_a_time(archive: Path, checkpoint_path: Path, tmp_path: Pa
     out = tmp_path / "out.parquet"
     sleeper = subprocess.Popen(["sleep", "600"])
     try:
-        with Heartbeat(tmp_path / "out.work") as heartbeat:
+        with Heartbeat(Output(str(out))):
+            path = tmp_path / "out.work" / "driver.json"
             other = {"pid": sleeper.pid, "started": started(sleeper.pid)}
-            other = json.loads(heartbeat.path.read_text()) | other
-            heartbeat.path.write_text(json.dumps(other))
+            other = json.loads(path.read_text()) | other
+            path.write_text(json.dumps(other))
             with pytest.raises(AlreadyRunning, match="already running since"):
                 score(archive, out, checkpoint_path)
             sleeper.kill()
