@@ -51,11 +51,15 @@ def _earlier_record(adapt_from: str) -> RunRecord | None:
         )
     try:
         output = Output(adapt_from)
+    except MismatchError as error:
+        raise UsageError(f"--adapt-from: {error}") from error
+    try:
         recover_output(output)
         return output.run_record()
     except MismatchError as error:
+        run_json = output.folder.place(output.run_json)
         raise UsageError(
-            f"--adapt-from {adapt_from}: found its run.json damaged, or no record of batch-ser; "
+            f"--adapt-from {adapt_from}: found {run_json} damaged, or no record of batch-ser; "
             "expected that of a complete output: give its run again with --restart, or another "
             "output"
         ) from error

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-
-
 from batch_ser.results.layout import TABLES, Output
 from batch_ser.storage import describe_files
 

@@ -417,10 +417,10 @@ def test_a_run_after_a_killed_adaptation_publishes_its_tables(
 
 def test_a_driver_at_work_is_not_disturbed(calm: Path, tmp_path: Path) -> None:
     out = copied(calm, tmp_path)
-    with Heartbeat(Output(str(out))) as heartbeat:
+    path = out.with_suffix(".work") / "driver.json"
+    with Heartbeat(Output(str(out))):
         other = {"pid": os.getppid(), "started": started(os.getppid())}
-        other = json.loads(heartbeat.path.read_text()) | other
-        heartbeat.path.write_text(json.dumps(other))
+        path.write_text(json.dumps(json.loads(path.read_text()) | other))
         with pytest.raises(AlreadyRunning):
             adapt_again(str(out), "recording")
 

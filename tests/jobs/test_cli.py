@@ -42,7 +42,7 @@ def test_verify_finds_what_was_changed(calm: Path, tmp_path: Path, batch_ser: Ru
         ("--input", ".", "--out", "o.parquet", "--workers", "0"),
         ("--input", ".", "--out", "o.parquet", "--engine", "spark"),
         ("--input", "."),
-        ("--input", ".", "--out", "s3://bucket/o.parquet"),
+        ("--input", ".", "--out", "ftp://host/o.parquet"),
         ("--input", ".", "--out", "o.csv"),
         ("--input", ".", "--out", "o.xlsx"),
         ("--input", "list.xlsx", "--out", "o.parquet"),

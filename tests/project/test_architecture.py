@@ -12,7 +12,7 @@ from conftest import ENGINES, PACKAGES, PROGRAM, REPOSITORY, Runner
 MODULES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 # of each package, the right imports the left; what is not named comes after them, in any order
 SUB_PACKAGES = {
-    "batch_ser": ["errors", "addresses", "audio", "inputs", "segments", "results"],
+    "batch_ser": ["errors", "addresses", "storage", "audio", "inputs", "segments", "results"],
     "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
     "jobs": ["worker", "commands"],
 }
@@ -79,6 +79,11 @@ def test_sub_packages_import_one_way_and_through_their_interfaces(path: Path) ->
 def test_one_module_imports_ray() -> None:
     found = [path for path in MODULES if any(n.split(".")[0] == "ray" for n in imported(path))]
     assert found == [REPOSITORY / "jobs" / "on_ray.py"]
+
+
+def test_one_module_imports_object_stores() -> None:
+    found = [path for path in MODULES if any(n.split(".")[0] == "obstore" for n in imported(path))]
+    assert found == [REPOSITORY / "batch_ser" / "storage" / "object_store.py"]
 
 
 def test_no_network_is_built_outside_models_and_train() -> None:
