@@ -54,6 +54,6 @@ def refuse_secrets(arguments: Iterable[tuple[str, str]]) -> None:
         if holds_secret(text) and not (os.path.lexists(text) or os.path.lexists(path)):
             raise UsageError(
                 f"{name}: found a user name, a password or a signature (not repeated here); take "
-                "it out: arguments are kept in run.json, and other users can see them. This "
-                "version reads local files only; mount or copy what is elsewhere"
+                "it out: arguments are kept in run.json, and other users can see them. Credentials "
+                "come from the environment or a profile; signed addresses may stand in a manifest"
             )

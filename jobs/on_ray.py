@@ -31,7 +31,7 @@ from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
 from jobs.tasks import Task, Tasks
 from jobs.watchdog import scratch_folder
-from jobs.worker import ShardResult, ShardSettings, score_shard
+from jobs.worker import Fetching, ShardResult, ShardSettings, score_shard
 
 START_S = 600.0  # without a single worker
 MAX_LOADING_DEATHS = 50  # in a row, before a worker was ready: they are not all chance
@@ -76,8 +76,12 @@ class Worker:
 
     def examine(self, shard: Shard) -> dict[int, FileError]:
         """The files of a shard that end every process that decodes them, by their position."""
-        paths = [file.path for file in shard]
-        return examine(paths, self._workers.settings.reading, self._workers.file_timeout_s)
+        reading, limit_s = self._workers.settings.reading, self._workers.file_timeout_s
+        with contextlib.ExitStack() as stack:
+            numbered = dict(Fetching(shard).all_local(stack))
+            found = examine(list(numbered.values()), reading, limit_s)
+        numbers = list(numbered)
+        return {numbers[position]: error for position, error in found.items()}
 
 
 @contextlib.contextmanager
@@ -223,6 +227,8 @@ class _Executor:
             if call.task is None:
                 self._failed_to_load(call.worker, error.cause)
                 return []
+            if isinstance(error.cause, Incomplete):
+                raise error.cause from error
             self._idle.append(call.worker)
             return list(self._tasks.raised(call.task, error.cause))
         except RayError as error:  # the process is gone, for whatever reason

@@ -1,11 +1,12 @@
 """The inputs of a job: folders, globs and manifests, to a stream of files."""
 
-from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile
+from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile, fetch_error
 from batch_ser.inputs.folders import Selection
 from batch_ser.inputs.given_segments import TIMES, GivenSegment, parse_seconds, time_faults, unpack
 from batch_ser.inputs.names import printable, table_name
 from batch_ser.inputs.rows import Columns, Row, read_rows, row_word
 from batch_ser.inputs.walk import Walk
+from batch_ser.inputs.whole_addresses import WholeAddresses
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -16,6 +17,8 @@ __all__ = [
     "Row",
     "Selection",
     "Walk",
+    "WholeAddresses",
+    "fetch_error",
     "parse_seconds",
     "printable",
     "read_rows",

@@ -4,11 +4,14 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from batch_ser.audio import RAW_ENDINGS
-from batch_ser.errors import FileError, Reason
+from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs.names import printable
+from batch_ser.storage import StoredFile
 
 AUDIO_SUFFIXES = RAW_ENDINGS.union(
     (".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".snd"),
@@ -19,9 +22,16 @@ AUDIO_SUFFIXES = RAW_ENDINGS.union(
 )
 
 
+class Line(NamedTuple):
+    """A line of a manifest: its address may hold a signature, which is never copied from there."""
+
+    manifest: str  # a path
+    number: int  # as `read_rows` counts
+
+
 @dataclass(frozen=True, slots=True)  # a driver may hold many
 class InputFile:
-    """One input: its name in the tables, its path, its size and when it was modified."""
+    """One input: its name in the tables, its path or address, its size and when it was modified."""
 
     file: str
     path: str
@@ -30,6 +40,7 @@ class InputFile:
     columns: tuple[str, ...] = ()  # values of the manifest's further columns
     error: FileError | None = None
     given_segments: bytes = b""  # those of a manifest, packed
+    line: "Line | None" = None  # that has the whole address, where the path has no query
 
     @property
     def given_digest(self) -> str:
@@ -62,6 +73,42 @@ def input_file(
         if not stat.S_ISREG(found.st_mode):
             error = _not_a_file(found)
     return InputFile(name, path, size_bytes, modified_us, columns, error, given_segments)
+
+
+def remote_file(
+    name: str,
+    path: str,
+    look_up: Callable[[], StoredFile | None],
+    columns: tuple[str, ...] = (),
+    given_segments: bytes = b"",
+    line: Line | None = None,
+) -> InputFile:
+    """An input at an address, as `look_up` finds it; what keeps it from being read is its error."""
+    size_bytes = modified_us = 0
+    error = None
+    try:
+        found = look_up()
+    except (OSError, UsageError) as problem:
+        error = fetch_error(path, problem)
+    else:
+        if found:
+            size_bytes, modified_us = found.size_bytes, max(found.modified_us, 0)
+        else:
+            error = FileError(Reason.NOT_FOUND, f"there is no such object: {printable(path)}")
+    return InputFile(name, path, size_bytes, modified_us, columns, error, given_segments, line)
+
+
+def fetch_error(path: str, problem: Exception) -> FileError:
+    """Why a file at an address cannot be read; `path` is its public address."""
+    path = printable(path)
+    if isinstance(problem, FileNotFoundError):
+        return FileError(Reason.NOT_FOUND, f"there is no such object: {path}")
+    if isinstance(problem, PermissionError):
+        why = problem.strerror or "access denied"
+        return FileError(Reason.FORBIDDEN, f"the object may not be read: {path} ({why})")
+    if isinstance(problem, UsageError):
+        return FileError(Reason.UNSUPPORTED, printable(f"{path}: {problem}"))
+    return FileError(Reason.FETCH_FAILED, printable(f"the object cannot be fetched: {problem}"))
 
 
 def _unreachable(path: str, problem: OSError | ValueError) -> FileError:

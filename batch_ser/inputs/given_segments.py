@@ -34,6 +34,7 @@ class GivenLines:
     def __init__(self, columns: Sequence[str]) -> None:
         self.further_columns = tuple(name for name in columns if name not in OWN_COLUMNS)
         self.channels: set[int] = set()  # that lines name
+        self.with_query: set[str] = set()  # files whose address has more than its name
         self._lines: dict[str, bytearray] = {}  # "12 [0.5,2.0,null,"Anna"]\n" for line 12
 
     def add(self, file: str, row: Row) -> Iterator[str]:
@@ -66,6 +67,10 @@ class GivenLines:
                 before = first.setdefault(record, int(number))
                 if before != int(number):
                     yield int(number), f"{file} is in line {before} too, with the same segment"
+
+    def first_line(self, file: str) -> int:
+        """The number of a file's first line."""
+        return int(self._lines[file].partition(b" ")[0])
 
     def packed(self, file: str) -> bytes:
         """A file's segments, whatever the order of its lines."""

@@ -56,10 +56,10 @@ def any_match(pattern: str) -> bool:
 def _path_matches(pattern: str, top: str, path: str) -> bool:
     """Whether a path below the fixed folder `top` of a pattern matches it."""
     fixed = len(Path(top).parts) if top != os.curdir else 0
-    return _parts_match(Path(pattern).parts[fixed:], Path(path).parts)
+    return parts_match(Path(pattern).parts[fixed:], Path(path).parts)
 
 
-def _parts_match(pattern: Sequence[str], path: Sequence[str]) -> bool:
+def parts_match(pattern: Sequence[str], path: Sequence[str]) -> bool:
     """Match folder by folder; `**` stands for any number of them, as many as it needs."""
     at = here = retry = 0
     after = None  # the last `**`

@@ -5,6 +5,7 @@ values of its own (`given_segments.py`).
 """
 
 import os
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import NamedTuple
 
 from batch_ser.addresses import holds_secret, public_address, scheme_of
 from batch_ser.errors import FileError, Reason, UsageError
+from batch_ser.inputs.files import Line
 from batch_ser.inputs.given_segments import OWN_COLUMNS, TIMES, GivenLines
 from batch_ser.inputs.names import printable
 from batch_ser.inputs.root import Root
 from batch_ser.inputs.rows import Columns, Row, csv_header, read_rows
+from batch_ser.inputs.whole_addresses import WholeAddresses
+from batch_ser.storage import STORES, WEB, is_store, is_web
 
 MAX_SHOWN = 10  # faults listed in one message
 COLUMNS = Columns(needed=("file",))
-NO_ADDRESSES = "an address, expected a path: this version reads local files only"
+NO_ADDRESS = "an address without its scheme, or a path with a query; expected one or the other"
 Fault = tuple[int, str]  # line, what is wrong
 
 
@@ -28,7 +32,8 @@ class Location(NamedTuple):
 
     name: str  # below the root, or a public address
     path: str
-    error: FileError | None  # why it cannot be used
+    error: FileError | None = None  # why it cannot be used
+    whole: str = ""  # the address in the manifest, where the public one leaves something out
 
 
 class Entry(NamedTuple):
@@ -37,6 +42,7 @@ class Entry(NamedTuple):
     location: Location
     columns: tuple[str, ...] = ()
     given_segments: bytes = b""
+    line: int = 0  # the number of its (first) line
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,24 @@ class Manifest:
     """A manifest whose header and lines have been checked."""
 
     path: Path
-    root: Path  # relative names start here, and no name may leave it
+    root: str  # a path or an address: relative names start here, and no name may leave it
     further_columns: tuple[str, ...]
     given_lines: GivenLines | None  # where it has given segments
     links: Root  # of `--root`: no link may leave it
+    bounded: bool = False  # by `--root`: no address may be outside of it
 
     @classmethod
-    def check(cls, path: Path, root: str | None, *, allow_segments: bool = True) -> "Manifest":
+    def check(
+        cls,
+        path: Path,
+        root: str | None,
+        *,
+        allow_segments: bool = True,
+        folder: str | None = None,
+    ) -> "Manifest":
         """Read a manifest once, keeping nothing of it but its header and its given segments.
+
+        `folder` is the address of the one that a copy of a remote manifest is from.
 
         Raises:
             UsageError: no `file` column, or faulty lines, all listed with their numbers.
@@ -63,10 +79,11 @@ class Manifest:
         further = tuple(name for name in names if name != "file")
         manifest = cls(
             path,
-            Path(os.path.abspath(root or path.parent)),
+            _root_of(root or folder or str(path.parent)),
             given.further_columns if given else further,
             given,
-            Root(root),
+            Root(None if root is None or scheme_of(root) else root),
+            bounded=root is not None,
         )
         _refuse(path, sorted(manifest._segment_faults() if given else manifest._value_faults()))
         return manifest
@@ -81,7 +98,10 @@ class Manifest:
                 continue
             file = row.values["file"]
             if file not in names:
-                names[file] = self._location(file).name
+                location = self._location(file)
+                names[file] = location.name
+                if location.whole:
+                    self.given_lines.with_query.add(location.name)
             yield from ((row.number, fault) for fault in self.given_lines.add(names[file], row))
         yield from self.given_lines.repeated()
 
@@ -102,23 +122,58 @@ class Manifest:
     def entries(self) -> Iterator[Entry]:
         """Each line's file and further values; where segments are given, each file once."""
         if self.given_lines:
+            whole = WholeAddresses()
             for name in self.given_lines:
-                yield Entry(self._location(name), given_segments=self.given_lines.packed(name))
+                packed, line = self.given_lines.packed(name), self.given_lines.first_line(name)
+                location = self._location(name)
+                if name in self.given_lines.with_query:
+                    location = location._replace(whole=whole.at(Line(str(self.path), line)))
+                yield Entry(location, given_segments=packed, line=line)
             return
         for row in read_rows(self.path, COLUMNS):
             further = tuple(printable(row.values[name]) for name in self.further_columns)
-            yield Entry(self._location(row.values["file"]), further)
+            yield Entry(self._location(row.values["file"]), further, line=row.number)
 
     def _location(self, name: str) -> Location:
-        path = os.path.abspath(self.root / name)
-        if scheme_of(name) or (holds_secret(name) and not os.path.lexists(path)):
+        if scheme_of(name):
+            return self._address(name)
+        if scheme_of(self.root):
+            below = posixpath.normpath(name)
+            if below.startswith(("/", "../")) or below == "..":
+                return self._outside(name, f"{self.root}/{below}")
+            return Location(below, f"{self.root}/{below}")
+        path = os.path.abspath(os.path.join(self.root, name))
+        if holds_secret(name) and not os.path.lexists(path):
             address = printable(public_address(name))
-            return Location(address, address, FileError(Reason.UNSUPPORTED, NO_ADDRESSES))
-        if os.path.commonpath([path, self.root]) == str(self.root):
+            return Location(address, address, FileError(Reason.UNSUPPORTED, NO_ADDRESS))
+        if os.path.commonpath([path, self.root]) == self.root:
             below = os.path.relpath(path, self.root)
             return Location(below, path, self.links.refusal_of_path(path))
+        return self._outside(name, path)
+
+    def _address(self, name: str) -> Location:
+        """A line with an address; its query, which may be a signature, is in no table."""
+        name = name.strip()
+        secret = is_web(name) or holds_secret(name)
+        public = printable(public_address(name) if secret else name)
+        if not is_web(name) and (secret or not is_store(name)):
+            expected = ", ".join(f"{each}://" for each in (*STORES, *WEB))
+            message = f"an address that cannot be read; expected one of {expected}"
+            if is_store(name):
+                message = "an address with a query or a user's name; expected SCHEME://BUCKET/KEY"
+            return Location(public, public, FileError(Reason.UNSUPPORTED, message))
+        if self.bounded and not public.startswith(f"{self.root}/"):
+            return self._outside(public, public)
+        below = public.removeprefix(f"{self.root}/") if self.bounded else public
+        return Location(below, public, whole=name if name != public else "")
+
+    def _outside(self, name: str, path: str) -> Location:
         message = f"{printable(name)} is outside {self.root}; --root with a folder above allows it"
         return Location(name, path, FileError(Reason.OUTSIDE_ROOT, message))
+
+
+def _root_of(root: str) -> str:
+    return root.rstrip("/") if scheme_of(root) else os.path.abspath(root)
 
 
 def _row_fault(row: Row) -> str:
@@ -181,7 +236,7 @@ def check_apart(manifests: Mapping[str, Manifest]) -> None:
         return
     first: dict[str, tuple[str, int]] = {}  # by path: one name below two folders is two files
     for name, manifest in manifests.items():
-        for location, values, segments in manifest.entries():
+        for location, values, segments, _ in manifest.entries():
             other, same = first.setdefault(location.path, (name, hash(values)))
             file = printable(location.path)
             if segments and other != name:

@@ -158,12 +158,11 @@ def _clear_work(output: Output) -> None:
     The settings go first, which name the parts that count.
     """
     settings = output.settings()
-    needed = (output.settings_json, f"{settings[1]}/") if settings else ()
+    needed = (output.settings_json, f"{settings[1]}/") if settings else ("/",)
     if not settings:
         output.folder.remove(output.settings_json)
-    driver = output.driver_json  # and what it is written by way of, which may be in use
-    found = [each.name for each in output.folder.entries(output.work)]
-    output.folder.remove(*(name for name in found if not name.startswith((driver, *needed))))
+    found = {each.name for each in output.folder.entries(output.work)} - {output.driver_json}
+    output.folder.remove(*(name for name in found if not name.startswith(needed)))
     output.folder.remove_empty(output.work)
 
 

@@ -13,6 +13,7 @@ class StoredFile(NamedTuple):
     size_bytes: int
     modified_us: int  # since 1970, UTC; 0: not known
     version: str  # another content has another one: an ETag, or what the file system knows
+    problem: str = ""  # why it cannot be read by this name
 
 
 class StorageError(OSError):

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from batch_ser.audio import SPLIT, Reading, Samples, channel
-from batch_ser.errors import FileError
+from batch_ser.errors import FileError, Incomplete
 from batch_ser.inputs import InputFile
 from batch_ser.results import FAILED, UNSPLIT, TableSchemas, file_row, is_split, to_table
 from batch_ser.segments import SegmentSettings, Source
 from jobs.worker.accounts import FileAccount
 from jobs.worker.channels import given_of, open_recording
+from jobs.worker.fetching import Fetching
 from jobs.worker.pool import FilePiece, Pool, as_file_error, check_finite
 from jobs.worker.streams import ChannelStream
 from jobs.worker.usage import Stages, peak_bytes
@@ -56,15 +57,18 @@ def score_shard(
     """Decode, segment and score the files of one shard."""
     stages, schemas = Stages(), settings.schemas
     pool = Pool(checkpoint, settings.batch_s, stages, embed=schemas.embedding_width > 0)
-    accounts = []
-    for file in files:
+    accounts, fetching = [], Fetching(files)
+    for number, file in enumerate(files):
         accounts.append(account := FileAccount(file, settings.segment.method))
         try:
             if file.error:  # found when it was listed; a million such files are only rows, too
                 raise file.error
-            for piece in _decoded(account, checkpoint.info.rate_hz, settings, stages):
-                pool.add(piece)
+            with fetching.local(number) as account.file:
+                for piece in _decoded(account, checkpoint.info.rate_hz, settings, stages):
+                    pool.add(piece)
             account.check_balance()
+        except Incomplete:  # no file's fault
+            raise
         except Exception as error:
             account.error = as_file_error(error)
     pool.score()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from batch_ser.errors import Reason, UsageError
 from batch_ser.inputs import InputFile, Selection, Walk
 from batch_ser.inputs.given_segments import unpack
+from batch_ser.storage import object_store
 from jobs.sharding import FIRST_SHARD_S, SHARD_S, plan, work_s
 
 
@@ -77,7 +78,9 @@ def test_inputs_that_do_not_exist(tmp_path: Path) -> None:
     for wrong, message in (
         (str(tmp_path / "no"), "no such file"),
         (str(tmp_path / "*.wav"), "nothing matches"),
-        ("s3://bucket/calls", "local files only"),
+        ("https://127.0.0.1/calls", "found a web address; expected a CSV manifest that lists"),
+        ("ftp://127.0.0.1/calls", "expected a path, or one of s3://"),
+        ("s3://", "found no name of a bucket"),
     ):
         with pytest.raises(UsageError, match=message):
             Walk((wrong,))
@@ -245,12 +248,16 @@ def test_own_output_behind_a_link_is_no_input(tmp_path: Path) -> None:
     assert names(tmp_path / "link", include=("*",), never=never) == ["a.wav"]
 
 
-def test_a_manifest_s_addresses_keep_their_secrets(tmp_path: Path) -> None:
-    text = "file\nhttps://me:word@host/a.wav?signature=secret\n"
+def test_a_manifest_s_addresses_keep_their_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(object_store.RETRY, "max_retries", 0)
+    text = "file\nhttps://me:word@127.0.0.1:1/a.wav?signature=secret\n"
     (found,) = Walk((str(manifest(tmp_path, text)),))
-    assert found.file == "https://host/a.wav"
+    assert found.file == found.path == "https://127.0.0.1:1/a.wav"
     assert found.error
-    assert found.error.reason is Reason.UNSUPPORTED
+    assert found.error.reason is Reason.FETCH_FAILED
+    assert "no connection" in str(found.error)
     assert not any(word in repr(found) for word in ("secret", "word@", "me:"))
 
 

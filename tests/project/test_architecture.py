@@ -81,9 +81,10 @@ def test_one_module_imports_ray() -> None:
     assert found == [REPOSITORY / "jobs" / "on_ray.py"]
 
 
-def test_one_module_imports_object_stores() -> None:
+def test_object_stores_are_known_in_one_place() -> None:
     found = [path for path in MODULES if any(n.split(".")[0] == "obstore" for n in imported(path))]
-    assert found == [REPOSITORY / "batch_ser" / "storage" / "object_store.py"]
+    assert found
+    assert all(path.match("batch_ser/storage/object_*.py") for path in found), found
 
 
 def test_no_network_is_built_outside_models_and_train() -> None:
