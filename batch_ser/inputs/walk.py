@@ -170,7 +170,7 @@ class Walk:
             if location.error or not scheme_of(path):
                 yield input_file(name, path, columns, location.error, segments)
                 continue
-            line = Line(str(manifest.path), number) if location.whole else None
+            line = Line(os.path.abspath(manifest.path), number) if location.whole else None
             look_up = partial(self._remote.find, location.whole or path)
             yield partial(remote_file, name, path, look_up, columns, segments, line)
 

@@ -92,9 +92,11 @@ class Fetching:
         try:
             folder.mkdir()
             found = self._store.fetch(address, path)
-        except (FileNotFoundError, PermissionError, StorageError, UsageError) as error:
+        except (StorageError, UsageError) as error:
             raise fetch_error(file.path, error) from error
         except OSError as error:
+            if scheme_of(str(error.filename or "")):  # of the object, and not of its copy
+                raise fetch_error(file.path, error) from error
             raise Incomplete(
                 f"{error.filename or path}: {error.strerror}; make room in the folder for "
                 "temporary files, or set TMPDIR; then the same command goes on"
