@@ -1,10 +1,12 @@
 """The driver: walk, plan, execute, commit, finalise. It alone writes."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from itertools import chain, islice
 
 from batch_ser import __version__
+from batch_ser.errors import MismatchError
 from batch_ser.inputs import InputFile
 from batch_ser.results import (
     TABLES,
@@ -51,7 +53,7 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunReport:
 
 def _run(config: RunConfig, progress: Progress) -> RunReport:
     progress.begin("reading the inputs and loading the checkpoint")
-    if not config.restart:
+    with suppress(MismatchError) if config.restart else nullcontext():  # it is removed, whatever
         recover_output(Output(config.out))
     job = prepare(config)
     if not config.allow_empty:

@@ -329,3 +329,18 @@ def assert_terminated(archive: Path, checkpoint: Path, folder: Path, when: str, 
     assert done.stderr.splitlines()[-1].endswith("the same command goes on from here")
     assert "Traceback" not in done.stderr
     assert not list(folder.glob("out*"))
+
+
+def test_a_restart_that_was_killed_before_its_record(
+    archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    """Its tables are in their places in a folder, and no `run.json` names them: it goes on."""
+    out = tmp_path / "out"
+    with pytest.raises(Interruption), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batch_ser.results.publication._write_record", lambda *_: interrupted())
+        score(archive, out, adapting_path, limit=EARLY, **WHOLE)
+    assert list(out.glob("embeddings/*.parquet"))
+    assert not (out / "run.json").exists()
+    score(archive, out, adapting_path, limit=EARLY, restart=True, **WHOLE)
+    assert_holds(out)
+    assert_tidy(out)
