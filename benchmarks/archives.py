@@ -9,11 +9,13 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import soundfile
 from results import SHARED, write_section
 
@@ -21,6 +23,7 @@ from batch_ser.audio import load
 from jobs import RunConfig, RunReport, disposable, on_ray, run
 from jobs.sharding import Shard
 from jobs.worker import ShardResult
+from jobs.worker_process import Worker
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from broken import broken
@@ -34,23 +37,23 @@ TIMEOUT_S = 20.0
 MODEL = "fast"
 
 
-def wild_worker() -> type[on_ray.Worker]:
+def wild_worker() -> type[Worker]:
     """A worker whose decoder crashes at one file and never returns from another."""
 
     decoder = FAULTS  # of the child processes, which workers import no tests for
 
-    class Wild(on_ray.Worker):
+    class Wild(Worker):
         def load(self) -> None:
             disposable.CHILD = decoder
             super().load()
 
-        def score(self, shard: Shard) -> ShardResult:
+        def score(self, shard: Shard, stored: Mapping[str, pa.Table]) -> Iterator[ShardResult]:
             for file in shard:
                 if "crashes" in file.file:
                     os.abort()
                 if "hangs" in file.file:
                     time.sleep(3600)
-            return super().score(shard)
+            yield from super().score(shard, stored)
 
     return Wild
 
@@ -72,11 +75,11 @@ def hostile(folder: Path) -> list[str]:
         each.write(both)
     for name in ("crashes.flac", "hangs.flac"):
         shutil.copy(next(good.iterdir()), both / name)
-    real, on_ray.Worker = on_ray.Worker, wild_worker()  # type: ignore[misc]
+    on_ray.Worker = wild_worker()  # type: ignore[misc]
     try:
         reports = {each: job(each, each.with_suffix(".parquet")) for each in (good, both)}
     finally:
-        on_ray.Worker = real  # type: ignore[misc]
+        on_ray.Worker = Worker  # type: ignore[misc]
     record = reports[both].record
     counts, last = record.counts, record.last_run
     alone, among = (pd.read_parquet(each.with_suffix(".parquet")) for each in (good, both))

@@ -2,11 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
-from batch_ser.results import CommittedParts
+from batch_ser.inputs import InputFile
+from batch_ser.results import CommittedParts, times_and_scores
 from jobs.worker import ShardResult
 
 COMMIT_EVERY_S = 30.0
@@ -24,6 +25,7 @@ class Committer:
         self._check = check
         self._segments: list[pa.Table] = []
         self._files: list[pa.Table] = []
+        self._partial: dict[str, list[ShardResult]] = {}  # by the name of the file
         self._bytes = 0
         self._last_commit = float("-inf")
 
@@ -31,19 +33,47 @@ class Committer:
         """Take a result; commit what is collected if it is time."""
         self.stage_s.update(result.stage_s)
         self.peak_bytes = max(self.peak_bytes, result.peak_bytes)
-        self._segments.append(result.segments)
-        self._files.append(result.files)
+        if result.is_partial:
+            self._add_partial(result)
+        else:
+            self._segments.append(result.segments)
+            self._files.append(result.files)
+            for name in result.files["file"].to_pylist():
+                self._partial.pop(name, None)
         self._bytes += result.segments.nbytes + result.files.nbytes
         if time.monotonic() - self._last_commit >= COMMIT_EVERY_S or self._bytes >= COMMIT_BYTES:
             self.flush()
 
+    def _add_partial(self, result: ShardResult) -> None:
+        if len(result.segments):  # without any there is nothing that need not be done again
+            [name] = result.files["file"].to_pylist()
+            self._partial.setdefault(name, []).append(result)
+
+    def partial_rows(self, files: Iterable[InputFile]) -> dict[str, pa.Table]:
+        """Rows of segments that partial results had, committed or collected, by name of the file.
+
+        Files of which there are none are left out.
+        """
+        found = {}
+        for file in files:
+            rows = self._committed.partial_rows(file.file, file.version)
+            results = self._partial.get(file.file, ())
+            rows += [each.segments for each in results if each.version == file.version]
+            if rows:
+                found[file.file] = pa.concat_tables(map(times_and_scores, rows))
+        return found
+
     def flush(self) -> None:
-        """Commit what has been collected."""
-        if not self._files:
-            return
-        self._check()
-        segments = pa.concat_tables(self._segments).unify_dictionaries()
-        files = pa.concat_tables(self._files)
-        self._committed.commit(segments, files)
-        self._segments, self._files, self._bytes = [], [], 0
-        self._last_commit = time.monotonic()
+        """Commit what has been collected; rows of partial results in a part of their own."""
+        partial = [result for results in self._partial.values() for result in results]
+        if partial or self._files:
+            self._check()
+        self._commit([each.segments for each in partial], [each.files for each in partial])
+        self._commit(self._segments, self._files)
+        self._segments, self._files, self._partial, self._bytes = [], [], {}, 0
+
+    def _commit(self, segments: list[pa.Table], files: list[pa.Table]) -> None:
+        if files:
+            joined = pa.concat_tables(segments).unify_dictionaries()
+            self._committed.commit(joined, pa.concat_tables(files))
+            self._last_commit = time.monotonic()

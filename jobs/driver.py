@@ -32,7 +32,9 @@ from jobs.report import RunReport, failed_files
 from jobs.run_config import RunConfig
 from jobs.sharding import Shard, plan
 from jobs.stop import OrderlyStop
+from jobs.tasks import PartialRows
 from jobs.worker import ShardResult, score_shard
+from jobs.worker_process import Workers
 from models.loading import resolve
 
 
@@ -91,7 +93,7 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
     progress.begin_work()
     committer = Committer(committed, heartbeat.check)
     try:
-        for result in _results(job, committed, progress, stop):
+        for result in _results(job, committed, committer, progress, stop):
             committer.add(result)
             progress.done(result)
     finally:
@@ -118,12 +120,17 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
 
 
 def _results(
-    job: Job, committed: CommittedParts, progress: Progress, stop: OrderlyStop
+    job: Job,
+    committed: CommittedParts,
+    committer: Committer,
+    progress: Progress,
+    stop: OrderlyStop,
 ) -> Iterator[ShardResult]:
     """Results of all inputs that need work; of those that cannot be read a row that says why."""
     progress.begin(f"starting {job.config.worker_count} workers")
     files = progress.listing(_inputs_to_do(job, committed))
-    yield from _execute(job, plan(files, job.config.worker_count), stop)
+    shards = plan(files, job.config.worker_count)
+    yield from _execute(job, shards, committer.partial_rows, stop)
 
 
 def _inputs_to_do(job: Job, committed: CommittedParts) -> Iterator[InputFile]:
@@ -148,27 +155,31 @@ def needs_work(file: InputFile, previous: CommittedFile | None, *, max_hours: fl
     return not (file.error and rows_stay)
 
 
-def _execute(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[ShardResult]:
+def _execute(
+    job: Job, shards: Iterator[Shard], partial_rows: PartialRows, stop: OrderlyStop
+) -> Iterator[ShardResult]:
     """Run shards on the chosen engine; nothing is started when there are none."""
     first = next(shards, None)
     if first is None:
         return
     shards = chain([first], shards)
     if job.config.engine == "ray":
-        yield from _execute_on_ray(job, shards, stop)
+        yield from _execute_on_ray(job, shards, partial_rows, stop)
         return
     for shard in shards:
-        yield score_shard(shard, job.checkpoint, job.settings)
+        yield from score_shard(shard, job.checkpoint, job.settings, partial_rows(shard))
 
 
-def _execute_on_ray(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Iterator[ShardResult]:
+def _execute_on_ray(
+    job: Job, shards: Iterator[Shard], partial_rows: PartialRows, stop: OrderlyStop
+) -> Iterator[ShardResult]:
     from jobs import on_ray
 
     config = job.config
     gpus = config.gpus_per_worker
     if gpus is None:
         gpus = 1 / config.worker_count if job.device == "cuda" else 0.0
-    workers = on_ray.Workers(
+    workers = Workers(
         count=config.worker_count,
         model=resolve(config.model),
         device=job.device,
@@ -179,7 +190,7 @@ def _execute_on_ray(job: Job, shards: Iterator[Shard], stop: OrderlyStop) -> Ite
         gpus_per_worker=gpus,
     )
     with on_ray.cluster(workers, stop):
-        yield from on_ray.execute(shards, workers, stop)
+        yield from on_ray.execute(shards, workers, stop, partial_rows)
 
 
 def _record(job: Job, last_run: LastRun) -> RunRecord:

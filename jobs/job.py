@@ -14,7 +14,7 @@ from jobs.earlier_output import earlier_output
 from jobs.fingerprint import fingerprint_of
 from jobs.run_config import RunConfig
 from jobs.second_pass import Adaptation, SecondPass, expect_metadata
-from jobs.worker import ShardSettings
+from jobs.worker import PARTIAL_S, ShardSettings
 from models import Checkpoint, load_checkpoint
 from models.device import usable_device
 
@@ -66,6 +66,7 @@ def prepare(config: RunConfig) -> Job:
         batch_s=config.batch_s,
         reading=config.reading,
         expect=adaptation.expect if adaptation else None,
+        partial_s=PARTIAL_S,
     )
     return Job(
         config, output, walk, checkpoint, settings, device, fingerprint, adaptation, second_pass

@@ -15,7 +15,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,63 +25,17 @@ from ray._private import ray_constants
 from ray._private.node import Node
 from ray.exceptions import RayError, RayTaskError
 
-from batch_ser.errors import BatchSerError, FileError, Incomplete, UsageError
-from jobs.disposable import examine
+from batch_ser.errors import BatchSerError, Incomplete, UsageError
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
-from jobs.tasks import Task, Tasks
+from jobs.tasks import PartialRows, Task, Tasks
 from jobs.watchdog import scratch_folder
-from jobs.worker import Fetching, ShardResult, ShardSettings, score_shard
+from jobs.worker import ShardResult
+from jobs.worker_process import Worker, Workers
 
 START_S = 600.0  # without a single worker
 MAX_LOADING_DEATHS = 50  # in a row, before a worker was ready: they are not all chance
 OBJECT_STORE_BYTES = 256_000_000  # only rows are transferred
-
-
-@dataclass(frozen=True)
-class Workers:
-    """The worker processes of a job: how many, what each loads, and what it may use."""
-
-    count: int
-    model: str
-    device: str
-    settings: ShardSettings
-    file_timeout_s: float
-    address: str | None = None
-    cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0
-
-
-class Worker:
-    """One process with one checkpoint."""
-
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
-
-    def load(self) -> None:
-        """Load the checkpoint; an error here is raised in the driver as it is."""
-        import torch
-
-        from models import load_checkpoint
-
-        # by default oneDNN keeps the kernels of a thousand shapes, and segments have all lengths:
-        # measured, a worker grew by 5 MB a batch. Eight are as fast.
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
-        torch.set_num_threads(1)
-        self._checkpoint = load_checkpoint(self._workers.model, self._workers.device)
-
-    def score(self, shard: Shard) -> ShardResult:
-        """All rows of a shard."""
-        return score_shard(shard, self._checkpoint, self._workers.settings)
-
-    def examine(self, shard: Shard) -> dict[int, FileError]:
-        """The files of a shard that end every process that decodes them, by their position."""
-        reading, limit_s = self._workers.settings.reading, self._workers.file_timeout_s
-        with contextlib.ExitStack() as stack:
-            numbered = dict(Fetching(shard).all_local(stack))
-            found = examine(list(numbered.values()), reading, limit_s)
-        numbers = list(numbered)
-        return {numbers[position]: error for position, error in found.items()}
 
 
 @contextlib.contextmanager
@@ -177,12 +131,21 @@ class _Call:
     worker: Any
     task: Task | None = None
     started: float = field(default_factory=time.monotonic)
+    advanced: bool = False  # there was a partial result with segments
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it has several results, one after the other."""
+        return self.task is not None and not self.task.examine
 
 
 class _Executor:
     """Keeps every worker busy with one task, and replaces workers that die."""
 
-    def __init__(self, shards: Iterator[Shard], workers: Workers, stop: OrderlyStop) -> None:
+    def __init__(
+        self, shards: Iterator[Shard], workers: Workers, stop: OrderlyStop, partial: PartialRows
+    ) -> None:
+        self._partial_rows = partial
         self._tasks = Tasks(shards, workers.settings.schemas, workers.file_timeout_s)
         self._workers = workers
         self._stop = stop
@@ -202,7 +165,7 @@ class _Executor:
             self._stop.check()
             done, _ = ray.wait(list(self._calls), num_returns=1, timeout=1.0)
             for reference in done:
-                results = self._finished(reference, self._calls.pop(reference))
+                results = self._received(reference, self._calls.pop(reference))
                 self._assign()  # before the driver commits, so that no worker waits for it
                 yield from results
             yield from self._overdue()
@@ -216,38 +179,49 @@ class _Executor:
         """Give every idle worker its next task, if there is one."""
         while self._idle and self._tasks.left:
             worker, task = self._idle.pop(), self._tasks.take()
-            method = worker.examine if task.examine else worker.score
-            self._calls[method.remote(task.shard)] = _Call(worker, task)
+            if task.examine:
+                reference = worker.examine.remote(task.shard)
+            else:
+                score = worker.score.options(num_returns="streaming")
+                reference = score.remote(task.shard, self._partial_rows(task.shard))
+            self._calls[reference] = _Call(worker, task)
 
-    def _finished(self, reference: Any, call: _Call) -> list[ShardResult]:
-        """What a call that has ended returns, or what its error leads to."""
+    def _received(self, reference: Any, call: _Call) -> list[ShardResult]:
+        """What a call returns, or what its error leads to; after a partial result it goes on."""
         try:
-            value = ray.get(reference)
+            value = ray.get(next(reference) if call.is_stream else reference)
         except RayTaskError as error:
-            if call.task is None:
-                self._failed_to_load(call.worker, error.cause)
-                return []
-            if isinstance(error.cause, Incomplete):
-                raise error.cause from error
-            self._idle.append(call.worker)
-            return list(self._tasks.raised(call.task, error.cause))
+            return self._raised(call, error.cause)
         except RayError as error:  # the process is gone, for whatever reason
-            if getattr(error, "actor_init_failed", False):  # as where this package is missing
-                self._failed_to_load(call.worker, RuntimeError(_last_line(error)))
-                return []
-            return self._died(call)
+            return self._died(call, error)
+        if call.is_stream and value.is_partial:
+            call.advanced |= len(value.segments) > 0
+            self._calls[reference] = call
+            return [value]
         self._idle.append(call.worker)
         if call.task is None:
             self._loading_deaths = 0
             return []
         return list(self._tasks.examined(call.task, value)) if call.task.examine else [value]
 
-    def _died(self, call: _Call) -> list[ShardResult]:
+    def _raised(self, call: _Call, cause: Exception) -> list[ShardResult]:
+        if call.task is None:
+            self._failed_to_load(call.worker, cause)
+            return []
+        if isinstance(cause, Incomplete):
+            raise cause
+        self._idle.append(call.worker)
+        return list(self._tasks.raised(call.task, cause))
+
+    def _died(self, call: _Call, error: RayError) -> list[ShardResult]:
         """Replace a worker."""
+        if getattr(error, "actor_init_failed", False):  # as where this package is missing
+            self._failed_to_load(call.worker, RuntimeError(_last_line(error)))
+            return []
         ray.kill(call.worker)
         self._start_worker()
         if call.task is not None:
-            return list(self._tasks.died(call.task))
+            return list(self._tasks.died(call.task, advanced=call.advanced))
         self._loading_deaths += 1
         if self._loading_deaths == MAX_LOADING_DEATHS:
             raise Incomplete(
@@ -292,6 +266,15 @@ def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1]
 
 
-def execute(shards: Iterator[Shard], workers: Workers, stop: OrderlyStop) -> Iterator[ShardResult]:
+def _no_rows(_: Shard) -> Mapping[str, Any]:
+    return {}
+
+
+def execute(
+    shards: Iterator[Shard],
+    workers: Workers,
+    stop: OrderlyStop,
+    partial_rows: PartialRows = _no_rows,
+) -> Iterator[ShardResult]:
     """Results in the order in which they are done."""
-    yield from _Executor(shards, workers, stop)
+    yield from _Executor(shards, workers, stop, partial_rows)

@@ -61,9 +61,8 @@ def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, A
         offsets=offsets,
     )
     for path in paths:
-        result = score_shard(
-            [InputFile(table_name(path), os.path.abspath(path))], checkpoint, settings
-        )
+        file = InputFile(table_name(path), os.path.abspath(path))
+        [result] = score_shard([file], checkpoint, settings)
         prediction = _prediction(result.files.to_pylist()[0], labels)
         if config.with_segments and "error" not in prediction:
             prediction["segments"] = [

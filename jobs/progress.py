@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 if TYPE_CHECKING:  # loading them takes seconds, in which there is progress to be reported
     from batch_ser.inputs import InputFile
@@ -46,7 +46,8 @@ class Progress:
         self._phase = "starting"
         self._listed = self._files = self._failed = 0
         self._listed_work_s = 0.0
-        self._estimates_s: dict[str, float] = {}
+        self._estimates_s: dict[str, float] = {}  # of work that is not done
+        self._partly_s: dict[str, float] = {}  # audio that is counted, of files that are not done
         self._all_listed = False
         self._done = _Done(0.0, 0.0, 0.0)
         self._latest: deque[_Done] = deque()
@@ -67,7 +68,7 @@ class Progress:
         if self._thread:
             self._thread.join()
         with self._lock:
-            if self._terminal and self._files:
+            if self._terminal and self._latest:
                 self._write()
                 self._stream.write("\n")
             self._terminal = False
@@ -98,19 +99,38 @@ class Progress:
         self._all_listed = True
 
     def done(self, result: "ShardResult") -> None:
-        """Count a shard's files."""
+        """Count a shard's files, and of one that is not done what has been decoded by now."""
         rows = result.files.select(["file", "status", "duration_s"]).to_pylist()
         with self._lock:
-            self._files += len(rows)
-            self._failed += sum(row["status"] == "failed" for row in rows)
-            self._done = _Done(
-                self._clock_s(),
-                self._done.work_s + sum(self._estimates_s.pop(row["file"], 0.0) for row in rows),
-                self._done.audio_s + sum(row["duration_s"] or 0.0 for row in rows),
-            )
+            work_s, audio_s = self._done.work_s, self._done.audio_s
+            for row in rows:
+                count = self._count_part if row["status"] == "partial" else self._count_file
+                more_work_s, more_audio_s = count(row)
+                work_s, audio_s = work_s + more_work_s, audio_s + more_audio_s
+            self._done = _Done(self._clock_s(), work_s, audio_s)
             self._latest.append(self._done)
             while self._done.at_s - self._latest[0].at_s > SPEED_OVER_S and len(self._latest) > 2:
                 self._latest.popleft()
+
+    def _count_file(self, row: dict[str, Any]) -> tuple[float, float]:
+        """Work and audio that a row of a file adds to what is counted."""
+        self._files += 1
+        self._failed += row["status"] == "failed"
+        partly_s = self._partly_s.pop(row["file"], 0.0)
+        audio_s = max(0.0, (row["duration_s"] or 0.0) - partly_s)
+        return self._estimates_s.pop(row["file"], 0.0), audio_s
+
+    def _count_part(self, row: dict[str, Any]) -> tuple[float, float]:
+        """The same of a row of status `partial`; a file that is begun again adds nothing yet."""
+        from jobs.sharding import WORK_PER_AUDIO_S
+
+        name, before_s = row["file"], self._partly_s.get(row["file"], 0.0)
+        audio_s = max(0.0, row["duration_s"] - before_s)
+        self._partly_s[name] = before_s + audio_s
+        left_s = self._estimates_s.get(name, 0.0)
+        work_s = min(left_s, audio_s * WORK_PER_AUDIO_S)
+        self._estimates_s[name] = left_s - work_s
+        return work_s, audio_s
 
     @property
     def wall_s(self) -> float:
@@ -136,7 +156,7 @@ class Progress:
         self._stream.flush()
 
     def _line(self) -> str:
-        if not self._files:
+        if not self._latest:
             return self._phase + (f": {self._listed:,} files found" if self._listed else "")
         total = f"{self._listed:,}" if self._all_listed else f"{self._listed:,}+ (still listing)"
         line = f"{self._files:,} of {total} files, {self.audio_s / 3600:.2f} h of audio"

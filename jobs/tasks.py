@@ -7,8 +7,10 @@ more memory than there is, or crash the network.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+
+import pyarrow as pa
 
 from batch_ser.errors import FileError, Reason
 from batch_ser.inputs import InputFile
@@ -20,6 +22,8 @@ from jobs.worker import ShardResult, failed
 # reasons outside, ends eight times in a row at one in 6,561
 MAX_DEATHS = 8
 MAX_OVERDUE = 2
+# the rows of partial results that there are of a shard's files when a worker begins with it
+PartialRows = Callable[[Shard], Mapping[str, pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Task:
 
     shard: Shard
     examine: bool = False
-    deaths: int = 0  # of workers at this file alone
+    deaths: int = 0  # of workers at this file alone, in a row without a new segment
     overdue: int = 0  # how often this file alone took too long
 
 
@@ -63,15 +67,20 @@ class Tasks:
             else:
                 self._next.append(replace(task, shard=[file], examine=False))
 
-    def died(self, task: Task) -> Iterator[ShardResult]:
-        """The worker of a task ended: examine what it scored, or score what it examined."""
+    def died(self, task: Task, *, advanced: bool = False) -> Iterator[ShardResult]:
+        """The worker of a task ended: examine what it scored, or score what it examined.
+
+        Where it had `advanced`, by segments that need not be scored again, tries are counted anew:
+        a long recording gets done, however often its workers are killed.
+        """
         if len(task.shard) > 1:
             if task.examine:
                 yield from self.examined(task, {})
             else:
                 self._next.append(replace(task, examine=True))
             return
-        task = replace(task, deaths=task.deaths + 1, examine=not task.examine)
+        deaths = 1 if advanced else task.deaths + 1
+        task = replace(task, deaths=deaths, examine=not task.examine)
         if task.deaths < MAX_DEATHS:
             self._next.append(task)
             return

@@ -49,7 +49,7 @@ class SegmentMeans:
     def __init__(self) -> None:
         self._probabilities: NDArray[np.float64] = np.zeros(())
         self._embedding: NDArray[np.float64] = np.zeros(())
-        self._weight = 0
+        self.weight = 0  # new samples of the pieces that are counted
 
     def add(
         self, probabilities: NDArray[np.floating], embedding: NDArray[np.floating], weight: int
@@ -57,18 +57,18 @@ class SegmentMeans:
         """Count a piece's probabilities (labels,) and embedding (width,) by its new samples."""
         self._probabilities = self._probabilities + probabilities.astype(np.float64) * weight
         self._embedding = self._embedding + embedding.astype(np.float64) * weight
-        self._weight += weight
+        self.weight += weight
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """(labels,), summing to 1."""
-        mean = self._probabilities / self._weight
+        mean = self._probabilities / self.weight
         return np.asarray(mean / mean.sum())
 
     @property
     def embedding(self) -> NDArray[np.float64]:
         """(width,)."""
-        return self._embedding / self._weight
+        return self._embedding / self.weight
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from batch_ser.errors import Reason
 from batch_ser.results.layout import Output
 from batch_ser.results.parts import Part, new_parts, read_parts, write_part
-from batch_ser.results.tables import FAILED, GIVEN_DIGEST, MAX_HOURS
+from batch_ser.results.tables import FAILED, GIVEN_DIGEST, MAX_HOURS, PARTIAL
 
+Version = tuple[int, int, str]  # of a file: size, time of modification, digest of given segments
 UNKNOWN_LIMIT = 0.0  # of files that were too long, in tables from before the column `max_hours`
 
 
@@ -30,18 +31,23 @@ class CommittedFile(NamedTuple):
     exceeded_h: float | None  # of a file that was too long: the limit that it exceeded
 
     @property
-    def version(self) -> tuple[int, int, str]:
+    def version(self) -> Version:
         """Comparable with the `version` of an input file."""
         return self.size_bytes, self.modified_us, self.given_digest
 
 
 class CommittedParts:
-    """The committed parts of an output, and an index of the files in them."""
+    """The committed parts of an output, and an index of the files in them.
+
+    Rows of recordings that are not done yet (status `partial`) are in parts of their own and count
+    nowhere: they only save work, by `partial_rows`.
+    """
 
     def __init__(self, parts: Iterable[Part], output: Output | None = None) -> None:
         """Of some parts; `output` takes those that are added."""
         self.parts: list[Part] = []
         self.files: dict[str, CommittedFile] = {}
+        self._partial: dict[str, list[tuple[Version, int]]] = {}  # and the number of the part
         self._output = output
         self._parts_folder = ""
         for part in parts:
@@ -81,12 +87,26 @@ class CommittedParts:
             if rows is not None:
                 yield rows
 
+    def partial_rows(self, name: str, version: Version) -> list[pa.Table]:
+        """Rows of segments of a recording that is not done yet, in the order of their commits."""
+        numbers = [number for found, number in self._partial.get(name, ()) if found == version]
+        return [
+            rows
+            for number in numbers
+            for file, rows in self.parts[number].rows("segments")
+            if file == name
+        ]
+
     def _add(self, part: Part, batches: Iterable[pa.RecordBatch]) -> None:
         """Index the files of a part."""
         number = len(self.parts)
         self.parts.append(part)
         for batch in batches:
-            for name, row in _indexed(batch, number):
+            for name, status, row in _indexed(batch, number):
+                if status == PARTIAL:
+                    self._partial.setdefault(name, []).append((row.version, number))
+                    continue
+                self._partial.pop(name, None)
                 old = self.files.get(name)
                 if old is None or _beats(row, old):
                     self.files[name] = row
@@ -106,8 +126,8 @@ def _index_columns(path: Path) -> Iterator[pa.RecordBatch]:
         yield from parquet.iter_batches(columns=columns)
 
 
-def _indexed(batch: pa.RecordBatch, part: int) -> Iterator[tuple[str, CommittedFile]]:
-    """The rows of a files table, by the name of the file."""
+def _indexed(batch: pa.RecordBatch, part: int) -> Iterator[tuple[str, str, CommittedFile]]:
+    """The rows of a files table: the name of the file, its status, and what a later run needs."""
 
     def values(name: str) -> list[Any]:
         absent = name not in batch.schema.names
@@ -120,7 +140,8 @@ def _indexed(batch: pa.RecordBatch, part: int) -> Iterator[tuple[str, CommittedF
     ):
         exceeded_h = (limit_h or UNKNOWN_LIMIT) if reason == Reason.TOO_LONG else None
         failed = status == FAILED
-        yield name, CommittedFile(size, modified or 0, digest or "", failed, part, exceeded_h)
+        row = CommittedFile(size, modified or 0, digest or "", failed, part, exceeded_h)
+        yield name, status, row
 
 
 def _beats(new: CommittedFile, old: CommittedFile) -> bool:

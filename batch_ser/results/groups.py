@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
-from batch_ser.results.tables import EMBEDDING, TableSchemas
+from batch_ser.results.tables import TableSchemas
 
 NONE, ARCHIVE, RECORDING = "none", "archive", "recording"
 UNSPLIT = -1  # the condition of segments of recordings that were not split into channels
@@ -78,8 +78,7 @@ class Segments:
     @classmethod
     def of(cls, rows: pa.Table, schemas: TableSchemas) -> "Segments":
         """Rows with embeddings."""
-        numbers = rows[EMBEDDING].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        embeddings = numbers.reshape(len(rows), schemas.embedding_width).astype(np.float64)
+        embeddings = schemas.embeddings_of(rows).astype(np.float64)
         durations_s = rows["end_s"].to_numpy() - rows["start_s"].to_numpy()
         files = np.unique(rows["file"].to_numpy(), return_inverse=True)[1]
         channels = rows["channel"].to_numpy().astype(np.int64)

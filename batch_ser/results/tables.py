@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 OK, EMPTY, FAILED = "ok", "empty", "failed"
+PARTIAL = "partial"  # of a recording that is not done yet: in committed parts only
 LABELS = pa.dictionary(pa.int8(), pa.string())
 GIVEN_DIGEST = "given"  # of the files table: a digest of a file's given segments
 MAX_HOURS = "max_hours"  # of the files table: a later run with a higher limit does the file again
@@ -112,6 +113,11 @@ class TableSchemas:
         given = [(GIVEN_DIGEST, pa.string())] if self.given else []
         return pa.schema([*FILE_COLUMNS, *given, *means], metadata=dict(self.metadata))
 
+    def embeddings_of(self, rows: pa.Table) -> NDArray[np.float32]:
+        """The embeddings (rows, width) in rows of the segments table."""
+        numbers = rows[EMBEDDING].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(numbers.reshape(len(rows), self.embedding_width))
+
     @property
     def carried_columns(self) -> tuple[str, ...]:
         """The manifest's columns; one with the name of a column of ours becomes `in_<name>`.
@@ -156,6 +162,12 @@ def rounded(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
 def has_embeddings(schema: pa.Schema) -> bool:
     """Whether there are embeddings: a manifest may have another column of that name."""
     return EMBEDDING in schema.names and pa.types.is_fixed_size_list(schema.field(EMBEDDING).type)
+
+
+def times_and_scores(rows: pa.Table) -> pa.Table:
+    """The columns of the segments table that are computed from the audio, without the emotion."""
+    own = ("channel", "segment", "start_s", "end_s", EMBEDDING)
+    return rows.select([name for name in rows.column_names if name in own or name[:2] == "p_"])
 
 
 def with_scores(rows: pa.Table, scores: NDArray[np.float32], labels: Sequence[str]) -> pa.Table:

@@ -1,10 +1,11 @@
 """The work on one shard: open files, choose channels, segment, score, account for every sample."""
 
 from jobs.worker.fetching import Fetching
-from jobs.worker.shard import ShardResult, ShardSettings, failed, score_shard
+from jobs.worker.shard import PARTIAL_S, ShardResult, ShardSettings, failed, score_shard
 from jobs.worker.streams import ChannelStream
 
 __all__ = [
+    "PARTIAL_S",
     "ChannelStream",
     "Fetching",
     "ShardResult",

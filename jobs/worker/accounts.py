@@ -10,7 +10,16 @@ import numpy as np
 from batch_ser.audio import MIXED
 from batch_ser.errors import FileError, Reason
 from batch_ser.inputs import InputFile, unpack
-from batch_ser.results import EMPTY, FAILED, GIVEN_DIGEST, OK, TableSchemas, file_row
+from batch_ser.results import (
+    EMPTY,
+    FAILED,
+    GIVEN_DIGEST,
+    OK,
+    PARTIAL,
+    TableSchemas,
+    file_row,
+    is_split,
+)
 from batch_ser.segments import Kind
 from jobs.worker.channels import DUAL_MONO, OpenRecording
 from jobs.worker.score import SegmentScore, file_mean
@@ -116,6 +125,41 @@ class FileAccount:
             for stream in self.streams
             for number, score in enumerate(stream.scores)
         ]
+
+    @property
+    def decoded_s(self) -> float:
+        """Seconds of the recording that have been decoded by now."""
+        assert self.opened
+        return self.opened.recording.decoded_frames / self.opened.recording.rate_hz
+
+    @property
+    def is_split(self) -> bool:
+        """Whether segments of several channels show that the recording was split."""
+        numbers = [stream.number for stream in self.streams if stream.scores]
+        return bool(is_split(np.array(numbers, np.int64)).any())
+
+    def new_segment_rows(self, schemas: TableSchemas) -> list[list[Any]]:
+        """Rows of the segments that have been scored since the last call.
+
+        They are numbered as `StoredRows` recognises them: a given segment by its place among those
+        of its channel, others by 0.
+        """
+        if self.error:
+            return []
+        new = [
+            (stream, score)
+            for stream in self.streams
+            for score in stream.scores
+            if score.is_scored and not score.has_row
+        ]
+        for _, score in new:
+            score.has_row = True
+        return [self._segment_row(stream, score.number, score, schemas) for stream, score in new]
+
+    def partial_row(self) -> dict[str, Any]:
+        """A row of the files table that states how much of the file has been decoded."""
+        columns = {GIVEN_DIGEST: self.file.given_digest, "duration_s": self.decoded_s}
+        return self._files_row(PARTIAL, columns)
 
     def _segment_row(
         self, stream: ChannelStream, number: int, score: SegmentScore, schemas: TableSchemas

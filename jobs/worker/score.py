@@ -5,20 +5,35 @@ from collections.abc import Sequence
 import numpy as np
 
 from batch_ser.results import rounded
+from jobs.worker.stored import StoredSegment
 from models.batching import Embeddings, Probabilities, SegmentMeans
 
 
 class SegmentScore:
     """One segment [start, end) in source frames, and the means over its pieces.
 
-    `number` is its position among the given segments of its channel.
+    `number` is its position among the given segments of its channel. With a `stored` row it is
+    scored already.
     """
 
-    def __init__(self, start: int, number: int) -> None:
+    def __init__(self, start: int, number: int, stored: StoredSegment | None = None) -> None:
         self.start = self.end = start
         self.number = number
         self.means = SegmentMeans()
-        self._of_whole: Probabilities | None = None
+        self.closed = False  # its end is known
+        self.has_row = stored is not None  # in a partial result
+        self.stored = stored
+        self._of_whole = stored.probabilities if stored else None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether all of its pieces have been scored."""
+        return self.closed and (bool(self.stored) or self.means.weight == self.end - self.start)
+
+    @property
+    def is_scored_whole(self) -> bool:
+        """Whether it has probabilities that are not the mean over its pieces."""
+        return self._of_whole is not None
 
     @property
     def probabilities(self) -> Probabilities:
@@ -34,6 +49,8 @@ class SegmentScore:
     @property
     def embedding(self) -> Embeddings:
         """The mean over the pieces, rounded as a table stores it."""
+        if self.stored and self.stored.embedding is not None:
+            return self.stored.embedding
         return rounded(self.means.embedding)
 
 

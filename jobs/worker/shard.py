@@ -2,12 +2,15 @@
 
 Files are decoded one after the other in blocks; each channel is resampled and segmented; pieces of
 segments wait in a pool until there are enough for batches of similar length, across files; a file's
-rows are made when all are scored. Memory is bounded by one block per channel and the pool.
+rows are made when all are scored, and those of a long recording also meanwhile: what has a row need
+not be scored again. Memory is bounded by one block per channel and the pool.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +18,21 @@ import pyarrow as pa
 from batch_ser.audio import SPLIT, Reading, Samples, channel
 from batch_ser.errors import FileError, Incomplete
 from batch_ser.inputs import InputFile
-from batch_ser.results import FAILED, UNSPLIT, TableSchemas, file_row, is_split, to_table
+from batch_ser.results import FAILED, UNSPLIT, TableSchemas, file_row, to_table
 from batch_ser.segments import SegmentSettings, Source
 from jobs.worker.accounts import FileAccount
 from jobs.worker.channels import given_of, open_recording
 from jobs.worker.fetching import Fetching
 from jobs.worker.pool import FilePiece, Pool, as_file_error, check_finite
+from jobs.worker.stored import StoredRows, StoredRowsDiffer
 from jobs.worker.streams import ChannelStream
 from jobs.worker.usage import Stages, peak_bytes
 from models.batching import BATCH_S, Piece
 from models.offsets import ArchiveOffsets
 from models.scoring import Checkpoint
+
+# of audio, whatever the machine: of a recording that is begun again about so much is scored again
+PARTIAL_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -39,60 +46,147 @@ class ShardSettings:
     reading: Reading = field(default_factory=Reading)
     expect: str | None = None  # `--expect`, of a head with an offset
     offsets: ArchiveOffsets | None = None  # of such a head; None: the usual one
+    partial_s: float | None = None  # of a recording, between two partial results; None: none
+
+    def __post_init__(self) -> None:
+        # whether a recording is split, and so which offset it has, is known at its end
+        assert not (self.offsets and self.partial_s)
 
 
 @dataclass
 class ShardResult:
-    """The rows of a shard, one files row for each file."""
+    """The rows of a shard, one files row for each file; or some of the rows of one file of it.
+
+    A partial result has one files row, of status `partial`, and rows of segments of that file which
+    no earlier result has. The last result has all rows of all files, also these.
+    """
 
     segments: pa.Table
     files: pa.Table
-    stage_s: Counter[str]
+    stage_s: Counter[str]  # since the result before
     peak_bytes: int
+    version: tuple[int, int, str] | None = None  # of the file, in a partial result
+
+    @property
+    def is_partial(self) -> bool:
+        return self.version is not None
 
 
 def score_shard(
-    files: Sequence[InputFile], checkpoint: Checkpoint, settings: ShardSettings
-) -> ShardResult:
-    """Decode, segment and score the files of one shard."""
-    stages, schemas = Stages(), settings.schemas
-    pool = Pool(checkpoint, settings.batch_s, stages, embed=schemas.embedding_width > 0)
-    accounts, fetching = [], Fetching(files)
-    for number, file in enumerate(files):
-        accounts.append(account := FileAccount(file, settings.segment.method))
+    files: Sequence[InputFile],
+    checkpoint: Checkpoint,
+    settings: ShardSettings,
+    stored: Mapping[str, pa.Table] | None = None,
+) -> Iterator[ShardResult]:
+    """Decode, segment and score the files of one shard.
+
+    Yields partial results of long recordings, and last the result of the whole shard. `stored` has
+    the rows of partial results of earlier attempts, by the name of the file: such segments are not
+    scored again.
+    """
+    yield from _Work(checkpoint, settings).results(files, stored or {})
+
+
+class _Work:
+    """The work on one shard."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: ShardSettings) -> None:
+        self._checkpoint = checkpoint
+        self._settings = settings
+        self._stages = Stages()
+        embed = settings.schemas.embedding_width > 0
+        self._pool = Pool(checkpoint, settings.batch_s, self._stages, embed=embed)
+        self._accounts: list[FileAccount] = []
+
+    def results(
+        self, files: Sequence[InputFile], stored: Mapping[str, pa.Table]
+    ) -> Iterator[ShardResult]:
+        fetching = Fetching(files)
+        for number, file in enumerate(files):
+            yield from self._partial_results(number, file, fetching, stored.get(file.file))
+        self._pool.score()
+        schemas, accounts = self._settings.schemas, self._accounts
+        with self._stages("rows"):
+            for account in accounts:
+                _score_whole(account, self._checkpoint, self._settings)
+            rows = [row for account in accounts for row in account.segment_rows(schemas)]
+            segments = _segments_table(rows, schemas)
+            table = to_table([each.row(schemas.labels) for each in accounts], schemas.files)
+        yield ShardResult(segments, table, self._stages.take(), peak_bytes())
+
+    def _partial_results(
+        self, number: int, file: InputFile, fetching: Fetching, stored: pa.Table | None
+    ) -> Iterator[ShardResult]:
+        """Decode and segment a file, and score some of its segments, or all."""
+        account = self._begin(file)
         try:
             if file.error:  # found when it was listed; a million such files are only rows, too
                 raise file.error
             with fetching.local(number) as account.file:
-                for piece in _decoded(account, checkpoint.info.rate_hz, settings, stages):
-                    pool.add(piece)
+                same = account.file.version == file.version
+                try:
+                    yield from self._pooled(account, stored if same else None)
+                except StoredRowsDiffer as error:  # as of a file that changed unnoticed
+                    account.error = error  # so that its pieces in the pool are not scored
+                    self._accounts.pop()
+                    account = self._begin(account.file)
+                    yield from self._pooled(account, None)
             account.check_balance()
         except Incomplete:  # no file's fault
             raise
         except Exception as error:
             account.error = as_file_error(error)
-    pool.score()
-    with stages("rows"):
-        if checkpoint.has_offset:
-            for account in accounts:
-                _score_whole(account, checkpoint, settings)
-        segments = _segments_table(accounts, schemas)
-        rows = to_table([each.row(schemas.labels) for each in accounts], schemas.files)
-    return ShardResult(segments, rows, stages.seconds, peak_bytes())
+
+    def _begin(self, file: InputFile) -> FileAccount:
+        self._accounts.append(FileAccount(file, self._settings.segment.method))
+        return self._accounts[-1]
+
+    def _pooled(self, account: FileAccount, stored: pa.Table | None) -> Iterator[ShardResult]:
+        """Add the pieces of a file to the pool; a partial result after every `partial_s` of it."""
+        every_s = self._settings.partial_s
+        next_s = every_s or math.inf
+        rate_hz = self._checkpoint.info.rate_hz
+        for piece in _decoded(account, rate_hz, self._settings, stored, self._stages):
+            if piece:
+                self._pool.add(piece)
+            elif every_s and account.decoded_s >= next_s and not account.error:
+                next_s = account.decoded_s + every_s
+                yield self._partial(account)
+
+    def _partial(self, account: FileAccount) -> ShardResult:
+        """What has been scored by now: to score the pool, too, would make smaller batches."""
+        schemas = self._settings.schemas
+        with self._stages("rows"):
+            _score_whole(account, self._checkpoint, self._settings)
+            rows = account.new_segment_rows(schemas)
+            files = to_table([account.partial_row()], schemas.files)
+            segments = _segments_table(rows, schemas)
+        stage_s, version = self._stages.take(), account.file.version
+        return ShardResult(segments, files, stage_s, peak_bytes(), version)
 
 
-def _segments_table(accounts: Sequence[FileAccount], schemas: TableSchemas) -> pa.Table:
+def _segments_table(rows: Sequence[list[Any]], schemas: TableSchemas) -> pa.Table:
     """The rows of all files in one table: one for each file would take 18 kB, whatever it holds."""
-    rows = [row for account in accounts for row in account.segment_rows(schemas)]
     names = schemas.segments.names
     columns = {name: [row[at] for row in rows] for at, name in enumerate(names)}
     return pa.table(columns, schema=schemas.segments)
 
 
 def _decoded(
-    account: FileAccount, rate_hz: int, settings: ShardSettings, stages: Stages
-) -> Iterator[FilePiece]:
-    """Decode a file once, and yield the pieces of each channel as they are complete."""
+    account: FileAccount,
+    rate_hz: int,
+    settings: ShardSettings,
+    stored: pa.Table | None,
+    stages: Stages,
+) -> Iterator[FilePiece | None]:
+    """Decode a file once, and yield the pieces of each channel as they are complete.
+
+    Yields None after each block.
+
+    Raises:
+        FileError: it cannot be decoded.
+        StoredRowsDiffer: the stored rows are not those of its segments.
+    """
     with stages("decode"):
         opened = account.opened = open_recording(
             account.file.path, settings.reading, settings.channels, account.given
@@ -100,19 +194,21 @@ def _decoded(
     if opened.error:
         raise opened.error
     source = Source(opened.recording.rate_hz, rate_hz)
+    rows = StoredRows(stored, settings.schemas, opened.recording.rate_hz)
     account.streams = [
-        ChannelStream(number, source, settings.segment, given_of(account.given, number))
+        ChannelStream(number, source, settings.segment, given_of(account.given, number), rows)
         for number in opened.numbers
     ]
     blocks = opened.recording.blocks()
-    while True:
+    block: Samples | None = np.zeros(0, np.float32)
+    while block is not None:
         with stages("decode"):
             block = next(blocks, None)
         for stream in account.streams:
             for piece in _pieces(stream, block, stages):
                 yield FilePiece(piece.samples, piece.weight, piece.means, account)
-        if block is None:
-            return
+        yield None
+    rows.check_all_taken()
 
 
 def _pieces(stream: ChannelStream, block: Samples | None, stages: Stages) -> Iterator[Piece]:
@@ -131,24 +227,26 @@ def _pieces(stream: ChannelStream, block: Samples | None, stages: Stages) -> Ite
 
 
 def _score_whole(account: FileAccount, checkpoint: Checkpoint, settings: ShardSettings) -> None:
-    """Score a file's segments by a head with an offset, each whole."""
-    if account.error or not account.opened:
+    """Score a file's segments, as far as all pieces of each are, by a head with an offset."""
+    if account.error or not account.opened or not checkpoint.has_offset:
         return
     rate_hz = account.opened.recording.rate_hz
-    scored = [stream for stream in account.streams if stream.scores]
-    split = bool(is_split(np.array([stream.number for stream in scored], np.int64)).any())
+    split = account.is_split
     try:
-        for stream in scored:
-            lengths = np.array([each.end - each.start for each in stream.scores], np.float64)
+        for stream in account.streams:
+            scores = [s for s in stream.scores if s.is_scored and not s.is_scored_whole]
+            if not scores:
+                continue
+            lengths = np.array([each.end - each.start for each in scores], np.float64)
             condition = stream.number if split else UNSPLIT
             probabilities = checkpoint.score_embeddings(
-                np.stack([each.embedding for each in stream.scores]),
+                np.stack([each.embedding for each in scores]),
                 lengths / rate_hz,
                 settings.offsets.of(condition) if settings.offsets else None,
                 settings.expect,
             )
             check_finite(probabilities)
-            for score, each in zip(stream.scores, probabilities, strict=True):
+            for score, each in zip(scores, probabilities, strict=True):
                 score.probabilities = each
     except Exception as error:
         account.error = as_file_error(error)

@@ -13,6 +13,7 @@ from batch_ser.audio import Resampler, Samples
 from batch_ser.inputs import GivenSegment
 from batch_ser.segments import SEGMENTERS, Kind, SegmentSettings, Source, Span
 from jobs.worker.score import SegmentScore, union
+from jobs.worker.stored import StoredRows, StoredRowsDiffer
 from models.batching import Piece
 
 
@@ -25,6 +26,7 @@ class ChannelStream:
         source: Source,
         settings: SegmentSettings,
         given: Sequence[GivenSegment] = (),
+        stored: StoredRows | None = None,
     ) -> None:
         source = replace(source, given_times=tuple((each.start_s, each.end_s) for each in given))
         self.number, self.given = number, given
@@ -33,6 +35,7 @@ class ChannelStream:
         self.speech: list[tuple[int, int]] = []
         self._resampler = Resampler(source.source_hz, source.rate_hz)
         self._segmenter = SEGMENTERS[settings.method](source, settings)
+        self._stored = stored
         self._decoded = 0
         self._open: dict[int, SegmentScore] = {}  # by the segmenter's number
 
@@ -43,14 +46,22 @@ class ChannelStream:
         return np.concatenate([out, self._resampler(samples[:0], last=True)]) if last else out
 
     def pieces(self, samples: Samples, *, last: bool) -> Iterator[Piece]:
-        """Segment the next samples, count every frame, and yield the pieces that are complete."""
+        """Segment the next samples, count every frame, and yield the pieces that are complete.
+
+        Segments that have a stored row yield none.
+
+        Raises:
+            StoredRowsDiffer: a segment ends elsewhere than in its stored row.
+        """
         for span in self._segmenter(samples, self._decoded if last else None):
             if span.kind in (Kind.SCORED, Kind.TOO_SHORT):
                 self.speech.append((span.start, span.end))
             if span.samples is None:
                 self.frames[span.kind] += span.end - span.start
-            else:
-                yield Piece(span.samples, span.end - span.start, self._score_of(span).means)
+                continue
+            score = self._score_of(span)
+            if score.stored is None:
+                yield Piece(span.samples, span.end - span.start, score.means)
         if last:
             self.scores.sort(key=lambda score: (score.start, score.end, score.number))
             self.frames[Kind.SCORED] = union(self.scores)
@@ -59,9 +70,14 @@ class ChannelStream:
         """The segment that a span is a piece of."""
         score = self._open.get(span.segment)
         if score is None:
-            score = self._open[span.segment] = SegmentScore(span.start, span.segment)
+            at = span.start, span.segment
+            stored = self._stored.take(self.number, *at) if self._stored else None
+            score = self._open[span.segment] = SegmentScore(*at, stored)
             self.scores.append(score)
         score.end = span.end
         if span.closes:
+            score.closed = True
             del self._open[span.segment]
+            if score.stored and score.stored.end != score.end:
+                raise StoredRowsDiffer(f"one at frame {score.start} ends at {score.end}")
         return score

@@ -14,6 +14,11 @@ class Stages:
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
 
+    def take(self) -> Counter[str]:
+        """The seconds since they were last taken."""
+        taken, self.seconds = self.seconds, Counter()
+        return taken
+
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         started = time.perf_counter()

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,11 +213,11 @@ def during_the_run(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
     """Call `act` once, when the first shard has been scored and not yet committed."""
     score_shard, acts = driver.score_shard, [act]
 
-    def scoring(*arguments: Any) -> ShardResult:
-        result = score_shard(*arguments)
-        if acts:
-            acts.pop()()
-        return result
+    def scoring(*arguments: Any) -> Iterator[ShardResult]:
+        for result in score_shard(*arguments):
+            if acts:
+                acts.pop()()
+            yield result
 
     monkeypatch.setattr(driver, "score_shard", scoring)
 

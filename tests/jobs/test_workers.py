@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import PROGRAM
 from faults import FAULTS
@@ -22,10 +23,11 @@ from batch_ser.inputs.walk import Walk
 from batch_ser.results.tables import TableSchemas
 from batch_ser.segments.segmenter import SegmentSettings
 from jobs import RunConfig, disposable, on_ray, run, tasks
-from jobs.on_ray import Workers, cluster, execute
+from jobs.on_ray import cluster, execute
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
 from jobs.worker.shard import ShardResult, ShardSettings
+from jobs.worker_process import Worker, Workers
 from models.checkpoint import read_info
 
 DEATHS = 3  # of workers, for reasons outside
@@ -57,18 +59,18 @@ def first(marker: Path) -> bool:
     return True
 
 
-def faulty_worker(markers: Path) -> type[on_ray.Worker]:
+def faulty_worker(markers: Path) -> type[Worker]:
     """A worker that dies or hangs at some files; it is sent to its process by value."""
     decoder = FAULTS.replace('"crash"', '"call03"').replace('"hang"', '"call07"')
 
-    class Faulty(on_ray.Worker):
+    class Faulty(Worker):
         def load(self) -> None:
             if any(first(markers / f"load{number}") for number in range(DEATHS)):
                 os.kill(os.getpid(), signal.SIGKILL)
             disposable.CHILD = decoder
             super().load()
 
-        def score(self, shard: Shard) -> ShardResult:
+        def score(self, shard: Shard, stored: Mapping[str, pa.Table]) -> Iterator[ShardResult]:
             for file in shard:
                 if "call03" in file.file:
                     os.abort()  # a decoder that crashes
@@ -79,7 +81,7 @@ def faulty_worker(markers: Path) -> type[on_ray.Worker]:
                 killed = any(first(markers / f"call11-{number}") for number in range(DEATHS))
                 if "call11" in file.file and killed:
                     os.kill(os.getpid(), signal.SIGKILL)  # which is not the file's fault
-            return super().score(shard)
+            yield from super().score(shard, stored)
 
     return Faulty
 
@@ -107,7 +109,7 @@ def test_the_first_worker_that_is_ready_begins(
 ) -> None:
     """One that loads for ever keeps nobody waiting, and one that cannot load is not needed."""
 
-    class Slow(on_ray.Worker):
+    class Slow(Worker):
         def load(self) -> None:
             if first(tmp_path / "slow"):
                 time.sleep(3600)
