@@ -81,8 +81,10 @@ class CommittedParts:
 
         Yields one table a file, of all files or `only` of these; memory does not grow.
         """
-        cursors = [_Cursor(part.rows(table)) for part in self.parts]
-        for name in sorted(self.files if only is None else only):
+        names = sorted(self.files if only is None else only)
+        numbers = {self.files[name].part for name in names}  # none of parts with partial rows
+        cursors = {number: _Cursor(self.parts[number].rows(table)) for number in numbers}
+        for name in names:
             rows = cursors[self.files[name].part].take(name)
             if rows is not None:
                 yield rows

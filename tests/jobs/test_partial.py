@@ -386,6 +386,31 @@ def mortal_worker(folder: Path, deaths: int) -> type[Worker]:
 
 
 @pytest.mark.ray
+def test_an_error_after_partial_results_fails_its_file_alone(
+    inputs: Path, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the worker does not expect."""
+
+    class Raising(Worker):
+        def score(self, shard: Shard, stored: Mapping[str, pa.Table]) -> Iterator[ShardResult]:
+            for result in super().score(shard, stored):
+                yield result
+                if result.is_partial:
+                    raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(job, "PARTIAL_S", PARTIAL_S)
+    monkeypatch.setattr(on_ray, "Worker", Raising)
+    out = tmp_path / "out.parquet"
+    report = score(inputs, out, checkpoint_path, engine="ray", workers=1)
+    assert report.record.counts.reasons == {"internal_error": 1}
+    assert report.record.counts.files["failed"] == 1
+    files = tables(out)[1].set_index("file")
+    assert files["reason"]["call.wav"] == "internal_error"
+    assert_holds(out)
+    assert_tidy(out)
+
+
+@pytest.mark.ray
 def test_a_recording_is_done_however_often_its_workers_are_killed(
     inputs: Path, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,37 @@ def test_nothing_is_stated_of_a_job_of_a_minute_that_starts_slowly() -> None:
     assert left_s(progress._line()) == 20
 
 
+def partial_result_of(file: InputFile, duration_s: float) -> Result:
+    row = {"file": [file.file], "status": ["partial"], "duration_s": [duration_s]}
+    return Result(pa.table(row))
+
+
+def test_a_long_recording_counts_while_it_is_scored_and_once() -> None:
+    """Also where its worker dies, and it is begun again."""
+    hour = InputFile("hour.wav", "/a/hour.wav", 3600 * 16_000)
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(stream, clock)
+    list(progress.listing([hour, *archive(1)]))
+    lines, left = [], []
+    for duration_s in (600.0, 1200.0, 600.0, 1200.0, 1800.0):
+        progress.done(partial_result_of(hour, duration_s))  # type: ignore[arg-type]
+        lines.append(progress._line())
+        left.append(left_s(lines[-1]))
+        clock.now_s += 60
+    audio = [line.split(", ")[1].split(" of ")[0] for line in lines]
+    assert audio == ["0.17 h", "0.33 h", "0.33 h", "0.33 h", "0.50 h"]
+    assert all(line.startswith("0 of 2 files") for line in lines)
+    assert left[0] is None  # the speed is not known
+    assert left[1] == pytest.approx(4 * 60, abs=10)
+    assert left[4] == pytest.approx(6 * 60, abs=15)  # 20 minutes of audio in 4 minutes
+    final = pa.table({"file": ["hour.wav"], "status": ["ok"], "duration_s": [3600.0]})
+    progress.done(Result(final))  # type: ignore[arg-type]
+    assert progress.audio_s == 3600
+    progress.done(result_of(archive(1)))  # type: ignore[arg-type]
+    assert progress.audio_s == 3660
+    assert progress._done.work_s == pytest.approx(sum(map(work_s, [hour, *archive(1)])))
+
+
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
 def test_the_first_line_does_not_wait_for_results(stream: type[io.StringIO]) -> None:
     written, clock = stream(), Clock()

@@ -69,6 +69,16 @@ def test_tries_are_bounded(files: list[InputFile]) -> None:
     assert [result.files["reason"].to_pylist() for result in results] == [["internal_error"]]
 
 
+def test_tries_are_counted_anew_after_progress(files: list[InputFile]) -> None:
+    """A worker that dies after new segments does not count against the file, however often."""
+    tasks = Tasks(iter([files[:1]]), TableSchemas(("neutral",)), 60.0)
+    for advanced in [True] * 2 * MAX_DEATHS + [False] * (MAX_DEATHS - 2):
+        assert list(tasks.died(tasks.take(), advanced=advanced)) == []
+        assert list(tasks.examined(tasks.take(), {})) == []
+    [result] = tasks.died(tasks.take())
+    assert result.files["reason"].to_pylist() == ["internal_error"]
+
+
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
