@@ -74,7 +74,7 @@ def scored_s(folder: Path) -> float:
 
 
 def commits(out: Path) -> int:
-    return len(list(out.with_suffix(".work").glob("parts/*.files.parquet")))
+    return len(list(out.with_suffix(".work").glob("parts*/*.files.parquet")))
 
 
 def workers_below(driver: int) -> list[int]:

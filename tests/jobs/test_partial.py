@@ -288,7 +288,7 @@ def test_a_stopped_job_goes_on_in_the_middle_of_a_recording(
     for _ in range(2):
         interrupted_run(inputs, out, checkpoint, 1, **options)
         assert not out.exists()
-        committed = CommittedParts.of(Output(out))
+        committed = CommittedParts.of(Output(str(out)))
         assert "call.wav" not in committed.files
         assert not [rows for rows in committed.rows("files") if "partial" in rows["status"]]
         with pytest.raises(MismatchError, match="not complete"):
@@ -309,11 +309,12 @@ def test_a_stopped_job_goes_on_in_the_middle_of_a_recording(
 
 
 def files_parts(out: Path) -> list[pa.Table]:
-    return [pq.read_table(path) for path in (Output(out).parts).glob("*.files.parquet")]
+    paths = out.with_suffix(".work").glob("parts*/*.files.parquet")
+    return [pq.read_table(path) for path in paths]
 
 
 def segments_parts(out: Path, file: str) -> list[pa.Table]:
-    paths = Output(out).parts.glob("*.segments.parquet")
+    paths = out.with_suffix(".work").glob("parts*/*.segments.parquet")
     return [pq.read_table(path, filters=[("file", "=", file)]) for path in paths]
 
 
