@@ -19,7 +19,7 @@ from results import assert_holds, assert_same_tables, score, tables
 from batch_ser.audio.recording import load
 from batch_ser.audio.samples import Samples
 from batch_ser.features import Features
-from jobs import RunConfig, on_ray, run
+from jobs import RunConfig, commit, on_ray, run
 from jobs.worker_process import Worker
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
@@ -28,7 +28,7 @@ RATE_HZ = 8_000
 LENGTH_S = 2 * 3_600
 MODEL = "accurate"
 KILLS = ["worker", "driver"] * 3
-WAIT_S = 10.0  # at most, from a commit to a kill
+MOST_S = 300.0  # of audio that is scored between a commit and a kill
 
 
 @pytest.fixture
@@ -66,11 +66,12 @@ def counting_worker(folder: Path) -> type[Worker]:
 def counted_job(inputs: Path, out: Path, folder: Path) -> None:
     """A job on Ray whose worker counts; for a process of its own."""
     on_ray.Worker = counting_worker(folder)  # type: ignore[misc]
+    commit.COMMIT_EVERY_S = 0.0  # or a fast machine would be done before the next commit
     run(RunConfig((str(inputs),), str(out), MODEL, workers=1))
 
 
 def scored_s(folder: Path) -> float:
-    return sum(float(line) for each in folder.glob("*.scored") for line in each.open())
+    return sum(float(s) for each in folder.glob("*.scored") for s in each.read_text().split())
 
 
 def commits(out: Path) -> int:
@@ -94,8 +95,10 @@ def test_minutes_of_a_long_recording_are_scored_again(two_hours: Path, tmp_path:
         while job.is_alive() and kills:
             before, begun_s = commits(out), scored_s(tmp_path)
             while job.is_alive() and commits(out) == before:
-                time.sleep(0.1)
-            time.sleep(rng.uniform(0.0, WAIT_S))
+                time.sleep(0.02)
+            until_s = scored_s(tmp_path) + rng.uniform(0.0, MOST_S)
+            while job.is_alive() and scored_s(tmp_path) < until_s:
+                time.sleep(0.02)
             if not job.is_alive():
                 break
             processes |= descendants(job.pid)
