@@ -18,12 +18,13 @@ import pyarrow as pa
 from batch_ser.audio import SPLIT, Reading, Samples, channel
 from batch_ser.errors import FileError, Incomplete
 from batch_ser.inputs import InputFile
-from batch_ser.results import FAILED, UNSPLIT, TableSchemas, file_row, to_table
+from batch_ser.results import FAILED, TableSchemas, file_row, to_table
 from batch_ser.segments import SegmentSettings, Source
 from jobs.worker.accounts import FileAccount
 from jobs.worker.channels import given_of, open_recording
 from jobs.worker.fetching import Fetching
-from jobs.worker.pool import FilePiece, Pool, as_file_error, check_finite
+from jobs.worker.offset_scores import score_whole
+from jobs.worker.pool import FilePiece, Pool, as_file_error
 from jobs.worker.stored import StoredRows, StoredRowsDiffer
 from jobs.worker.streams import ChannelStream
 from jobs.worker.usage import Stages, peak_bytes
@@ -105,10 +106,11 @@ class _Work:
         for number, file in enumerate(files):
             yield from self._partial_results(number, file, fetching, stored.get(file.file))
         self._pool.score()
-        schemas, accounts = self._settings.schemas, self._accounts
+        settings, accounts = self._settings, self._accounts
+        schemas = settings.schemas
         with self._stages("rows"):
             for account in accounts:
-                _score_whole(account, self._checkpoint, self._settings)
+                score_whole(account, self._checkpoint, settings.offsets, settings.expect)
             rows = [row for account in accounts for row in account.segment_rows(schemas)]
             segments = _segments_table(rows, schemas)
             table = to_table([each.row(schemas.labels) for each in accounts], schemas.files)
@@ -155,9 +157,10 @@ class _Work:
 
     def _partial(self, account: FileAccount) -> ShardResult:
         """What has been scored by now: to score the pool, too, would make smaller batches."""
-        schemas = self._settings.schemas
+        settings = self._settings
+        schemas = settings.schemas
         with self._stages("rows"):
-            _score_whole(account, self._checkpoint, self._settings)
+            score_whole(account, self._checkpoint, settings.offsets, settings.expect)
             rows = account.new_segment_rows(schemas)
             files = to_table([account.partial_row()], schemas.files)
             segments = _segments_table(rows, schemas)
@@ -224,32 +227,6 @@ def _pieces(stream: ChannelStream, block: Samples | None, stages: Stages) -> Ite
         if piece is None:
             return
         yield piece
-
-
-def _score_whole(account: FileAccount, checkpoint: Checkpoint, settings: ShardSettings) -> None:
-    """Score a file's segments, as far as all pieces of each are, by a head with an offset."""
-    if account.error or not account.opened or not checkpoint.has_offset:
-        return
-    rate_hz = account.opened.recording.rate_hz
-    split = account.is_split
-    try:
-        for stream in account.streams:
-            scores = [s for s in stream.scores if s.is_scored and not s.is_scored_whole]
-            if not scores:
-                continue
-            lengths = np.array([each.end - each.start for each in scores], np.float64)
-            condition = stream.number if split else UNSPLIT
-            probabilities = checkpoint.score_embeddings(
-                np.stack([each.embedding for each in scores]),
-                lengths / rate_hz,
-                settings.offsets.of(condition) if settings.offsets else None,
-                settings.expect,
-            )
-            check_finite(probabilities)
-            for score, each in zip(scores, probabilities, strict=True):
-                score.probabilities = each
-    except Exception as error:
-        account.error = as_file_error(error)
 
 
 def failed(file: InputFile, schemas: TableSchemas, error: FileError) -> ShardResult:
