@@ -5,6 +5,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from batch_ser.segments import SegmentSettings
 from jobs import commit, driver, job, on_ray, tasks
 from jobs.adapt import adapt_again
 from jobs.sharding import Shard
-from jobs.worker import ShardResult, ShardSettings, score_shard
+from jobs.worker import Fetching, ShardResult, ShardSettings, score_shard
 from jobs.worker_process import Worker
 from models import Checkpoint, load_checkpoint
 
@@ -215,6 +217,22 @@ def test_rows_of_other_segments_are_not_used(
     (*_, last), scored_s = attempt(case, [rows.set_column(at, column, pa.array(moved))])
     assert_same(last, calm)
     assert scored_s >= calm_s
+
+
+def test_rows_of_the_version_that_was_listed_are_not_used_for_another_that_is_fetched(
+    case_of: Callable[[str, str], Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an object that is replaced between the listing and the fetch."""
+    file, checkpoint, options = case_of("overlapping windows", "linear")
+    (*partial, _), calm_s = attempt((file, checkpoint, options), [])
+    newer = replace(file, modified_us=file.modified_us + 1)
+    monkeypatch.setattr(Fetching, "local", lambda *_: nullcontext(newer))
+    (*again, _), scored_s = attempt(
+        (file, checkpoint, options), [each.segments for each in partial]
+    )
+    assert scored_s == calm_s
+    assert {each.version for each in partial} == {file.version}
+    assert {each.version for each in again} == {newer.version}
 
 
 @pytest.fixture
