@@ -68,14 +68,14 @@ def killed(folder: Path, calm: Path) -> str:
     options = ["--input", SHARED / "data" / "ravdess", "--segment", "whole"]
     command = [PROGRAM, "run", "--out", out, *options]
     driver = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
-    parts = folder / "killed.work" / "parts"
-    while not list(parts.glob("*.files.parquet")):
+    work = folder / "killed.work"
+    while not list(work.glob("parts-*/*.files.parquet")):
         assert driver.poll() is None, "it ended before it could be killed"
         time.sleep(0.05)
     time.sleep(KILL_AFTER_S)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
-    kept = sum(len(pd.read_parquet(path)) for path in parts.glob("*.files.parquet"))
+    kept = sum(len(pd.read_parquet(path)) for path in work.glob("parts-*/*.files.parquet"))
     job(out, *options)
     same = all(
         pd.read_parquet(out.with_suffix(ending)).equals(pd.read_parquet(calm.with_suffix(ending)))

@@ -32,7 +32,7 @@ from jobs.processes import started
 def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
     """A job that has committed its first files, and not yet the last."""
     job = subprocess.Popen([PROGRAM, *map(str, command)], cwd=tmp_path, stderr=subprocess.PIPE)
-    while not list((tmp_path / "out.work" / "parts").glob("*.files.parquet")):
+    while not list(tmp_path.glob("out.work/parts-*/*.files.parquet")):
         assert job.poll() is None, "it ended before it could be stopped"
         time.sleep(0.005)
     return job
@@ -57,7 +57,7 @@ def test_a_stopped_job_resumes(
     job.send_signal(number)
     _, stderr = job.communicate(timeout=300)
     assert not (tmp_path / "out.run.json").exists()
-    assert 0 < sum(len(pq.read_table(p)) for p in tmp_path.glob("out.work/parts/*.files.*")) < 20
+    assert 0 < sum(len(pq.read_table(p)) for p in tmp_path.glob("out.work/parts-*/*.files.*")) < 20
     if number != signal.SIGKILL:
         assert job.returncode == 128 + number, stderr
         assert b"the same command goes on from here" in stderr
