@@ -1,5 +1,6 @@
 """A small object store on this machine, and outputs that are copied there and back."""
 
+import os
 import subprocess
 import sys
 import urllib.request
@@ -7,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from interruptions import base_of
+
 from batch_ser.results.layout import Output
-from batch_ser.storage import open_folder
+from batch_ser.storage import Folder, open_folder
 
 SERVER = """
 import sys

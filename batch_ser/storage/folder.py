@@ -41,7 +41,7 @@ class Folder(ABC):
 
     @abstractmethod
     def entries(self, below: str = "") -> Iterator[StoredFile]:
-        """The files in the folder `below` this one and its folders, in order of their names.
+        """The files in the folder `below` this one and its folders.
 
         None where there is no such folder.
         """

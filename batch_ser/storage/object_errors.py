@@ -10,6 +10,9 @@ from obstore import exceptions
 from batch_ser.storage.folder import StorageError
 
 ODD_KEY = "has an empty part (//), `.`, `..` or a control character"
+NO_CREDENTIALS = "no credentials are found (environment, profile or the machine's role)"
+METADATA = re.compile(r"/latest/(api/token|meta-data)")  # of a machine that reports its role
+NO_BUCKET = "NoSuchBucket"
 STATUS = re.compile(r"status code: (\d{3}[^:\n]*)")
 KINDS = tuple(
     (re.compile(pattern, re.IGNORECASE), words)
@@ -20,14 +23,18 @@ KINDS = tuple(
         (r"\bkind: Connect", "no connection"),
         (r"\bkind: (Interrupted|Decode|Body)", "the connection broke"),
         ("InvalidPath|parse path", f"the key {ODD_KEY}"),
-        (
-            "credential|metadata",
-            "no credentials are found (environment, profile or the machine's role)",
-        ),
+        ("credential|metadata", NO_CREDENTIALS),
     )
 )
 UNKNOWN = "the store does not answer as expected"
 CODE = re.compile(r"<Code>(\w+)</Code>")
+
+
+class MissingBucket(StorageError, FileNotFoundError):
+    """There is no such bucket."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
 
 
 @contextmanager
@@ -38,17 +45,23 @@ def translated(place: str) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, _reason(error) or "not found", place) from None
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        text = _reason(error) or "access denied"
-        raise PermissionError(errno.EACCES, text, place) from None
     except (exceptions.AlreadyExistsError, exceptions.PreconditionError, NotImplementedError):
         raise
     except (exceptions.BaseError, ValueError, OSError) as error:
         if isinstance(error, StorageError):
             raise
-        raise StorageError(f"{place}: {_reason(error) or _kind(error)}") from None
+        raise _translation(error, place) from None
+
+
+def _translation(error: Exception, place: str) -> OSError:
+    reason = _reason(error)
+    if NO_BUCKET in reason:
+        return MissingBucket(errno.ENOENT, "there is no such bucket; make it first", place)
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, reason or "not found", place)
+    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+        return PermissionError(errno.EACCES, reason or "access denied", place)
+    return StorageError(f"{place}: {_kind(error)}")
 
 
 def _reason(error: Exception) -> str:
@@ -59,6 +72,10 @@ def _reason(error: Exception) -> str:
 
 
 def _kind(error: Exception) -> str:
-    """The kind of an error without an answer, in words that hold no address."""
+    """Why a request failed, in words that hold no address."""
     text = str(error)
+    if METADATA.search(text):
+        return NO_CREDENTIALS
+    if answer := _reason(error):
+        return answer
     return next((words for pattern, words in KINDS if pattern.search(text)), UNKNOWN)

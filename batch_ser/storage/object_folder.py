@@ -5,6 +5,7 @@ What libraries read is copied to a folder on this machine, and what they write i
 
 import errno
 from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
 from batch_ser.storage.folder import Folder, StoredFile
@@ -20,6 +21,7 @@ class ObjectFolder(Folder):
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._scratch: Path | None = None
+        self._numbers = count()
         self._copies: dict[str, tuple[str, Path]] = {}  # of objects, by name, with their version
         self.address = f"{bucket.address}/{prefix}"
 
@@ -58,7 +60,7 @@ class ObjectFolder(Folder):
         version, path = self._copies.get(name, ("", Path()))
         if version != found.version or not version:
             path.unlink(missing_ok=True) if version else None
-            path = self._scratch_folder() / f"{len(self._copies)}-{Path(name).name}"
+            path = self._scratch_folder() / f"{next(self._numbers)}-{Path(name).name}"
             fetched = self._bucket.fetch(self._prefix + name, path)
             self._copies[name] = fetched.version, path
         return path

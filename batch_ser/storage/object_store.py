@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,14 @@ COPY_BYTES = 5_000_000_000  # stores copy larger objects only in parts
 PART_BYTES = 8_000_000  # of an upload, of which S3 takes 10,000
 MAX_PARTS = 9_000
 CLIENT = {"connect_timeout": "10s", "read_timeout": "30s", "timeout": "24h"}
-RETRY: Any = {
-    "max_retries": 5,
+WRITING = {"read_timeout": "15min"}  # no answer comes while a body is sent, or an object copied
+RETRY: Any = {  # 5 to 20 s in all
+    "max_retries": 8,
     "retry_timeout": timedelta(seconds=90),
     "backoff": {
         "init_backoff": timedelta(milliseconds=200),
         "max_backoff": timedelta(seconds=10),
-        "base": 2,
+        "base": 3,
     },
 }
 
@@ -65,13 +67,18 @@ class Bucket:
             return
         name = rest.partition("/")[0]
         self.address = f"{scheme}://{name}"
-        self.store = open_bucket(
-            scheme, name, client_options=client_options(**CLIENT), retry_config=RETRY
-        )
+        self._opened = scheme, name
+        self.store = _open(scheme, name, CLIENT)
+
+    @cached_property
+    def _writing(self) -> Any:
+        """The same bucket, with more patience."""
+        return _open(*self._opened, CLIENT | WRITING)
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
         """The objects whose keys are below a prefix that ends with `/` or is empty, by key.
 
+        An object that marks the prefix itself as a folder is none of them.
         They are requested a thousand at a time, as they are used.
         """
         place, last = f"{self.address}/{prefix}", ""
@@ -85,7 +92,7 @@ class Bucket:
                     return
             if page is None:
                 return
-            yield from map(_stored, page)
+            yield from (each for each in map(_stored, page) if each.name.startswith(prefix))
             last = page[-1]["path"]
 
     def _list_any(self, prefix: str, after: str) -> Iterator[StoredFile]:
@@ -104,7 +111,8 @@ class Bucket:
         bucket = self.address.partition("://")[2]
         with translated(place):
             for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
-                yield from map(_of_boto3, page.get("Contents", ()))
+                found = map(_of_boto3, page.get("Contents", ()))
+                yield from (each for each in found if each.name.startswith(prefix))
 
     def find(self, key: str) -> StoredFile | None:
         """What the store reports of an object; None if there is none."""
@@ -133,7 +141,7 @@ class Bucket:
     def write(self, key: str, data: bytes) -> None:
         """Make or replace a small object, in one request."""
         with translated(self._place(key)):
-            obstore.put(self.store, key, data, use_multipart=False)
+            obstore.put(self._writing, key, data, use_multipart=False)
 
     def replace(self, key: str, data: bytes, version: str | None) -> str:
         """Make a small object that does not exist, or replace this version of it.
@@ -149,7 +157,7 @@ class Bucket:
             mode = {"e_tag": e_tag} | ({"version": number} if number else {})
         try:
             with translated(self._place(key)):
-                return _version(obstore.put(self.store, key, data, mode=mode))
+                return _version(obstore.put(self._writing, key, data, mode=mode))
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
             raise Changed(key) from error
         except NotImplementedError:
@@ -159,21 +167,28 @@ class Bucket:
 
     def upload(self, key: str, path: Path) -> None:
         """Make or replace an object from a file; it appears when all of it is there."""
-        size = path.stat().st_size
+        part_bytes = max(PART_BYTES, path.stat().st_size // MAX_PARTS)
         with translated(self._place(key)):
-            part_bytes = max(PART_BYTES, size // MAX_PARTS)
-            obstore.put(self.store, key, path, chunk_size=part_bytes)
+            obstore.put(self._writing, key, path, chunk_size=part_bytes)
 
     def copy(self, key: str, to: str, size_bytes: int) -> None:
         """Make or replace an object from another one, within the store where it can."""
         with translated(self._place(key)):
             if size_bytes <= COPY_BYTES:
-                obstore.copy(self.store, key, to)
-                return
-            content = obstore.get(self.store, key).stream(min_chunk_size=PART_BYTES)
-            obstore.put(
-                self.store, to, content, chunk_size=max(PART_BYTES, size_bytes // MAX_PARTS)
-            )
+                obstore.copy(self._writing, key, to)
+            else:
+                self._copy_large(key, to, max(PART_BYTES, size_bytes // MAX_PARTS))
+
+    def _copy_large(self, key: str, to: str, part_bytes: int) -> None:
+        """Copy an object by way of this machine; an error makes no object."""
+        result = obstore.get(self.store, key)
+        left = result.meta["size"]
+        with obstore.open_writer(self._writing, to, buffer_size=part_bytes) as target:
+            for chunk in result.stream(min_chunk_size=part_bytes):
+                target.write(bytes(chunk))
+                left -= len(chunk)
+            if left:
+                raise StorageError(f"{self._place(key)}: {left:,} bytes of it did not come")
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects, if they exist, many in a request where the store allows it."""
@@ -229,6 +244,10 @@ class Bucket:
 
 class TooSlow(StorageError):
     """An object comes so slowly that it is given up."""
+
+
+def _open(scheme: str, name: str, client: dict[str, str]) -> Any:
+    return open_bucket(scheme, name, client_options=client_options(**client), retry_config=RETRY)
 
 
 def _stored(meta: Any) -> StoredFile:
