@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from labelled import NAMES, record
+from object_stores import environment, make_bucket, s3_server
 from safetensors.torch import save_file
 from trainings import training
 from typer.testing import CliRunner
@@ -87,6 +89,22 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
         return folder
 
     return make_once
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of an S3 server on this machine."""
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a new bucket, which the environment lets everybody use."""
+    for name, value in environment(s3).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    return make_bucket(s3, f"test-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A small object store on this machine, and outputs that are copied there and back."""
 
-import os
 import subprocess
 import sys
 import urllib.request
@@ -8,10 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interruptions import base_of
-
 from batch_ser.results.layout import Output
-from batch_ser.storage import Folder, open_folder
+from batch_ser.storage import open_folder
 
 SERVER = """
 import sys

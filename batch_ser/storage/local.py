@@ -76,7 +76,10 @@ class LocalFolder(Folder):
             sync(made / name)
 
     def local(self, name: str) -> Path:
-        return self.path / name
+        path = self.path / name
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return path
 
     def move(self, name: str, to: str) -> None:
         target = self.path / to

@@ -13,6 +13,7 @@ ODD_KEY = "has an empty part (//), `.`, `..` or a control character"
 NO_CREDENTIALS = "no credentials are found (environment, profile or the machine's role)"
 METADATA = re.compile(r"/latest/(api/token|meta-data)")  # of a machine that reports its role
 NO_BUCKET = "NoSuchBucket"
+DENIED = ("401", "403")
 STATUS = re.compile(r"status code: (\d{3}[^:\n]*)")
 KINDS = tuple(
     (re.compile(pattern, re.IGNORECASE), words)
@@ -59,9 +60,11 @@ def _translation(error: Exception, place: str) -> OSError:
         return MissingBucket(errno.ENOENT, "there is no such bucket; make it first", place)
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, reason or "not found", place)
-    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
-        return PermissionError(errno.EACCES, reason or "access denied", place)
-    return StorageError(f"{place}: {_kind(error)}")
+    kind = _kind(error)
+    denied = exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+    if isinstance(error, denied) or kind.startswith(DENIED):  # of a listing it is another error
+        return PermissionError(errno.EACCES, kind, place)
+    return StorageError(f"{place}: {kind}")
 
 
 def _reason(error: Exception) -> str:
