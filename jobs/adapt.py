@@ -44,8 +44,9 @@ def adapt_again(
         AlreadyRunning: a driver is at work on this output.
     """
     output = Output(out)
-    if not output.exists:
-        raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
+    with storage_errors(output):
+        if not output.exists:
+            raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
     with storage_errors(output), Heartbeat(output) as heartbeat:
         recover(output)
         record = output.run_record()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from batch_ser.errors import Incomplete
 from batch_ser.results import Output, is_interrupted, recover
-from batch_ser.storage import StorageError
+from batch_ser.storage import StorageError, is_store
 from jobs.heartbeat import Heartbeat
 
 WAYS_OUT = {
@@ -39,9 +39,11 @@ def storage_errors(output: Output) -> Iterator[None]:
     except OSError as error:
         if error.errno not in WAYS_OUT:
             raise
-        place = error.filename or output.out
+        place, way_out = error.filename or output.out, WAYS_OUT[error.errno]
+        if is_store(str(place)):
+            place = f"{place}: {error.strerror}"  # what the store answered
         raise Incomplete(
-            f"{output.out}: {WAYS_OUT[error.errno]}; then the same command goes on ({place})"
+            f"{output.out}: {way_out}; then the same command goes on ({place})"
         ) from error
 
 

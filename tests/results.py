@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from conftest import LABELS
 
-from batch_ser.results.layout import Output
+from batch_ser.results.layout import TABLES, Output
 from batch_ser.results.verification import verify
 from jobs import RunConfig, RunReport, run
 
@@ -28,6 +28,22 @@ def assert_same_tables(left: Path, right: Path) -> None:
         exact = [name for name in one.columns if one[name].dtype != np.float32]
         pd.testing.assert_frame_equal(one[exact], other[exact])
         pd.testing.assert_frame_equal(one, other, atol=1e-4, rtol=0)
+
+
+def rows(out: Path, table: str) -> pd.DataFrame:
+    """A table of an output in single files or a folder."""
+    return pd.concat(map(pd.read_parquet, Output(str(out)).table_files(table)), ignore_index=True)
+
+
+def assert_equal(left: Path, right: Path) -> None:
+    """All tables of outputs with embeddings, in single files or folders."""
+    for table in TABLES:
+        one, other = rows(left, table), rows(right, table)
+        exact = [name for name in one.columns if one[name].dtype != np.float32]
+        exact = [name for name in exact if name != "embedding"]
+        pd.testing.assert_frame_equal(one[exact], other[exact])
+        scores = [name for name in one.columns if one[name].dtype == np.float32]
+        pd.testing.assert_frame_equal(one[scores], other[scores], atol=1e-4, rtol=0)
 
 
 def assert_holds(out: Path) -> None:

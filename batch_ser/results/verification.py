@@ -19,7 +19,7 @@ from batch_ser.results.layout import Output
 from batch_ser.results.parts import Part
 from batch_ser.results.run_record import RunRecord
 from batch_ser.results.tables import EMBEDDING, FAILED, OK, has_embeddings
-from batch_ser.storage import describe
+from batch_ser.storage import StorageError, describe
 
 AT_ONCE = 8_192  # rows
 MAX_FAULTS = 20  # that are printed
@@ -52,6 +52,17 @@ def verify(output: Output) -> Verdict:
         raise MismatchError(f"{output.out}: {state}")
     verdict = Verdict()
     _verify_tables(output, record, verdict)
+    try:
+        _recount(output, record, verdict)
+    except (pa.ArrowException, OSError) as error:
+        of_storage = (isinstance(error, OSError) and error.errno) or isinstance(error, StorageError)
+        if of_storage or not verdict.faults:
+            raise
+        verdict.fault("nothing more can be recounted: the table cannot be read")
+    return verdict
+
+
+def _recount(output: Output, record: RunRecord, verdict: Verdict) -> None:
     content = output.complete_record()
     names = {
         table: tuple(each for each in output.listed(table, content) if output.folder.find(each))
@@ -59,7 +70,7 @@ def verify(output: Output) -> Verdict:
     }
     files, segments = output.table_files("files"), output.table_files("segments")
     if not files or not segments:
-        return verdict
+        return
     published = Part(output.folder, names["segments"], names["files"], committed=0.0)
     committed = CommittedParts([published])
     if sum(pq.read_metadata(path).num_rows for path in files) != len(committed.files):
@@ -71,7 +82,6 @@ def verify(output: Output) -> Verdict:
     _verify_as_scored(output, verdict)
     if not _equal_counts(verdict.counts, record.counts):
         verdict.fault("run.json: its counts are not those of the tables")
-    return verdict
 
 
 def _verify_as_scored(output: Output, verdict: Verdict) -> None:

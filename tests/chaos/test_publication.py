@@ -10,15 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from conftest import ENGINES, LABELS, PROGRAM, MakeOnce
 from interruptions import assert_no_mixture, assert_tidy, killed_command
 from networks import small_checkpoint
-from results import assert_holds, assert_same_tables, score
+from results import assert_equal, assert_holds, assert_same_tables, score
 
-from batch_ser.results.layout import TABLES, Output
 from jobs import RunConfig, run
 from jobs.adapt import adapt_again
 
@@ -50,20 +47,6 @@ def arguments(archive: Path, out: Path, checkpoint: Path, **rest: Any) -> dict[s
         **WHOLE,
         **rest,
     }
-
-
-def rows(out: Path, table: str) -> pd.DataFrame:
-    return pd.concat(map(pd.read_parquet, Output(str(out)).table_files(table)), ignore_index=True)
-
-
-def assert_equal(left: Path, right: Path) -> None:
-    for table in TABLES:
-        one, other = rows(left, table), rows(right, table)
-        exact = [name for name in one.columns if one[name].dtype != np.float32]
-        exact = [name for name in exact if name != "embedding"]
-        pd.testing.assert_frame_equal(one[exact], other[exact])
-        scores = [name for name in one.columns if one[name].dtype == np.float32]
-        pd.testing.assert_frame_equal(one[scores], other[scores], atol=1e-4, rtol=0)
 
 
 SCENARIOS = {  # a command that is killed, after another; what ends it
