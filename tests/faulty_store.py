@@ -132,6 +132,24 @@ def cut(share: float) -> Fault:
     return fault
 
 
+def drops(handler: Handler) -> None:
+    """The connection ends without an answer."""
+    handler.close_connection = True
+
+
+def stalls(for_s: float) -> Fault:
+    """Half of a body, and then nothing for a while."""
+
+    def fault(handler: Handler) -> None:
+        answer = handler.forward()
+        handler.send(answer, answer.body[: len(answer.body) // 2])
+        handler.wfile.flush()
+        time.sleep(for_s)
+        handler.close_connection = True
+
+    return fault
+
+
 def drips(bytes_per_s: float) -> Fault:
     """The body comes a few bytes at a time."""
 

@@ -1,0 +1,207 @@
+"""Inputs in a store that fails in all the ways that stores do: each file fails only itself."""
+
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from faulty_store import after, answers, cut, drips, drops, faulty_store, stalls
+from object_stores import put
+from results import assert_holds, score, tables
+
+from batch_ser.errors import Incomplete, UsageError
+from batch_ser.storage import object_store, open_folder
+from jobs import RunConfig, RunReport, run
+
+WHOLE: dict[str, Any] = {"segment": {"method": "whole"}}
+GOOD = ("busy", "cut", "dropped", "good", "stalls")  # as on a disk, after all
+FAILED = {
+    "broken": "fetch_failed",
+    "forbidden": "forbidden",
+    "gone": "not_found",
+    "slow": "fetch_failed",
+}
+SIZE = "size_bytes"
+
+
+@pytest.fixture
+def calls(archive: Path, tmp_path: Path) -> Path:
+    """A recording for each fault."""
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    found = sorted(archive.rglob("call*.wav"))
+    for name, path in zip([*GOOD, *FAILED, "replaced"], found, strict=True):
+        shutil.copy(path, folder / f"{name}.wav")
+    return folder
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes minutes takes seconds."""
+    monkeypatch.setattr(object_store, "PATIENCE_S", 1.0)
+    monkeypatch.setitem(object_store.CLIENT, "read_timeout", "3s")
+    monkeypatch.setitem(object_store.RETRY, "max_retries", 4)
+    waits = {"init_backoff": timedelta(milliseconds=10), "max_backoff": timedelta(milliseconds=50)}
+    monkeypatch.setitem(object_store.RETRY, "backoff", object_store.RETRY["backoff"] | waits)
+
+
+def job(inputs: str, out: Path, checkpoint: Path, **rest: Any) -> RunReport:
+    return run(RunConfig((inputs,), str(out), str(checkpoint), engine="inline", **WHOLE, **rest))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_each_file_ends_as_it_should(
+    calls: Path,
+    checkpoint_path: Path,
+    s3: str,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = (calls / "good.wav").read_bytes()
+    store = open_folder(f"{bucket}/calls")
+    put(calls, f"{bucket}/calls")
+    with faulty_store(s3) as faulty:
+        faulty.add("busy.wav", answers(503, "SlowDown"), 3)
+        faulty.add("cut.wav", cut(0.5), 3)
+        faulty.add("dropped.wav", drops, 3)
+        faulty.add("stalls.wav", stalls(60), 1)
+        faulty.add("broken.wav", answers(500, "InternalError"))
+        faulty.add("forbidden.wav", answers(403, "AccessDenied"))
+        faulty.add("gone.wav", after(lambda: store.remove("gone.wav")))
+        faulty.add("slow.wav", drips(1))
+        faulty.add("replaced.wav", after(lambda: store.write("replaced.wav", other)), 1)
+        faulty.add("list-type=2", answers(503, "SlowDown"), 3)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.address)
+        started = time.monotonic()
+        report = job(f"{bucket}/calls", tmp_path / "out.parquet", checkpoint_path)
+        assert time.monotonic() - started < 90
+    assert report.record.counts.files == {"ok": len(GOOD) + 1, "failed": len(FAILED), "empty": 0}
+    assert_holds(tmp_path / "out.parquet")
+    segments, files = tables(tmp_path / "out.parquet")
+    failed = files[files["status"] == "failed"].set_index("file")
+    assert dict(failed["reason"]) == {f"{name}.wav": reason for name, reason in FAILED.items()}
+    messages = dict(failed["message"])
+    assert "500 Internal Server Error, InternalError" in messages["broken.wav"]
+    assert "403 Forbidden, AccessDenied" in messages["forbidden.wav"]
+    assert "bytes in" in messages["slow.wav"]
+    shutil.copy(calls / "good.wav", calls / "replaced.wav")
+    score(calls, tmp_path / "calm.parquet", checkpoint_path, **WHOLE)
+    expected, expected_files = tables(tmp_path / "calm.parquet")
+    expected = expected[~expected["file"].isin(failed.index)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(segments, expected, check_categorical=False, atol=1e-4)
+    sizes = expected_files.set_index("file")[SIZE].drop(failed.index)
+    pd.testing.assert_series_equal(files.set_index("file")[SIZE].drop(failed.index), sizes)
+
+
+def test_a_version_that_was_replaced_is_not_scored_again(
+    calls: Path,
+    checkpoint_path: Path,
+    s3: str,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The row has the version that was fetched, so that the next run knows it."""
+    other = (calls / "good.wav").read_bytes()
+    store = open_folder(f"{bucket}/calls")
+    store.write("replaced.wav", (calls / "replaced.wav").read_bytes())
+    out = tmp_path / "out.parquet"
+    with faulty_store(s3) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.address)
+        faulty.add("replaced.wav", after(lambda: store.write("replaced.wav", other)), 1)
+        job(f"{bucket}/calls", out, checkpoint_path)
+        before = out.stat().st_mtime_ns, len(faulty.requests)
+        job(f"{bucket}/calls", out, checkpoint_path)
+        again = faulty.requests[before[1] :]
+        assert not any(method == "GET" and "replaced.wav" in path for method, path in again)
+    assert out.stat().st_mtime_ns == before[0]
+    assert tables(out)[1][SIZE].tolist() == [len(other)]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_listing_that_breaks_off_completes_nothing(
+    calls: Path,
+    checkpoint_path: Path,
+    s3: str,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was listed so far is kept, and the same command goes on."""
+    store, out = open_folder(f"{bucket}/calls"), tmp_path / "out.parquet"
+    content = (calls / "good.wav").read_bytes()
+    for number in range(1_000):
+        store.write(f"b{number}.txt", b"")
+    store.write("a.wav", content)
+    store.write("c.wav", content)
+    with faulty_store(s3) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.address)
+        faulty.add("continuation-token", answers(503, "SlowDown"))
+        with pytest.raises(Incomplete, match="503 Service Unavailable, SlowDown"):
+            job(f"{bucket}/calls", out, checkpoint_path)
+        assert not out.exists()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    assert job(f"{bucket}/calls", out, checkpoint_path).record.counts.files_in == 2
+    assert_holds(out)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (403, "AccessDenied", r"access denied \(403 Forbidden.*expected credentials"),
+        (503, "SlowDown", "503 Service Unavailable"),
+        (404, "NoSuchBucket", "there is no such bucket"),
+    ],
+)
+def test_inputs_that_cannot_be_listed(
+    status: int,
+    code: str,
+    message: str,
+    checkpoint_path: Path,
+    s3: str,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with faulty_store(s3) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.address)
+        faulty.add("list-type=2", answers(status, code))
+        with pytest.raises(UsageError, match=f"--input {bucket}/calls: .*{message}"):
+            job(f"{bucket}/calls", tmp_path / "out.parquet", checkpoint_path)
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_manifests_with_addresses(
+    calls: Path,
+    checkpoint_path: Path,
+    s3: str,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Looked up one by one: what is missing or forbidden fails alone."""
+    put(calls, f"{bucket}/calls")
+    lines = [f"{bucket}/calls/{name}.wav" for name in ("good", "missing", "forbidden", "busy")]
+    lines.append("s3://there-is-none/a.wav")
+    manifest = tmp_path / "calls.csv"
+    manifest.write_text("\n".join(["file", *lines, ""]))
+    with faulty_store(s3) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.address)
+        faulty.add("forbidden.wav", answers(403, "AccessDenied"), method="HEAD")
+        faulty.add("busy.wav", answers(503, "SlowDown"), 3, "HEAD")
+        job(str(manifest), tmp_path / "out.parquet", checkpoint_path)
+    files = tables(tmp_path / "out.parquet")[1].set_index("file")
+    found = {name.rpartition("/")[2]: reason for name, reason in files["reason"].items()}
+    assert found == {
+        "good.wav": None,
+        "busy.wav": None,
+        "missing.wav": "not_found",
+        "forbidden.wav": "forbidden",
+        "a.wav": "not_found",
+    }
