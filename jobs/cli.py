@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from batch_ser import __version__
-from jobs.commands import adapt, evaluate, models, predict, run, train, verify
+from jobs.commands import (
+    adapt,
+    evaluate,
+    models,
+    predict,
+    retry,
+    run,
+    status,
+    train,
+    verify,
+)
 from jobs.commands.arguments import Arguments
 
 app = typer.Typer(
@@ -35,6 +45,8 @@ def main(
 
 app.command()(run.run)
 app.command()(predict.predict)
+app.command()(status.status)
+app.command()(retry.retry)
 app.command()(verify.verify)
 app.command()(adapt.adapt)
 app.command()(models.models)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, islice
 
@@ -23,6 +24,8 @@ from batch_ser.results import (
     remove,
 )
 from jobs.commit import Committer
+from jobs.failed_again import FailedAgain
+from jobs.figures import MAKING_TABLES
 from jobs.fingerprint import check_fingerprint
 from jobs.heartbeat import Heartbeat
 from jobs.job import Job, prepare
@@ -38,10 +41,13 @@ from jobs.worker_process import Workers
 from models.loading import resolve
 
 
-def run(config: RunConfig, progress: Progress | None = None) -> RunReport:
+def run(
+    config: RunConfig, progress: Progress | None = None, again: FailedAgain | None = None
+) -> RunReport:
     """Run a job to its end, going on where an earlier call stopped.
 
-    `progress` is that of a caller that has begun to write it.
+    `progress` is that of a caller that has begun to write it; `again` chooses failed files, which
+    then are all that is done.
 
     Raises:
         UsageError: the configuration cannot be carried out, or does not fit the output.
@@ -50,19 +56,19 @@ def run(config: RunConfig, progress: Progress | None = None) -> RunReport:
         Stopped: a signal stopped it.
     """
     with progress or Progress() as written:
-        return _run(config, written)
+        return _run(config, written, again)
 
 
-def _run(config: RunConfig, progress: Progress) -> RunReport:
+def _run(config: RunConfig, progress: Progress, again: FailedAgain | None) -> RunReport:
     progress.begin("reading the inputs and loading the checkpoint")
     with suppress(MismatchError) if config.restart else nullcontext():  # it is removed, whatever
         recover_output(Output(config.out))
-    job = prepare(config)
-    if not config.allow_empty:
+    job = replace(prepare(config), again=again)
+    if not config.allow_empty and not again:
         job.walk.check_any()
     with storage_errors(job.output), OrderlyStop().installed() as stop:
         _check_output(job)
-        with Heartbeat(job.output) as heartbeat:
+        with Heartbeat(job.output, progress.figures) as heartbeat:
             _begin(job)
             return _drive(job, progress, heartbeat, stop)
 
@@ -100,6 +106,7 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
         committer.flush()
     record = job.output.run_record()
     if record is None or not committed.all_published:
+        progress.begin(MAKING_TABLES)
         last_run = LastRun(
             started=started,
             wall_s=progress.wall_s,
@@ -136,7 +143,12 @@ def _results(
 def _inputs_to_do(job: Job, committed: CommittedParts) -> Iterator[InputFile]:
     max_hours = job.config.reading.max_hours
     for file in islice(job.walk, job.config.limit):
-        if needs_work(file, committed.files.get(file.file), max_hours=max_hours):
+        previous = committed.files.get(file.file)
+        if job.again:
+            needed = job.again.chooses(file, previous)
+        else:
+            needed = needs_work(file, previous, max_hours=max_hours)
+        if needed:
             yield file
 
 

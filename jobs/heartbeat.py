@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from batch_ser.errors import AlreadyRunning, Incomplete
 from batch_ser.results import Output, as_json, read_json
 from batch_ser.storage import Changed, Folder
+from jobs.figures import Figures
 from jobs.processes import machine, started
 
 BEAT_S = 10.0
@@ -37,6 +39,7 @@ class Driver:
     started: str  # of the process, so that another one with its number is not taken for it
     since: str
     beat: float  # seconds since 1970
+    progress: Figures | None = None  # of a run, as of the beat
 
     @classmethod
     def this(cls) -> "Driver":
@@ -55,9 +58,11 @@ class Driver:
     def from_json(cls, content: dict[str, Any]) -> "Driver | None":
         """The driver that a file states; None if no driver wrote it."""
         complete = {"machine": "", "started": ""} | content
-        if any(type(complete.get(each.name)) not in TYPES[each.type] for each in fields(cls)):
+        names = {each.name: TYPES[each.type] for each in fields(cls) if each.type in TYPES}
+        if any(type(complete.get(name)) not in types for name, types in names.items()):
             return None
-        driver = cls(**{each.name: complete[each.name] for each in fields(cls)})
+        progress = Figures.from_json(content.get("progress"))
+        driver = cls(**{name: complete[name] for name in names}, progress=progress)
         # a comparison with NaN is false
         return driver if 0 < driver.pid <= MAX_PID and abs(driver.beat) <= MAX_BEAT_S else None
 
@@ -77,13 +82,14 @@ class Driver:
 
 
 class Heartbeat:
-    """Marks an output as in use while the `with` block runs."""
+    """Marks an output as in use while the `with` block runs; each beat states the progress."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, progress: Callable[[], Figures] | None = None) -> None:
         self._folder, self._name, self._work = output.folder, output.driver_json, output.work
         self._version = ""
         self._stop = threading.Event()
         self._driver = Driver.this()
+        self._progress = progress
 
     def __enter__(self) -> "Heartbeat":
         self._begin()
@@ -140,7 +146,8 @@ class Heartbeat:
         return current is not None and current.token == self._driver.token
 
     def _beat(self, version: str | None) -> str:
-        content = asdict(replace(self._driver, beat=time.time()))
+        progress = self._progress() if self._progress else None
+        content = asdict(replace(self._driver, beat=time.time(), progress=progress))
         return self._folder.replace(self._name, as_json(content), version)
 
     def _keep(self) -> None:

@@ -1,6 +1,7 @@
 """One job: a configuration, and everything that it names looked up."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,8 +12,9 @@ from batch_ser.inputs import Selection, Walk
 from batch_ser.results import ARCHIVE, EMBEDDINGS, NONE, Output, TableSchemas, check_grouping
 from batch_ser.segments import GIVEN, SegmentSettings
 from jobs.earlier_output import earlier_output
+from jobs.failed_again import FailedAgain
 from jobs.fingerprint import fingerprint_of
-from jobs.run_config import RunConfig
+from jobs.run_config import WORKING_FOLDER, RunConfig
 from jobs.second_pass import Adaptation, SecondPass, expect_metadata
 from jobs.worker import PARTIAL_S, ShardSettings
 from models import Checkpoint, load_checkpoint
@@ -32,13 +34,19 @@ class Job:
     fingerprint: dict[str, Any]
     adaptation: Adaptation | None  # of a checkpoint with an offset head
     second_pass: SecondPass | None  # None: no embeddings, scores stay as workers compute them
+    again: FailedAgain | None = None  # `batch-ser retry`: which failed files are all that is done
 
     def configuration(self) -> dict[str, Any]:
-        """The options of the run for `run.json`, with the adaptation that they result in."""
+        """The options of the run for `run.json`, with the adaptation that they result in.
+
+        Relative paths among them start at `working_folder`.
+        """
         by, expect = NONE, None
         if self.adaptation:
             by, expect = self.adaptation.by, self.adaptation.expect
-        return asdict(self.config) | {"adapt": by, "expect": expect}
+        options = asdict(self.config) | {"adapt": by, "expect": expect}
+        options[WORKING_FOLDER] = os.getcwd()
+        return options | (dict(self.again.kept_options) if self.again else {})
 
 
 def prepare(config: RunConfig) -> Job:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from jobs.figures import MAKING_TABLES, SCORING, Figures
+
 if TYPE_CHECKING:  # loading them takes seconds, in which there is progress to be reported
     from batch_ser.inputs import InputFile
     from jobs.worker import ShardResult
@@ -69,6 +71,7 @@ class Progress:
             self._thread.join()
         with self._lock:
             if self._terminal and self._latest:
+                self._phase = SCORING  # the line that stays is of the work
                 self._write()
                 self._stream.write("\n")
             self._terminal = False
@@ -102,6 +105,7 @@ class Progress:
         """Count a shard's files, and of one that is not done what has been decoded by now."""
         rows = result.files.select(["file", "status", "duration_s"]).to_pylist()
         with self._lock:
+            self._phase = SCORING
             work_s, audio_s = self._done.work_s, self._done.audio_s
             for row in rows:
                 count = self._count_part if row["status"] == "partial" else self._count_file
@@ -142,6 +146,11 @@ class Progress:
         """Seconds of audio done by this run."""
         return self._done.audio_s
 
+    def figures(self) -> Figures:
+        """What is known now."""
+        with self._lock:
+            return self._figures()
+
     def write_if_due(self) -> None:
         """Write the line, if it is time for one."""
         with self._lock:
@@ -156,27 +165,33 @@ class Progress:
         self._stream.flush()
 
     def _line(self) -> str:
+        return self._figures().as_text()
+
+    def _figures(self) -> Figures:
+        speed, left_s = self._speed_and_left()
+        return Figures(
+            phase=self._phase,
+            files_listed=self._listed,
+            all_listed=self._all_listed,
+            files_done=self._files,
+            files_failed=self._failed,
+            audio_s=self.audio_s,
+            speed_x_real_time=speed,
+            left_s=left_s,
+        )
+
+    def _speed_and_left(self) -> tuple[float | None, float | None]:
+        """Seconds of audio in a second, and seconds left; None as long as they are not known."""
         if not self._latest:
-            return self._phase + (f": {self._listed:,} files found" if self._listed else "")
-        total = f"{self._listed:,}" if self._all_listed else f"{self._listed:,}+ (still listing)"
-        line = f"{self._files:,} of {total} files, {self.audio_s / 3600:.2f} h of audio"
-        if self._failed:
-            line += f", {self._failed:,} failed"
+            return None, None
         first, last = self._latest[0], self._latest[-1]
         known_s = last.at_s - first.at_s
-        if known_s < SPEED_KNOWN_AFTER_S:
-            return line
-        line += f", {(last.audio_s - first.audio_s) / known_s:.0f} x real time"
-        speed = (last.work_s - first.work_s) / known_s
-        if self._all_listed and self._files < self._listed and speed:
-            left_s = (self._listed_work_s - last.work_s) / speed - (self._clock_s() - last.at_s)
-            line += f", {duration(left_s)} left" if left_s > 0 else ""
-        return line
-
-
-def duration(seconds: float) -> str:
-    """Seconds as text: 45 s, 12 min, 3 h 20 min."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+        if known_s < SPEED_KNOWN_AFTER_S or self._phase == MAKING_TABLES:
+            return None, None
+        speed = (last.audio_s - first.audio_s) / known_s
+        work_speed = (last.work_s - first.work_s) / known_s
+        if not self._all_listed or self._files >= self._listed or not work_speed:
+            return speed, None
+        work_left_s = self._listed_work_s - last.work_s
+        left_s = work_left_s / work_speed - (self._clock_s() - last.at_s)
+        return speed, left_s if left_s > 0 else None

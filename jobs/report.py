@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from batch_ser.errors import UsageError
 from batch_ser.results import EMPTY, FAILED, OK, SUMS, Output, RunRecord
-from jobs.progress import duration
+from jobs.figures import duration, one_line
 
 COMPLETE, TOO_MANY_FAILED = 0, 3
 
@@ -59,12 +59,7 @@ class RunReport:
             f"the first {shown} of {count:,}; the files table has all" if count > shown else "all"
         )
         lines = (f"{each.file}: {each.reason}: {each.message}" for each in self.failed)
-        return ["", f"failed files ({first})", *(f"  {_one_line(line)}" for line in lines)]
-
-
-def _one_line(text: str) -> str:
-    """A text without line breaks and other control characters, which a name may hold."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+        return ["", f"failed files ({first})", *(f"  {one_line(line)}" for line in lines)]
 
 
 def failed_files(output: Output, most: int = 10) -> list[FailedFile]:

@@ -3,17 +3,19 @@
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from batch_ser.addresses import refuse_secrets
-from batch_ser.audio import SPLIT, Reading, normal_choice
-from batch_ser.errors import UsageError
+from batch_ser.audio import SPLIT, RawSettings, Reading, normal_choice
+from batch_ser.errors import MismatchError, UsageError
 from batch_ser.inputs import Selection
 from batch_ser.results import NONE
 from jobs.report import budget
 
 ENGINES = ("ray", "inline")
 DEVICES = ("auto", "cpu", "cuda")
+WORKING_FOLDER = "working_folder"  # among the options in `run.json`: where relative paths start
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,44 @@ class RunConfig:
             )
         budget(self.max_failed, files=0)
 
+    @classmethod
+    def from_json(cls, options: Mapping[str, Any], place: str) -> "RunConfig":
+        """The configuration whose options a `run.json` states; `place` names it in messages.
+
+        Options that are absent, as of an earlier version, have their defaults.
+
+        Raises:
+            MismatchError: they are no options of a run.
+        """
+        try:
+            known = {each.name: options[each.name] for each in fields(cls) if each.name in options}
+            known |= {"inputs": _names(options["inputs"]), "restart": False}
+            known["segment"] = dict(options.get("segment", {}))
+            reading = dict(options.get("reading", {}))
+            raw = RawSettings(**reading.pop("raw", {}))
+            known["reading"] = Reading(raw, **reading)
+            selection: dict[str, Any] = {
+                name: _names(value) if isinstance(value, list) else value
+                for name, value in options.get("selection", {}).items()
+            }
+            known["selection"] = Selection(**selection)
+            return cls(**known)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise MismatchError(
+                f"{place}: its configuration is not that of a run of this version ({error!r}); "
+                "give its run again"
+            ) from error
+
     @property
     def worker_count(self) -> int:
         """Worker processes: `workers`, or one per core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
+
+
+def _names(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
+        raise TypeError(f"found {values!r}, expected a list of texts")
+    return tuple(values)
 
 
 def _texts(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:

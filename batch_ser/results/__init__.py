@@ -21,7 +21,13 @@ from batch_ser.results.json_files import as_json, read_json
 from batch_ser.results.layout import EMBEDDINGS, TABLES, Output
 from batch_ser.results.parts import new_parts
 from batch_ser.results.publication import is_interrupted, recover, remove
-from batch_ser.results.run_record import CheckpointRecord, LastRun, Listing, RunRecord
+from batch_ser.results.run_record import (
+    CheckpointRecord,
+    LastRun,
+    Listing,
+    RunRecord,
+    is_replacement,
+)
 from batch_ser.results.tables import (
     EMPTY,
     FAILED,
@@ -35,6 +41,7 @@ from batch_ser.results.tables import (
     to_table,
     with_scores,
 )
+from batch_ser.results.tally import PARTIAL, Committed, Tally
 from batch_ser.results.verification import verify
 
 __all__ = [
@@ -51,6 +58,7 @@ __all__ = [
     "TABLES",
     "UNSPLIT",
     "CheckpointRecord",
+    "Committed",
     "CommittedFile",
     "CommittedParts",
     "GroupSums",
@@ -62,11 +70,13 @@ __all__ = [
     "Segments",
     "Sums",
     "TableSchemas",
+    "Tally",
     "as_json",
     "check_grouping",
     "file_row",
     "finalise",
     "is_interrupted",
+    "is_replacement",
     "is_split",
     "new_parts",
     "read_json",

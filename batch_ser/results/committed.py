@@ -4,6 +4,7 @@ Read once when a job starts; the driver adds what it commits, and hands all of i
 tables. The index takes about 300 bytes a file.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from batch_ser.results.parts import Part, new_parts, read_parts, write_part
 from batch_ser.results.tables import FAILED, GIVEN_DIGEST, MAX_HOURS, PARTIAL
 
 Version = tuple[int, int, str]  # of a file: size, time of modification, digest of given segments
+INDEX_COLUMNS = ("file", "size_bytes", "modified", "status", "reason", "message", MAX_HOURS)
 UNKNOWN_LIMIT = 0.0  # of files that were too long, in tables from before the column `max_hours`
 
 
@@ -29,6 +31,8 @@ class CommittedFile(NamedTuple):
     failed: bool
     part: int  # which of the parts holds it
     exceeded_h: float | None  # of a file that was too long: the limit that it exceeded
+    reason: str = ""  # why it failed
+    message_hash: int = 0  # of the message of a file that failed; of this process alone
 
     @property
     def version(self) -> Version:
@@ -52,7 +56,7 @@ class CommittedParts:
         self._parts_folder = ""
         for part in parts:
             paths = (part.folder.local(name) for name in part.files)
-            self._add(part, (batch for path in paths for batch in _index_columns(path)))
+            self._add(part, (batch for path in paths for batch in index_columns(path)))
 
     @classmethod
     def of(cls, output: Output) -> "CommittedParts":
@@ -104,13 +108,13 @@ class CommittedParts:
         number = len(self.parts)
         self.parts.append(part)
         for batch in batches:
-            for name, status, row in _indexed(batch, number):
+            for name, status, row in indexed(batch, number):
                 if status == PARTIAL:
                     self._partial.setdefault(name, []).append((row.version, number))
                     continue
                 self._partial.pop(name, None)
                 old = self.files.get(name)
-                if old is None or _beats(row, old):
+                if old is None or beats(row, old):
                     self.files[name] = row
 
 
@@ -120,15 +124,15 @@ def _parts_folder(output: Output) -> str:
     return settings[1] if settings else new_parts(output, output.earlier_fingerprint() or {})
 
 
-def _index_columns(path: Path) -> Iterator[pa.RecordBatch]:
+def index_columns(path: Path) -> Iterator[pa.RecordBatch]:
+    """What `indexed` reads of a file with rows of the files table."""
     with pq.ParquetFile(path) as parquet:
         present = parquet.schema_arrow.names
-        columns = ["file", "size_bytes", "modified", "status", "reason"]
-        columns += [name for name in (GIVEN_DIGEST, MAX_HOURS) if name in present]
+        columns = [name for name in (*INDEX_COLUMNS, GIVEN_DIGEST) if name in present]
         yield from parquet.iter_batches(columns=columns)
 
 
-def _indexed(batch: pa.RecordBatch, part: int) -> Iterator[tuple[str, str, CommittedFile]]:
+def indexed(batch: pa.RecordBatch, part: int) -> Iterator[tuple[str, str, CommittedFile]]:
     """The rows of a files table: the name of the file, its status, and what a later run needs."""
 
     def values(name: str) -> list[Any]:
@@ -136,27 +140,33 @@ def _indexed(batch: pa.RecordBatch, part: int) -> Iterator[tuple[str, str, Commi
         return [None] * len(batch) if absent else batch.column(name).to_pylist()
 
     modified_us = batch.column("modified").cast(pa.int64()).to_pylist()
-    columns = ("file", "size_bytes", "status", "reason", GIVEN_DIGEST, MAX_HOURS)
-    for modified, name, size, status, reason, digest, limit_h in zip(
+    columns = ("file", "size_bytes", "status", "reason", "message", GIVEN_DIGEST, MAX_HOURS)
+    for modified, name, size, status, reason, message, digest, limit_h in zip(
         modified_us, *map(values, columns), strict=True
     ):
+        version = size, modified or 0, digest or ""
+        if status != FAILED:
+            yield name, status, CommittedFile(*version, failed=False, part=part, exceeded_h=None)
+            continue
         exceeded_h = (limit_h or UNKNOWN_LIMIT) if reason == Reason.TOO_LONG else None
-        failed = status == FAILED
-        row = CommittedFile(size, modified or 0, digest or "", failed, part, exceeded_h)
-        yield name, status, row
+        why = sys.intern(reason or ""), hash(message)
+        yield name, status, CommittedFile(*version, True, part, exceeded_h, *why)
 
 
-def _beats(new: CommittedFile, old: CommittedFile) -> bool:
+def beats(new: CommittedFile, old: CommittedFile) -> bool:
     """Whether a row replaces one that was committed before it.
 
-    Of another version it does; of the same version a good row replaces a failed one, and of a
-    recording that was too long a row under a higher `--max-hours` does.
+    Of another version it does. Of the same version a good row replaces a failed one; a failure
+    replaces another one, but of a recording that was too long only one under a higher
+    `--max-hours` does.
     """
     if new.version != old.version or (old.failed and not new.failed):
         return True
-    if old.exceeded_h is None or not new.failed:
+    if not (old.failed and new.failed):
         return False
-    return new.exceeded_h is None or new.exceeded_h > old.exceeded_h
+    if old.exceeded_h is None or new.exceeded_h is None:
+        return (new.reason, new.message_hash) != (old.reason, old.message_hash)
+    return new.exceeded_h > old.exceeded_h
 
 
 class _Cursor:

@@ -104,12 +104,21 @@ def _read_part(folder: Folder, name: str) -> Part | None:
     except FileNotFoundError:
         return None
     try:
-        metadata = pq.read_schema(files).metadata or {}
-        committed = float(metadata[b"committed"])
-        intact = metadata[b"segments_sha256"].decode() == found["sha256"]
+        schema = pq.read_schema(files)
+        committed = committed_at(schema)
+        intact = schema.metadata[b"segments_sha256"].decode() == found["sha256"]
     except (pa.ArrowInvalid, OSError, KeyError, ValueError):  # OSError: pyarrow's, too
         return None
     return Part(folder, (segments,), (name,), committed) if intact else None
+
+
+def committed_at(schema: pa.Schema) -> float:
+    """When a part was committed, in seconds since 1970, by its files table.
+
+    Raises:
+        KeyError, ValueError: it is none.
+    """
+    return float((schema.metadata or {})[b"committed"])
 
 
 def _by_file(path: Path) -> Iterator[tuple[str, pa.Table]]:

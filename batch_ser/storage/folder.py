@@ -84,6 +84,8 @@ class Folder(ABC):
     def local(self, name: str) -> Path:
         """A local file with the content of this one, to be read and left unchanged.
 
+        Threads may ask for different files at the same time.
+
         Raises:
             FileNotFoundError: there is none.
         """

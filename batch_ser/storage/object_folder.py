@@ -4,6 +4,7 @@ What libraries read is copied to a folder on this machine, and what they write i
 """
 
 import errno
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,8 @@ class ObjectFolder(Folder):
         self._scratch: Path | None = None
         self._numbers = count()
         self._copies: dict[str, tuple[str, Path]] = {}  # of objects, by name, with their version
+        self._numbers = count()  # of copies: objects in several folders may have one name
+        self._lock = threading.Lock()  # of the scratch folder: `local` is called by threads
         self.address = f"{bucket.address}/{prefix}"
 
     def entries(self, below: str = "") -> Iterator[StoredFile]:
@@ -82,6 +85,7 @@ class ObjectFolder(Folder):
         """There are none."""
 
     def _scratch_folder(self) -> Path:
-        if self._scratch is None:
-            self._scratch = scratch_folder(self)
-        return self._scratch
+        with self._lock:
+            if self._scratch is None:
+                self._scratch = scratch_folder(self)
+            return self._scratch

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from heartbeats import stated
+from heartbeats import write_heartbeat as write
 
 from batch_ser.errors import AlreadyRunning, Incomplete
 from batch_ser.results import Output
-from jobs.heartbeat import Heartbeat
-from jobs.processes import machine, started
+from jobs.figures import Figures
+from jobs.heartbeat import Heartbeat, read_driver
 
 
 @pytest.fixture
@@ -25,26 +26,6 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.wait()
-
-
-def stated(process: subprocess.Popen[bytes], **changes: Any) -> dict[str, Any]:
-    """What the heartbeat of another process states, with changes."""
-    return {
-        "token": "other",
-        "host": socket.gethostname(),
-        "machine": machine(),
-        "pid": process.pid,
-        "started": started(process.pid),
-        "since": "2026-11-29T01:02:03+00:00",
-        "beat": time.time(),
-    } | changes
-
-
-def write(work: Path, content: object) -> Path:
-    work.mkdir(exist_ok=True)
-    path = work / "driver.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
 
 
 def output(work: Path) -> Output:
@@ -135,6 +116,24 @@ FORGED: list[Any] = [
     {"machine": 1},
     {"started": 1},
 ]
+FORGED_PROGRESS: list[Any] = [
+    3,
+    [],
+    "scoring",
+    {},
+    {"phase": None},
+    {"phase": "x" * 1_000},
+    {"phase": "scoring", "files_done": -1},
+    {"phase": "scoring", "files_done": 1.5},
+    {"phase": "scoring", "files_done": True},
+    {"phase": "scoring", "files_listed": 10**400},
+    {"phase": "scoring", "audio_s": float("nan")},
+    {"phase": "scoring", "audio_s": None},
+    {"phase": "scoring", "left_s": "soon"},
+    {"phase": "scoring", "left_s": float("inf")},
+    {"phase": "scoring", "all_listed": 1},
+    {"phase": "scoring", "speed_x_real_time": []},
+]
 
 
 @pytest.mark.parametrize("changes", FORGED, ids=lambda each: str(each)[:30])
@@ -144,6 +143,27 @@ def test_what_no_driver_wrote_is_taken_over(
     content = changes if isinstance(changes, str) else stated(sleeper, **changes)
     write(tmp_path / "work", content if changes else "{}")
     assert_taken_over(tmp_path / "work")
+
+
+@pytest.mark.parametrize("progress", FORGED_PROGRESS, ids=lambda each: str(each)[:40])
+def test_progress_that_reads_as_none_changes_nothing_else(
+    progress: Any, sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """The driver is at work all the same."""
+    write(tmp_path / "work", stated(sleeper, progress=progress))
+    found = read_driver(output(tmp_path / "work").folder, "work/driver.json")
+    assert found
+    assert found.progress is None
+    with pytest.raises(AlreadyRunning), Heartbeat(output(tmp_path / "work")):
+        pass
+
+
+def test_a_beat_states_the_progress(tmp_path: Path) -> None:
+    figures = Figures("scoring", 12, True, 3, 1, 60.5, 20.0, None)
+    with Heartbeat(output(tmp_path / "work"), lambda: figures):
+        found = read_driver(output(tmp_path / "work").folder, "work/driver.json")
+    assert found
+    assert found.progress == figures
 
 
 def test_a_driver_notices_that_it_was_taken_over(
