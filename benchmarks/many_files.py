@@ -6,6 +6,7 @@ same job over ten files.
 """
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +23,8 @@ from results import write_section
 
 from batch_ser.audio import load
 from batch_ser.inputs import Walk
+from batch_ser.results import FAILED, OK, Output, TableSchemas, file_row, new_parts, to_table
+from batch_ser.results.parts import write_part
 from jobs import RunConfig, run
 from jobs.sharding import plan
 
@@ -29,6 +32,8 @@ FILES = 100_000
 LINES = 1_000_000
 SEGMENTS = 20_000
 FEW = 10
+PARTS = 400  # of a job of 3 h 20 min, with a commit every 30 s
+LOOKS = 5
 SEGMENT_S = 0.5
 RATE_HZ = 16_000
 LINKS = 1_000  # names of one file: file systems limit them
@@ -163,10 +168,42 @@ def many_segments(folder: Path) -> list[str]:
     ]
 
 
+def status(folder: Path) -> list[str]:
+    """`batch-ser status` of a job that was stopped; the whole program, from its start."""
+    output = Output(str(folder / "out.parquet"))
+    schemas, below = TableSchemas(("neutral", "angry")), new_parts(output, {})
+    segments, count = to_table([], schemas.segments), FILES // PARTS
+    for part in range(PARTS):
+        rows = [
+            file_row(
+                *(f"day-{part:04}/call-{n:07}.wav", 960_000 + n, 1_700_000_000_000_000 + n),
+                *(OK if n % 50 else FAILED,),
+                duration_s=60.0,
+                reason=None if n % 50 else "corrupt",
+                message=None if n % 50 else "the header is damaged",
+            )
+            for n in range(part * count, (part + 1) * count)
+        ]
+        write_part(output.folder, below, segments, to_table(rows, schemas.files))
+    command = [sys.executable, "-m", "jobs.cli", "status", output.out]
+    walls_s = []
+    for _ in range(LOOKS):
+        started = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        walls_s.append(time.perf_counter() - started)
+        assert f"{FILES:,}" in done.stdout
+    return [
+        f"`batch-ser status` of {FILES:,} committed files in {PARTS} parts on a local disk, with "
+        f"the start of the program: {np.median(walls_s):.1f} s (median of {LOOKS}; the fastest "
+        f"{min(walls_s):.1f} s)."
+    ]
+
+
 SECTIONS = {
     "files": ("Many files", many_files),
     "lines": ("A manifest of a million lines", many_lines),
     "segments": ("Many given segments of one file", many_segments),
+    "status": ("Status of many files", status),
 }
 
 

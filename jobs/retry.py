@@ -90,7 +90,10 @@ def retry(
     with storage_errors(output):
         record = output.run_record()
         if record is None:
-            raise MismatchError(f"{out}: not complete; give its run again first")
+            raise MismatchError(
+                f"{out}: not complete; give its run again first, unless it is running: `batch-ser "
+                "status` shows that"
+            )
         config, again = _prepare(output, record, frozenset(reasons), options)
         if not _any_failed(record, again) and output.settings() is None:
             report = RunReport(record, config.max_failed, failed_files(output))

@@ -7,9 +7,9 @@ counted.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from batch_ser.results.committed import INDEX_COLUMNS, CommittedFile, beats, ind
 from batch_ser.results.layout import Output
 from batch_ser.results.parts import FILES_ENDING, SEGMENTS_ENDING, committed_at
 from batch_ser.results.tables import FAILED, FILE_COLUMNS, GIVEN_DIGEST
-from batch_ser.storage import StoredFile
+from batch_ser.storage import StoredFile, in_order
 
 AT_ONCE = 16  # files that are read at the same time: an object store answers slowly
 PARTIAL = "partial"  # a status: of a recording that is committed while it is scored
@@ -62,8 +62,9 @@ class Tally:
         wanted = [*((each, True) for each in published), *((each, False) for each in parts)]
         keys = [(each.name, each.version) for each, _ in wanted]
         new = [each for each, key in zip(wanted, keys, strict=True) if key not in self._read]
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            found = list(threads.map(self._read_file, new))
+        calls: Iterator[_Read | Callable[[], _Read | None] | None]
+        calls = (partial(self._read_file, *each) for each in new)
+        found: list[_Read | None] = list(in_order(calls, AT_ONCE))
         new_keys = [(each.name, each.version) for each, _ in new]
         self._read |= dict(zip(new_keys, found, strict=True))
         self._read = {key: self._read[key] for key in keys}  # forget what is no longer there
@@ -90,9 +91,8 @@ class Tally:
             and name.removesuffix(FILES_ENDING) + SEGMENTS_ENDING in found
         ]
 
-    def _read_file(self, wanted: tuple[StoredFile, bool]) -> _Read | None:
+    def _read_file(self, stored: StoredFile, published: bool) -> _Read | None:
         """The columns that count; None of a file that is damaged, as after a loss of power."""
-        stored, published = wanted
         path = self._output.folder.local(stored.name)
         try:
             with pq.ParquetFile(path) as parquet:
