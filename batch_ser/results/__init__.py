@@ -41,7 +41,7 @@ from batch_ser.results.tables import (
     to_table,
     with_scores,
 )
-from batch_ser.results.tally import PARTIAL, Committed, Tally
+from batch_ser.results.tally import Committed, Tally
 from batch_ser.results.verification import verify
 
 __all__ = [

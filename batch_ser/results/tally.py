@@ -19,11 +19,10 @@ import pyarrow.parquet as pq
 from batch_ser.results.committed import INDEX_COLUMNS, CommittedFile, beats, indexed
 from batch_ser.results.layout import Output
 from batch_ser.results.parts import FILES_ENDING, SEGMENTS_ENDING, committed_at
-from batch_ser.results.tables import FAILED, FILE_COLUMNS, GIVEN_DIGEST
+from batch_ser.results.tables import FAILED, FILE_COLUMNS, GIVEN_DIGEST, PARTIAL
 from batch_ser.storage import StoredFile, in_order
 
 AT_ONCE = 16  # files that are read at the same time: an object store answers slowly
-PARTIAL = "partial"  # a status: of a recording that is committed while it is scored
 SCHEMA = pa.schema([each for each in FILE_COLUMNS if each[0] in (*INDEX_COLUMNS, "duration_s")])
 SCHEMA = SCHEMA.append(pa.field(GIVEN_DIGEST, pa.string()))
 
