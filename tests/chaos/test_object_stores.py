@@ -1,13 +1,16 @@
 """Jobs in object stores: drivers killed at every change of the store, several at once, big ones."""
 
 import multiprocessing
+import os
 import signal
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from conftest import LABELS, MakeOnce
+from conftest import LABELS, PROGRAM, MakeOnce
 from interruptions import assert_no_mixture, assert_tidy, killed_command
 from networks import small_checkpoint
 from object_stores import environment, fetched, make_bucket, put
@@ -98,3 +101,38 @@ def test_a_driver_killed_at_every_request(
             break
     assert MOST_REQUESTS - 1 > number > 10
     print(f"{scenario} {name}: killed in front of each of {number} changes of the store")
+
+
+OBJECTS = 2_000
+
+
+def test_two_thousand_objects(
+    archive: Path, checkpoint: Path, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Input and output in a store, on Ray: the tables of a job on a disk, and every command."""
+    for name, value in environment(s3).items():
+        monkeypatch.setenv(name, value)
+    calls = tmp_path / "calls"
+    found = sorted(archive.glob("*/call*"))
+    for number in range(OBJECTS):
+        path = found[number % len(found)]
+        (calls / f"day{number % 7}").mkdir(parents=True, exist_ok=True)
+        os.link(path, calls / f"day{number % 7}" / f"{number:04}{path.suffix}")
+    calm = tmp_path / "calm" / "out.parquet"
+    run(RunConfig(**arguments(calls, calm, checkpoint, engine="ray", workers=2)))
+    store = new_bucket(s3)
+    put(calls, f"{store}/calls")
+    out = f"{store}/results/out.parquet"
+    given = arguments(Path(), out, checkpoint, engine="ray", workers=2)
+    report = run(RunConfig(**given | {"inputs": (f"{store}/calls",)}))
+    assert report.record.counts.files_in == OBJECTS
+    copy = fetched(out, tmp_path / "copy")
+    assert_holds(copy)
+    files = copy.with_suffix(".files.parquet")
+    rows = pd.read_parquet(files)  # a copy has a time of its own
+    rows["modified"] = pd.read_parquet(calm.with_suffix(".files.parquet"))["modified"]
+    rows.to_parquet(files)
+    assert_equal(copy, calm)
+    for command in (["verify", out], ["status", out], ["retry", out], ["adapt", out]):
+        done = subprocess.run([PROGRAM, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
