@@ -22,7 +22,6 @@ class ObjectFolder(Folder):
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._scratch: Path | None = None
-        self._numbers = count()
         self._copies: dict[str, tuple[str, Path]] = {}  # of objects, by name, with their version
         self._numbers = count()  # of copies: objects in several folders may have one name
         self._lock = threading.Lock()  # of the scratch folder: `local` is called by threads
