@@ -10,6 +10,7 @@ from batch_ser.errors import UsageError
 from batch_ser.inputs import InputFile, table_name
 from batch_ser.results import FAILED, TableSchemas
 from batch_ser.segments import GIVEN, SegmentSettings
+from batch_ser.storage import is_store, is_web
 from jobs.earlier_output import earlier_output
 from jobs.worker import ShardSettings, score_shard
 from models import Checkpoint, load_checkpoint
@@ -61,7 +62,9 @@ def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, A
         offsets=offsets,
     )
     for path in paths:
-        file = InputFile(table_name(path), os.path.abspath(path))
+        file = InputFile(
+            table_name(path), path if is_store(path) or is_web(path) else os.path.abspath(path)
+        )
         [result] = score_shard([file], checkpoint, settings)
         prediction = _prediction(result.files.to_pylist()[0], labels)
         if config.with_segments and "error" not in prediction:

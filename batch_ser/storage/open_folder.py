@@ -1,7 +1,6 @@
 """An address or a path to the folder that it names."""
 
 import os
-import re
 from pathlib import Path
 
 from batch_ser.addresses import public_address, scheme_of
@@ -33,8 +32,10 @@ def split_address(address: str) -> tuple[str, str]:
     if scheme not in STORES:
         expected = ", ".join(f"{each}://" for each in STORES)
         raise UsageError(f"{public_address(address)}: expected a path, or one of {expected}")
-    rest = re.sub(r"^\s*[^:]+:/+", "", address)
-    bucket, _, key = rest.partition("/")
+    _, slashes, rest = address.partition("://")
+    if not slashes:
+        raise UsageError(f"{address}: found one slash, expected {scheme}://BUCKET/...")
+    bucket, _, key = rest.lstrip("/").partition("/")
     if not bucket:
         raise UsageError(f"{address}: found no name of a bucket, expected {scheme}://BUCKET/...")
     return f"{scheme}://{bucket}", key.strip("/")

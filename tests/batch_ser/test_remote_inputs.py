@@ -113,6 +113,7 @@ def test_a_manifest_here_of_objects_there(tmp_path: Path) -> None:
         (f"{BUCKET}/nothing/*.wav", "there is no such object"),
         (f"{BUCKET}/no.csv", "no such file"),
         ("s3://", "found no name of a bucket"),
+        ("s3:/inputs/calls", "found one slash, expected s3://BUCKET"),
     ],
 )
 def test_addresses_of_nothing(wrong: str, message: str) -> None:

@@ -306,3 +306,16 @@ def test_a_command_that_was_stopped(
     assert_no_mixture(out)
     job(archive, out, adapting, limit=LATE)
     assert_as(out, outputs / "late" / name, tmp_path)
+
+
+def test_predict(archive: Path, checkpoint_path: Path, bucket: str, batch_ser: Runner) -> None:
+    """Of an object as of its file; one that is missing fails by itself."""
+    put(archive, f"{bucket}/calls")
+    name = "day0/call00.wav"
+    options = ("--model", checkpoint_path, "--segment", "whole")
+    here = batch_ser("predict", archive / name, *options)
+    there = batch_ser("predict", f"{bucket}/calls/{name}", f"{bucket}/no.wav", *options)
+    assert there.returncode == 3
+    one, other, missing = map(json.loads, (*here.stdout.splitlines(), *there.stdout.splitlines()))
+    assert other["all_emotions"] == pytest.approx(one["all_emotions"], abs=1e-4)
+    assert missing["error"]["reason"] == "not_found"
