@@ -1,6 +1,6 @@
 """Object stores: objects a second while listing, and while reading small ones.
 
-`python benchmarks/object_stores.py` writes a section of docs/results.md. Servers run on this
+`python benchmarks/stores.py` writes a section of docs/results.md. Servers run on this
 machine: moto, which sorts all keys of a bucket for every page, and a minimal one, which answers
 from memory.
 """
@@ -37,6 +37,8 @@ class Minimal(BaseHTTPRequestHandler):
     """Lists keys by ListObjectsV2, and gives every object the same bytes, after a round trip."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
     keys = tuple(f"calls/{number:06}.wav" for number in range(LISTED))
 
     def do_GET(self) -> None:
@@ -45,7 +47,9 @@ class Minimal(BaseHTTPRequestHandler):
         self._answer(self._page(query) if "list-type" in query else bytes(BYTES))
 
     def do_HEAD(self) -> None:
-        self._answer(b"")
+        """Of the prefix, which is no object."""
+        self.send_response(404)
+        self.end_headers()
 
     def _page(self, query: dict[str, list[str]]) -> bytes:
         start = int(query.get("continuation-token", ["0"])[0])
@@ -133,7 +137,7 @@ def main() -> None:
         f"| a minimal server, answers after {1000 * ROUND_TRIP_S:.0f} ms | {' | '.join(minimal)} |",
         f"| moto, which is the limit here | {' | '.join(moto)} |",
     ]
-    write_section("Object stores", "python benchmarks/object_stores.py", lines)
+    write_section("Object stores", "python benchmarks/stores.py", lines)
 
 
 if __name__ == "__main__":
