@@ -98,6 +98,7 @@ class Status:
             "files_not_published": self.committed.in_parts,
             "reasons": dict(sorted(_reasons(self.committed).items())),
             "audio_s": self.committed.audio_s,
+            "audio_in_progress_s": self.committed.in_progress_s,
             "last_commit": as_time(self.committed.latest),
             "finished": record and record.finished,
             "last_run": record and _last_run(record),

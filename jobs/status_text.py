@@ -66,7 +66,8 @@ def _count_lines(status: Status) -> list[tuple[str, str]]:
     reasons = sorted(status.as_json()["reasons"].items(), key=lambda item: (-item[1], item[0]))
     lines += [(f"    {one_line(reason)}", f"{count:,}") for reason, count in reasons]
     if committed.files[PARTIAL]:
-        lines.append(("in progress", f"{committed.files[PARTIAL]:,}, committed so far"))
+        hours = f"{committed.in_progress_s / 3600:.3f} h of them are committed"
+        lines.append(("in progress", f"{committed.files[PARTIAL]:,}, {hours}"))
     if status.is_complete and committed.in_parts:
         lines.append(("not in the tables yet", f"{committed.in_parts:,} of these"))
     lines.append(("hours of recordings", f"{committed.audio_s / 3600:.3f}"))

@@ -29,11 +29,15 @@ SCHEMA = SCHEMA.append(pa.field(GIVEN_DIGEST, pa.string()))
 
 @dataclass
 class Committed:
-    """Files by status, failed ones by reason, and seconds of recordings; each file once."""
+    """Files by status, failed ones by reason, and seconds of recordings; each file once.
+
+    A recording that is in progress counts as `partial`, beside the row of an earlier version of it.
+    """
 
     files: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     audio_s: float = 0.0
+    in_progress_s: float = 0.0  # what is committed of recordings that are in progress
     latest: float = 0.0  # when the last part was committed, in seconds since 1970; 0: there is none
     in_parts: int = 0  # rows of files in parts, which are not published
 
@@ -113,28 +117,31 @@ class Tally:
 
 def _counted(read: list[_Read]) -> Committed:
     found = Committed(latest=max((each.committed for each in read), default=0.0))
-    found.in_parts = sum(len(each.rows) for each in read if each.committed)
+    found.in_parts = sum(_done_rows(each.rows) for each in read if each.committed)
     tables = [each.rows for each in sorted(read, key=lambda each: each.committed)]
     if not tables:
         return found
     rows = pa.concat_tables(tables)
     names = pc.value_counts(rows["file"])
-    if len(names) == len(rows):  # as in most jobs; the rest makes pyarrow load pandas, 0.3 s
+    if len(names) == len(rows) == _done_rows(rows):  # as in most jobs
         _add(found, rows)
         return found
-    repeated = names.field("values").filter(pc.greater(names.field("counts"), 1))
-    again = pc.is_in(rows["file"], repeated)
-    once = rows.filter(pc.invert(again))
-    _add(found, once)
-    for status, reason, duration_s in _rows_that_count(rows.filter(again)):
-        found.files[status] += 1
-        found.reasons[reason] += status == FAILED
-        found.audio_s += duration_s
+    # what follows makes pyarrow load pandas, 0.3 s
+    several = names.field("values").filter(pc.greater(names.field("counts"), 1))
+    partial_ones = rows["file"].filter(pc.equal(rows["status"], PARTIAL)).combine_chunks()
+    by_row = pc.is_in(rows["file"], pa.concat_arrays([several, partial_ones]))
+    _add(found, rows.filter(pc.invert(by_row)))
+    _add_by_row(found, rows.filter(by_row))
     return found
 
 
+def _done_rows(rows: pa.Table) -> int:
+    """How many rows are of files that are done, whatever became of them."""
+    return int(pc.sum(pc.not_equal(rows["status"], PARTIAL)).as_py() or 0)
+
+
 def _add(found: Committed, rows: pa.Table) -> None:
-    """Count rows of files that have one row each."""
+    """Count rows of files that have one row each, and are done."""
     for column, counter in (("status", found.files), ("reason", found.reasons)):
         for each in pc.value_counts(rows[column]).to_pylist():
             if each["values"] is not None:
@@ -142,14 +149,23 @@ def _add(found: Committed, rows: pa.Table) -> None:
     found.audio_s += pc.sum(rows["duration_s"]).as_py() or 0.0
 
 
-def _rows_that_count(rows: pa.Table) -> Iterator[tuple[str, str, float]]:
-    """Status, reason and seconds of each of the files that have several rows."""
+def _add_by_row(found: Committed, rows: pa.Table) -> None:
+    """Count rows, in the order of their commits, of which several can be of one file."""
     files: dict[str, tuple[CommittedFile, tuple[str, str, float]]] = {}
+    in_progress_s: dict[str, float] = {}
     for batch in rows.to_batches():
         statuses, seconds = (batch.column(name).to_pylist() for name in ("status", "duration_s"))
         together = zip(indexed(batch, 0), statuses, seconds, strict=True)
         for (name, _, row), status, duration_s in together:
-            old = files.get(name)
-            if old is None or old[1][0] == PARTIAL or beats(row, old[0]):
+            if status == PARTIAL:
+                in_progress_s[name] = duration_s or 0.0  # each states all that is done
+                continue
+            in_progress_s.pop(name, None)
+            if name not in files or beats(row, files[name][0]):
                 files[name] = row, (status, row.reason, duration_s or 0.0)
-    return (counted for _, counted in files.values())
+    for status, reason, duration_s in (counted for _, counted in files.values()):
+        found.files[status] += 1
+        found.reasons[reason] += status == FAILED
+        found.audio_s += duration_s
+    found.files[PARTIAL] += len(in_progress_s)
+    found.in_progress_s += sum(in_progress_s.values())
