@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from object_stores import KEYS
 
-from batch_ser.errors import UsageError
+from batch_ser.errors import Incomplete, UsageError
 from batch_ser.storage import (
     Changed,
     Folder,
@@ -450,6 +450,51 @@ def test_scratch_space_is_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert mine.is_dir()
     del first
     assert not mine.exists()
+
+
+def test_scratch_space_is_of_this_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shared = tmp_path / f"batch-ser-scratch-{os.getuid()}"
+    shared.mkdir(mode=0o777)
+    shared.chmod(0o777)
+    owner = Owner()
+    assert scratch_folder(owner).parent == shared
+    assert shared.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("made", ["a link", "a file", "another user's"])
+def test_scratch_space_of_another_user_is_refused(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who makes the folder first, or a link in its place, would read all recordings."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place, elsewhere = tmp_path / f"batch-ser-scratch-{os.getuid()}", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if made == "a link":
+        place.symlink_to(elsewhere)
+    elif made == "a file":
+        place.write_bytes(b"")
+    else:
+        place.mkdir()
+        real = Path.lstat
+        monkeypatch.setattr(Path, "lstat", lambda path: owned_by_another(real(path)))
+    with pytest.raises(Incomplete, match="set TMPDIR"):
+        scratch_folder(Owner())
+    assert not list(elsewhere.iterdir())
+
+
+def owned_by_another(found: os.stat_result) -> os.stat_result:
+    values = list(found)
+    values[4] += 1  # the user's number
+    return os.stat_result(values)
+
+
+def test_no_room_for_scratch_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(Incomplete, match=r"missing.*set TMPDIR"):
+        scratch_folder(Owner())
 
 
 class Owner:
