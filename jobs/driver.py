@@ -63,9 +63,10 @@ def _run(config: RunConfig, progress: Progress, again: FailedAgain | None) -> Ru
     progress.begin("reading the inputs and loading the checkpoint")
     with suppress(MismatchError) if config.restart else nullcontext():  # it is removed, whatever
         recover_output(Output(config.out))
-    job = replace(prepare(config), again=again)
-    if not config.allow_empty and not again:
-        job.walk.check_any()
+    with storage_errors(Output(config.out)):
+        job = replace(prepare(config), again=again)
+        if not config.allow_empty and not again:
+            job.walk.check_any()
     with storage_errors(job.output), OrderlyStop().installed() as stop:
         _check_output(job)
         with Heartbeat(job.output, progress.figures) as heartbeat:

@@ -84,8 +84,9 @@ def retry(
     check_reasons(reasons)
     options = options or RetryOptions()
     output = Output(out if scheme_of(out) else os.path.abspath(out))
-    if not output.exists:
-        raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
+    with storage_errors(output):
+        if not output.exists:
+            raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
     recover_output(output)
     with storage_errors(output):
         record = output.run_record()

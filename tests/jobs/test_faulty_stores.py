@@ -124,7 +124,9 @@ def test_a_version_that_was_replaced_is_not_scored_again(
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("before", [["a.wav"], []], ids=["a recording first", "none before"])
 def test_a_listing_that_breaks_off_completes_nothing(
+    before: list[str],
     recordings: Path,
     checkpoint_path: Path,
     s3: str,
@@ -137,8 +139,8 @@ def test_a_listing_that_breaks_off_completes_nothing(
     content = (recordings / "good.wav").read_bytes()
     for number in range(1_000):
         store.write(f"b{number}.txt", b"")
-    store.write("a.wav", content)
-    store.write("c.wav", content)
+    for name in [*before, "c.wav"]:
+        store.write(name, content)
     with faulty_store(s3) as faulty:
         monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.address)
         faulty.add("continuation-token", answers(503, "SlowDown"))
@@ -146,7 +148,8 @@ def test_a_listing_that_breaks_off_completes_nothing(
             job(f"{bucket}/calls", out, checkpoint_path)
         assert not out.exists()
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
-    assert job(f"{bucket}/calls", out, checkpoint_path).record.counts.files_in == 2
+    done = job(f"{bucket}/calls", out, checkpoint_path)
+    assert done.record.counts.files_in == len(before) + 1
     assert_holds(out)
 
 

@@ -131,7 +131,8 @@ def test_every_command(
     assert "out.files.parquet: not the file that the job wrote" in done.stdout + done.stderr
 
 
-COMMANDS = ("run", "run --restart", "verify", "adapt", "run --adapt-from", "predict")
+COMMANDS = ("run", "run --restart", "verify", "adapt", "status", "retry")
+COMMANDS += ("run --adapt-from", "predict")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -158,6 +159,8 @@ def test_a_store_that_cannot_be_used_is_a_sentence(
     }[fault]
     if fault == "no bucket" and command in ("run --adapt-from", "predict"):
         words = "found no complete output"
+    if fault == "no bucket" and command == "status":
+        words = "no output of batch-ser"
     run = ["run", "--input", archive, "--model", adapting, "--engine", "inline", "--limit", 1]
     recording = archive / "day0" / "call00.wav"
     with faulty_store(s3) as faulty:
@@ -175,6 +178,8 @@ def test_a_store_that_cannot_be_used_is_a_sentence(
             "run --restart": [*run, "--out", out, "--restart"],
             "verify": ["verify", out],
             "adapt": ["adapt", out],
+            "status": ["status", out],
+            "retry": ["retry", out],
             "run --adapt-from": [*run, "--out", tmp_path / "o.parquet", "--adapt-from", out],
             "predict": ["predict", recording, "--model", adapting, "--adapt-from", out],
         }
