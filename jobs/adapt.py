@@ -11,6 +11,7 @@ from batch_ser.results import (
     NONE,
     TABLES,
     CommittedParts,
+    NamePattern,
     Output,
     RunRecord,
     TableSchemas,
@@ -20,7 +21,7 @@ from batch_ser.results import (
 )
 from batch_ser.segments import GIVEN
 from jobs.earlier_output import earlier_output
-from jobs.fingerprint import ADAPTATION_SETTINGS
+from jobs.fingerprint import ADAPTATION_SETTINGS, NAME_PATTERN
 from jobs.heartbeat import Heartbeat
 from jobs.recovery import storage_errors
 from jobs.report import RunReport, failed_files
@@ -35,6 +36,7 @@ def adapt_again(
     expect: str | None = None,
     model: str | None = None,
     adapt_from: str | None = None,
+    name_pattern: str | None = None,
 ) -> RunReport:
     """Make new tables of a complete output from its embeddings; what is not given stays.
 
@@ -55,12 +57,12 @@ def adapt_again(
             raise MismatchError(f"{out}: not complete; give its run again, and then adapt")
         checkpoint = _checkpoint(out, record, model)
         adaptation = _adaptation(record, checkpoint, by, expect, adapt_from)
-        schemas = _schemas(output, record, checkpoint, adaptation)
+        schemas = _schemas(output, record, checkpoint, adaptation, NamePattern.of(name_pattern))
         check_grouping(adaptation.by, schemas)
         output.check_ours(TABLES)
         source = adapt_from or record.configuration.get("adapt_from") or out
         second_pass = SecondPass.of(checkpoint, schemas, adaptation, source)
-        changed = _changed(record, schemas, adaptation, source)
+        changed = _changed(record, schemas, adaptation, source, committed)
         changed = finalise(output, committed, schemas, changed, second_pass, heartbeat.check)
     return RunReport(changed, record.configuration["max_failed"], failed_files(output))
 
@@ -96,9 +98,15 @@ def _check_takes_offset(by: str | None, before: str, adapt_from: str | None) -> 
 
 
 def _changed(
-    record: RunRecord, schemas: TableSchemas, adaptation: Adaptation, source: str
+    record: RunRecord,
+    schemas: TableSchemas,
+    adaptation: Adaptation,
+    source: str,
+    committed: CommittedParts,
 ) -> RunRecord:
+    pattern = schemas.name_pattern
     options = {
+        NAME_PATTERN: pattern and pattern.text,
         "adapt": adaptation.by,
         "expect": adaptation.expect,
         "adapt_from": source if adaptation.earlier else None,
@@ -108,6 +116,9 @@ def _changed(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         fingerprint=json.loads(schemas.metadata["settings"]),
         configuration=record.configuration | options,
+        listing=replace(
+            record.listing, name_unmatched=pattern.unmatched(committed.files) if pattern else 0
+        ),
     )
 
 
@@ -132,9 +143,16 @@ def _checkpoint(out: str, record: RunRecord, model: str | None) -> Checkpoint:
 
 
 def _schemas(
-    output: Output, record: RunRecord, checkpoint: Checkpoint, adaptation: Adaptation
+    output: Output,
+    record: RunRecord,
+    checkpoint: Checkpoint,
+    adaptation: Adaptation,
+    pattern: NamePattern | None,
 ) -> TableSchemas:
-    """The schemas of tables with the same segments, and the metadata of the new adaptation."""
+    """The schemas of tables with the same segments, and the metadata of the new adaptation.
+
+    A `pattern` takes the place of that of the output.
+    """
     schemas = TableSchemas.of(
         pq.read_schema(output.table_files(output.as_scored)[0]),
         apart=True,
@@ -146,11 +164,15 @@ def _schemas(
             f"{output.out} has no embeddings; expected results of a run with --adapt or "
             "--embeddings"
         )
-    settings = {
-        name: value for name, value in record.fingerprint.items() if name not in ADAPTATION_SETTINGS
-    }
+    changed = {*ADAPTATION_SETTINGS, NAME_PATTERN}
+    settings = {name: each for name, each in record.fingerprint.items() if name not in changed}
+    before = NamePattern.of(record.fingerprint.get(NAME_PATTERN))
+    pattern = pattern or before
+    if pattern:
+        settings[NAME_PATTERN] = pattern.text
     metadata = dict(schemas.metadata) | {
         "settings": json.dumps(settings | adaptation.settings()),
         "expect": expect_metadata(checkpoint, adaptation.expect),
     }
-    return replace(schemas, metadata=metadata)
+    of_manifest = replace(schemas.without_columns(before), metadata=metadata)
+    return of_manifest.with_name_pattern(pattern)

@@ -115,12 +115,11 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
             stage_s=dict(committer.stage_s),
             peak_worker_bytes=committer.peak_bytes,
         )
-        schemas = job.settings.schemas
         record = finalise(
             job.output,
             committed,
-            schemas,
-            _record(job, last_run),
+            job.schemas,
+            _record(job, last_run, committed),
             job.second_pass,
             heartbeat.check,
         )
@@ -206,9 +205,10 @@ def _execute_on_ray(
         yield from on_ray.execute(shards, workers, stop, partial_rows)
 
 
-def _record(job: Job, last_run: LastRun) -> RunRecord:
+def _record(job: Job, last_run: LastRun, committed: CommittedParts) -> RunRecord:
     """The record of the output, without its counts and tables."""
-    info = job.checkpoint.info
+    info, pattern = job.checkpoint.info, job.schemas.name_pattern
+    unmatched = pattern.unmatched(committed.files) if pattern else 0
     return RunRecord(
         program=f"batch-ser {__version__}",
         finished=_now(),
@@ -217,7 +217,7 @@ def _record(job: Job, last_run: LastRun) -> RunRecord:
         checkpoint=CheckpointRecord(
             info.name, job.checkpoint.digest, info.licence, list(info.labels)
         ),
-        listing=Listing(job.walk.ignored, job.walk.repeated),
+        listing=Listing(job.walk.ignored, job.walk.repeated, unmatched),
         last_run=last_run,
     )
 

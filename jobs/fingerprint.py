@@ -14,7 +14,9 @@ from jobs.run_config import RunConfig
 from jobs.second_pass import Adaptation
 from models import Checkpoint
 
-ADAPTATION_SETTINGS = ("adapt", "expect", "adapt_from")  # that `batch-ser adapt` changes
+# that `batch-ser adapt` changes
+ADAPTATION_SETTINGS = ("adapt", "expect", "adapt_from")
+NAME_PATTERN = "name_pattern"
 
 
 def fingerprint_of(
@@ -40,6 +42,8 @@ def fingerprint_of(
     }
     if config.embeddings:  # absent otherwise, as in outputs from before there were any
         fingerprint["embeddings"] = True
+    if config.name_pattern is not None:
+        fingerprint[NAME_PATTERN] = config.name_pattern
     fingerprint |= config.reading.raw.fingerprint()
     return fingerprint | (adaptation.settings() if adaptation else {})
 
@@ -66,7 +70,10 @@ def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
     differences = "; ".join(
         f"{name} was {old.get(name, 'absent')}, is {new.get(name, 'absent')}" for name in changed
     )
-    can_adapt = set(changed) <= set(ADAPTATION_SETTINGS) and output.complete_record() is not None
+    can_adapt = (
+        set(changed) <= {*ADAPTATION_SETTINGS, NAME_PATTERN}
+        and output.complete_record() is not None
+    )
     adapt_first = ", `batch-ser adapt` first, which needs no audio" if can_adapt else ""
     raise MismatchError(
         f"--out {output.out} holds results of other settings: {differences}. "

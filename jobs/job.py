@@ -9,7 +9,15 @@ from batch_ser import __version__
 from batch_ser.audio import MIX, MIXED, SPLIT, parse_channels
 from batch_ser.errors import UsageError
 from batch_ser.inputs import Selection, Walk
-from batch_ser.results import ARCHIVE, EMBEDDINGS, NONE, Output, TableSchemas, check_grouping
+from batch_ser.results import (
+    ARCHIVE,
+    EMBEDDINGS,
+    NONE,
+    NamePattern,
+    Output,
+    TableSchemas,
+    check_grouping,
+)
 from batch_ser.segments import GIVEN, SegmentSettings
 from jobs.earlier_output import earlier_output
 from jobs.failed_again import FailedAgain
@@ -30,6 +38,7 @@ class Job:
     walk: Walk
     checkpoint: Checkpoint
     settings: ShardSettings
+    schemas: TableSchemas  # of the final tables
     device: str
     fingerprint: dict[str, Any]
     adaptation: Adaptation | None  # of a checkpoint with an offset head
@@ -63,9 +72,10 @@ def prepare(config: RunConfig) -> Job:
     adaptation = _adaptation(config, checkpoint)
     fingerprint = fingerprint_of(config, walk, checkpoint, device, segment, adaptation)
     schemas = _schemas(config, output, walk, checkpoint, fingerprint, adaptation)
+    final_schemas = schemas.with_name_pattern(NamePattern.of(config.name_pattern))
     second_pass = None
     if adaptation and schemas.embedding_width:
-        check_grouping(adaptation.by, schemas)
+        check_grouping(adaptation.by, final_schemas)
         second_pass = SecondPass.of(checkpoint, schemas, adaptation, str(config.adapt_from))
     settings = ShardSettings(
         segment=segment,
@@ -77,7 +87,16 @@ def prepare(config: RunConfig) -> Job:
         partial_s=PARTIAL_S,
     )
     return Job(
-        config, output, walk, checkpoint, settings, device, fingerprint, adaptation, second_pass
+        config,
+        output,
+        walk,
+        checkpoint,
+        settings,
+        final_schemas,
+        device,
+        fingerprint,
+        adaptation,
+        second_pass,
     )
 
 

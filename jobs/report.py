@@ -102,6 +102,8 @@ def _files(record: RunRecord) -> Lines:
         lines.append((f"  {note}", f"{count:,}"))
     if record.listing.ignored:
         lines.append(("  ignored", f"{record.listing.ignored:,} (no audio by their names)"))
+    if unmatched := record.listing.name_unmatched:
+        lines.append(("  name_unmatched", f"{unmatched:,} (do not fit --name-pattern)"))
     return lines
 
 

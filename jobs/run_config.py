@@ -10,7 +10,7 @@ from batch_ser.addresses import refuse_secrets
 from batch_ser.audio import SPLIT, RawSettings, Reading, normal_choice
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.inputs import Selection
-from batch_ser.results import NONE
+from batch_ser.results import NONE, NamePattern
 from jobs.report import budget
 
 ENGINES = ("ray", "inline")
@@ -48,6 +48,7 @@ class RunConfig:
     adapt: str | None = None  # none, archive, recording, a column; None: archive, if possible
     expect: str | None = None  # natural, balanced or LABEL=SHARE,...; None: natural, if possible
     adapt_from: str | None = None  # an output whose offset is taken over
+    name_pattern: str | None = None  # of columns from the names of files
     restart: bool = False
 
     def __post_init__(self) -> None:
@@ -70,6 +71,7 @@ class RunConfig:
                 "or a column"
             )
         budget(self.max_failed, files=0)
+        NamePattern.of(self.name_pattern)
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any], place: str) -> "RunConfig":

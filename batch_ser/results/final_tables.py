@@ -59,18 +59,24 @@ def finalise(
     """
     made = new_tables(output)
     if rescoring:
-        rescoring.count(committed.rows("segments"))
+        rescoring.count(_rows(committed, schemas, "segments"))
         record = replace(record, offset=rescoring.record())
     counts = Counts()
     described: dict[str, Any] = {}
     for table in _final_tables(schemas, counts, rescoring):
-        paths = _write_table(output, made, table, committed.rows(table.source))
+        paths = _write_table(output, made, table, _rows(committed, schemas, table.source))
         described |= describe_files(paths, made)
     settings = output.settings()
     parts = settings[1].rpartition("/")[2] if settings else record.parts
     record = replace(record, counts=counts, tables=described, parts=parts)
     publish(output, made, record.as_json(), check)
     return record
+
+
+def _rows(committed: CommittedParts, schemas: TableSchemas, table: str) -> Iterator[pa.Table]:
+    """The rows that count, a table for each file, with the columns of its name."""
+    rows, pattern = committed.rows(table), schemas.name_pattern
+    return map(pattern.with_columns, rows) if pattern and table == "segments" else rows
 
 
 @dataclass(frozen=True)

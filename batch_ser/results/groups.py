@@ -98,14 +98,16 @@ def check_grouping(by: str, schemas: TableSchemas) -> None:
     """Refuse a grouping by a column that does not exist.
 
     Raises:
-        UsageError: neither a word of `--adapt` nor a column of the manifests.
+        UsageError: neither a word of `--adapt` nor a column that is carried along.
     """
     if by in (NONE, ARCHIVE, RECORDING) or (by.strip() and by in schemas.carried_columns):
         return
-    columns = ", ".join(schemas.carried_columns) or "none: the inputs are no manifest"
+    columns = (
+        ", ".join(schemas.carried_columns) or "none: there is no manifest and no --name-pattern"
+    )
     raise UsageError(
-        f"--adapt {by.strip() or repr(by)}: expected none, archive, recording, or a column of the "
-        f"manifest ({columns})"
+        f"--adapt {by.strip() or repr(by)}: expected none, archive, recording, or a column of a "
+        f"manifest or of --name-pattern ({columns})"
     )
 
 

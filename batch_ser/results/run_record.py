@@ -19,10 +19,11 @@ class CheckpointRecord:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files that were listed and are no inputs."""
+    """Counts of what was listed: files that are no inputs, and names."""
 
     ignored: int  # no recordings by their names
     repeated: int  # listed again under the same name
+    name_unmatched: int = 0  # inputs, other than the first two: they do not fit `--name-pattern`
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ documented, and stable.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from batch_ser.results.name_pattern import NamePattern
 
 OK, EMPTY, FAILED = "ok", "empty", "failed"
 PARTIAL = "partial"  # of a recording that is not done yet: in committed parts only
@@ -70,6 +72,7 @@ class TableSchemas:
     apart: bool = False  # embeddings are kept in a table of their own
     shown: bool = True  # the embeddings are in the final segments table, too
     given: bool = False  # with given segments: the files table has their digest
+    name_pattern: NamePattern | None = None  # its columns are in the final tables alone
 
     @classmethod
     def of(cls, schema: pa.Schema, *, apart: bool, shown: bool, given: bool) -> "TableSchemas":
@@ -81,6 +84,24 @@ class TableSchemas:
         own += [EMBEDDING] * bool(width)
         further = tuple(name for name in schema.names if name not in own)
         return cls(labels, further, metadata, width, apart, shown, given)
+
+    def with_name_pattern(self, pattern: NamePattern | None) -> "TableSchemas":
+        """The schemas with the columns of a pattern, too.
+
+        Raises:
+            UsageError: there is a column of one of their names already.
+        """
+        if pattern is None:
+            return self
+        pattern.check_apart([*self.segments.names, EMBEDDING])
+        columns = (*self.carried_columns, *pattern.columns)
+        return replace(self, manifest_columns=columns, name_pattern=pattern)
+
+    def without_columns(self, pattern: NamePattern | None) -> "TableSchemas":
+        """The schemas without the columns of a pattern."""
+        out = pattern.columns if pattern else ()
+        columns = tuple(name for name in self.manifest_columns if name not in out)
+        return replace(self, manifest_columns=columns, name_pattern=None)
 
     @property
     def segments(self) -> pa.Schema:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from jobs.commands.exits import exit_codes
-from jobs.commands.options import Adapt, AdaptFrom, Expect
+from jobs.commands.options import Adapt, AdaptFrom, Expect, NamePattern
 
 
 def adapt(
@@ -13,6 +13,7 @@ def adapt(
     adapt: Adapt = None,
     expect: Expect = None,
     adapt_from: AdaptFrom = None,
+    name_pattern: NamePattern = None,
     model: Annotated[
         str | None, typer.Option(help="The checkpoint of the run, where it is elsewhere now.")
     ] = None,
@@ -22,6 +23,6 @@ def adapt(
     with exit_codes():
         from jobs.adapt import adapt_again
 
-        report = adapt_again(out, adapt, expect, model, adapt_from)
+        report = adapt_again(out, adapt, expect, model, adapt_from, name_pattern)
         typer.echo(report.as_json() if as_json else report.as_text())
         raise typer.Exit(report.exit_code)

@@ -67,7 +67,7 @@ Adapt = Annotated[
     typer.Option(
         "--adapt",
         help="Whose offset is subtracted: none (the usual one), archive (default), recording (each "
-        "channel of each), or a column of the manifest, such as speaker.",
+        "channel of each), or a column of a manifest or of --name-pattern.",
     ),
 ]
 Expect = Annotated[
@@ -81,6 +81,14 @@ Expect = Annotated[
 AdaptFrom = Annotated[
     str | None,
     typer.Option("--adapt-from", help="Take the archive's offset over from this earlier output."),
+]
+NamePattern = Annotated[
+    str | None,
+    typer.Option(
+        "--name-pattern",
+        help="Columns from the names of files, such as {day}/{agent}_{queue}_{call_id}: {name} is "
+        "anything but /; re: begins a regular expression.",
+    ),
 ]
 Data = Annotated[
     list[str] | None,

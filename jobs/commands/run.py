@@ -17,6 +17,7 @@ from jobs.commands.options import (
     MaxS,
     MinS,
     Model,
+    NamePattern,
     Out,
     RawChannels,
     RawEncoding,
@@ -76,6 +77,7 @@ def run(
     adapt: Adapt = None,
     expect: Expect = None,
     adapt_from: AdaptFrom = None,
+    name_pattern: NamePattern = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin again from nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -114,6 +116,7 @@ def run(
                 adapt=adapt,
                 expect=expect,
                 adapt_from=adapt_from,
+                name_pattern=name_pattern,
                 restart=restart,
             ),
             progress,

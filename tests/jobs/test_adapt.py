@@ -528,7 +528,7 @@ def test_the_command_line(
     assert "20" in again.stdout
     wrong = batch_ser("adapt", out, "--adapt", "agent")
     assert wrong.returncode == 2
-    assert "column of the manifest" in wrong.stderr
+    assert "column of a manifest or of --name-pattern" in wrong.stderr
 
 
 def test_an_evaluation_adapts_as_a_job_does(
