@@ -37,7 +37,7 @@ class InputFile:
     path: str
     size_bytes: int = 0
     modified_us: int = 0  # since 1970, UTC
-    columns: tuple[str, ...] = ()  # values of the manifest's further columns
+    columns: tuple[str | None, ...] = ()  # values of the job's further columns; None: not its own
     error: FileError | None = None
     given_segments: bytes = b""  # those of a manifest, packed
     line: "Line | None" = None  # that has the whole address, where the path has no query
@@ -56,7 +56,7 @@ class InputFile:
 def input_file(
     name: str,
     path: str,
-    columns: tuple[str, ...] = (),
+    columns: tuple[str | None, ...] = (),
     error: FileError | None = None,
     given_segments: bytes = b"",
 ) -> InputFile:
@@ -79,7 +79,7 @@ def remote_file(
     name: str,
     path: str,
     look_up: Callable[[], StoredFile | None],
-    columns: tuple[str, ...] = (),
+    columns: tuple[str | None, ...] = (),
     given_segments: bytes = b"",
     line: Line | None = None,
 ) -> InputFile:

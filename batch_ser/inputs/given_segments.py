@@ -25,7 +25,7 @@ class GivenSegment(NamedTuple):
     start_s: float
     end_s: float | None
     channel: int | None  # None: each that --channels chooses
-    columns: tuple[str, ...]  # values of the manifest's further columns
+    columns: tuple[str | None, ...]  # values of the job's further columns; None: not its own
 
 
 class GivenLines:
@@ -100,7 +100,8 @@ def _unpacked(line: str) -> GivenSegment:
 def _order(segment: GivenSegment) -> tuple[float, float, int, tuple[str, ...]]:
     end_s = math.inf if segment.end_s is None else segment.end_s
     channel = MIXED - 1 if segment.channel is None else segment.channel
-    return segment.start_s, end_s, channel, segment.columns
+    columns = tuple(value or "" for value in segment.columns)  # a file's have None in the same
+    return segment.start_s, end_s, channel, columns
 
 
 def time_faults(start: str, end: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ values of its own (`given_segments.py`).
 
 import os
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from batch_ser.inputs.rows import Columns, Row, csv_header, read_rows
 from batch_ser.inputs.whole_addresses import WholeAddresses
 from batch_ser.storage import STORES, WEB, is_store, is_web
 
-MAX_SHOWN = 10  # faults listed in one message
+MAX_SHOWN = 20  # faults listed in one message
 COLUMNS = Columns(needed=("file",))
 NO_ADDRESS = "an address without its scheme, or a path with a query; expected one or the other"
 Fault = tuple[int, str]  # line, what is wrong
@@ -210,41 +210,3 @@ def _refuse(path: Path, faults: list[Fault]) -> None:
         shown = "\n  ".join(f"line {line}: {fault}" for line, fault in faults[:MAX_SHOWN])
         more = f"\n  and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
         raise UsageError(f"{path}: fix these lines and run again\n  {shown}{more}")
-
-
-def check_once(paths: Sequence[str]) -> None:
-    """Refuse a manifest that is given twice, which can only be a mistake.
-
-    Raises:
-        UsageError: one is.
-    """
-    first: dict[str, int] = {}
-    for number, each in enumerate(paths):
-        before = first.setdefault(os.path.realpath(each), number)
-        if before != number:
-            also = "" if paths[before] == each else f", also as {paths[before]}"
-            raise UsageError(f"--input {each}: this manifest is given twice{also}; give it once")
-
-
-def check_apart(manifests: Mapping[str, Manifest]) -> None:
-    """Refuse manifests that disagree about a file: it has one row, or its segments.
-
-    Raises:
-        UsageError: a file is in two of them, with other values, or with segments.
-    """
-    if len(manifests) == 1:
-        return
-    first: dict[str, tuple[str, int]] = {}  # by path: one name below two folders is two files
-    for name, manifest in manifests.items():
-        for location, values, segments, _ in manifest.entries():
-            other, same = first.setdefault(location.path, (name, hash(values)))
-            file = printable(location.path)
-            if segments and other != name:
-                raise UsageError(
-                    f"--input {name}: segments of {file} are in {other} too; put all lines of a "
-                    "file into one manifest"
-                )
-            if same != hash(values):
-                raise UsageError(
-                    f"--input {name}: {file} is in {other} too, with other values; list it once"
-                )

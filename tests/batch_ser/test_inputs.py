@@ -143,6 +143,68 @@ def test_manifests_that_disagree_about_a_file(tmp_path: Path) -> None:
         Walk((inner, str(outer)))
 
 
+def test_a_file_in_a_folder_and_in_a_manifest_is_the_manifest_s(tmp_path: Path) -> None:
+    """Whatever the order of the inputs, and by whatever link it is reached."""
+    touch(tmp_path, "calls/a.wav", "calls/b.wav", "lists/c.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "calls")
+    listed = manifest(tmp_path, "file,agent\ncalls/a.wav,Anna\nlists/c.wav,Cleo\nx\0/y.wav,\n")
+    for folder in ("calls", "link"):
+        given = [str(tmp_path / folder), str(listed)]
+        for inputs in (given, given[::-1]):
+            walk = Walk(tuple(inputs))
+            found = {each.file: each.columns for each in walk}
+            assert found == {
+                f"{tmp_path}/calls/a.wav": ("Anna",),
+                f"{tmp_path}/lists/c.wav": ("Cleo",),
+                f"{tmp_path}/x\0/y.wav": ("",),
+                f"{tmp_path}/{folder}/b.wav": (None,),  # no line: null, not empty
+            }
+            assert walk.manifest_columns == ("agent",)
+            assert walk.repeated == 1
+    inside = manifest(tmp_path / "lists", "file\n../calls/a.wav\n")
+    found_errors = [
+        (each.file, each.error and each.error.reason)
+        for each in Walk((str(inside), str(tmp_path / "calls" / "a.wav")))
+    ]
+    assert found_errors == [  # the line may not name it, the folder may
+        (f"{tmp_path}/lists/../calls/a.wav", Reason.OUTSIDE_ROOT),
+        (f"{tmp_path}/calls/a.wav", None),
+    ]
+
+
+def test_manifests_with_other_columns(tmp_path: Path) -> None:
+    """The job has the columns of all, in the order of their first appearance."""
+    touch(tmp_path, "d1/a.wav", "d2/b.wav", "c.wav")
+    first = manifest(tmp_path / "d1", "file,agent,day\na.wav,Anna,1\n")
+    second = manifest(tmp_path / "d2", "team,file,agent\nred,b.wav,Ben\n")
+    walk = Walk((str(first), str(tmp_path / "c.wav"), str(second)))
+    assert walk.manifest_columns == ("agent", "day", "team")
+    assert [each.columns for each in walk] == [
+        ("Anna", "1", None),
+        ("Ben", None, "red"),
+        (None, None, None),
+    ]
+
+
+def test_given_segments_of_manifests_with_other_columns(tmp_path: Path) -> None:
+    touch(tmp_path, "d1/a.wav", "d2/b.wav")
+    first = manifest(tmp_path / "d1", "file,start_s,end_s,agent\na.wav,0,1,Anna\na.wav,1,2,Ben\n")
+    second = manifest(tmp_path / "d2", "file,start_s,end_s,channel,team\nb.wav,0,1,0,red\n")
+    walk = Walk((str(first), str(second)))
+    assert walk.has_given_segments
+    assert walk.given_channels == {0}
+    assert walk.manifest_columns == ("agent", "team")
+    assert [[part.columns for part in unpack(each.given_segments)] for each in walk] == [
+        [("Anna", None), ("Ben", None)],
+        [(None, "red")],
+    ]
+    for other in (str(tmp_path / "d1"), str(manifest(tmp_path, "file\nd1/a.wav\n"))):
+        with pytest.raises(UsageError, match=r"some of the inputs give segments .* others do not"):
+            Walk((str(first), other))
+        values = Walk((str(second), other), allow_given_segments=False)
+        assert values.manifest_columns == ("start_s", "end_s", "channel", "team")
+
+
 def test_a_manifest_that_is_given_twice(tmp_path: Path) -> None:
     listed = manifest(tmp_path, "file\na.wav\n")
     for again in (listed, tmp_path / "." / ".." / tmp_path.name / "list.csv"):
