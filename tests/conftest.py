@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from labelled import NAMES, record
-from object_stores import environment, make_bucket, s3_server
+from object_stores import KEYS, environment, make_bucket, s3_server
 from safetensors.torch import save_file
 from trainings import training
 from typer.testing import CliRunner
@@ -105,6 +105,14 @@ def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     return make_bucket(s3, f"test-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def no_keys(bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket, and an environment without keys."""
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    return bucket
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,25 @@ def drops(handler: Handler) -> None:
     handler.close_connection = True
 
 
+def silent(for_s: float) -> Fault:
+    """No answer for a while, and then none either."""
+
+    def fault(handler: Handler) -> None:
+        time.sleep(for_s)
+        handler.close_connection = True
+
+    return fault
+
+
+def content(body: bytes, *headers: tuple[str, str]) -> Fault:
+    """An answer that does not come from the store behind."""
+
+    def fault(handler: Handler) -> None:
+        handler.send(Answer(200, list(headers), body, str(len(body))))
+
+    return fault
+
+
 def stalls(for_s: float) -> Fault:
     """Half of a body, and then nothing for a while."""
 

@@ -1,17 +1,16 @@
 """Where AWS credentials come from: the environment, a profile, or the machine's role.
 
-Those of the environment and of the role are read by obstore; those of a profile by botocore, which
-comes with boto3.
+Those of the environment are read by obstore, those of a profile by botocore, which comes with
+boto3.
 """
 
 import os
-import socket
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from batch_ser.errors import UsageError
+from batch_ser.storage.aws_role import NOWHERE, Role, machine_role
+from batch_ser.storage.folder import StorageError
 
 ENVIRONMENT = (
     "AWS_ACCESS_KEY_ID",
@@ -22,14 +21,7 @@ ENVIRONMENT = (
 )
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-METADATA = "http://169.254.169.254"  # where a machine of Amazon reports its role
-METADATA_S = 2.0  # that it may take to be reached
 LIFE = timedelta(minutes=15)  # until credentials are asked for again
-NOWHERE = (
-    "AWS: found no credentials; expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
-    "environment, a profile (AWS_PROFILE or ~/.aws/credentials, with pip install "
-    "'batch-ser[aws]'), or a machine with a role; for a public bucket set AWS_SKIP_SIGNATURE=true"
-)
 
 
 class Profile:
@@ -38,10 +30,10 @@ class Profile:
     def __init__(self, session: Any, credentials: Any) -> None:
         self._credentials = credentials
         self.config: dict[str, str] = {}  # which obstore reads
-        if not _any_of(REGIONS) and (region := session.get_config_variable("region")):
+        if not first_of(REGIONS) and (region := session.get_config_variable("region")):
             self.config["region"] = region
         endpoint = session.get_scoped_config().get("endpoint_url")
-        if not _any_of(ENDPOINTS) and endpoint:
+        if not first_of(ENDPOINTS) and endpoint:
             self.config["endpoint"] = endpoint
 
     def __call__(self) -> dict[str, Any]:
@@ -54,14 +46,14 @@ class Profile:
         }
 
 
-def profile() -> Profile | None:
-    """The profile that is used; None where the environment or the machine has credentials.
+def credentials() -> Profile | Role | None:
+    """Those of a profile or of the machine's role; None where they are in the environment.
 
     Raises:
         UsageError: the profile cannot be used, or there are credentials nowhere.
     """
     named = bool(os.environ.get("AWS_PROFILE"))
-    if not named and _any_of(ENVIRONMENT):
+    if not named and first_of(ENVIRONMENT):
         return None
     if named or _is_file("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"):
         return _profile()
@@ -70,10 +62,14 @@ def profile() -> Profile | None:
             return _profile()
         except UsageError:
             pass
-    disabled = os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true"
-    if disabled or not _answers(os.environ.get("AWS_METADATA_ENDPOINT") or METADATA):
-        raise UsageError(NOWHERE)
-    return None
+    if is_set("AWS_EC2_METADATA_DISABLED"):
+        raise UsageError(NOWHERE.format(""))
+    role = machine_role()
+    try:
+        role()
+    except StorageError as error:
+        raise UsageError(str(error)) from error
+    return role
 
 
 def _profile() -> Profile:
@@ -92,24 +88,18 @@ def _profile() -> Profile:
     except Exception as error:  # botocore has one of its own for each mistake
         raise UsageError(f"AWS: the profile cannot be used: {error}") from error
     if found is None:
-        raise UsageError(NOWHERE)
+        raise UsageError(NOWHERE.format(""))
     return found
 
 
-@cache
-def _answers(address: str) -> bool:
-    """Whether something listens there: obstore would repeat a request for minutes."""
-    place = urlsplit(address)
-    try:
-        host = (place.hostname or "", place.port or 80)
-        with socket.create_connection(host, timeout=METADATA_S):
-            return True
-    except (OSError, ValueError):
-        return False
+def first_of(names: tuple[str, ...]) -> str:
+    """The first of some variables that has a value; empty if none has."""
+    return next((found for each in names if (found := os.environ.get(each))), "")
 
 
-def _any_of(names: tuple[str, ...]) -> bool:
-    return any(os.environ.get(each) for each in names)
+def is_set(name: str) -> bool:
+    """Whether a variable switches something on."""
+    return os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
 
 
 def _is_file(variable: str, usual: str) -> bool:

@@ -9,6 +9,7 @@ waits.
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +29,13 @@ from batch_ser.storage.open_folder import WEB
 ATTEMPTS = 3  # at a whole object; within each, broken connections go on where they were
 MIN_BYTES_PER_S = 1_000  # a slower one is given up, once it had this long:
 PATIENCE_S = 30.0
+IN_VAIN_S = 60.0  # after which no new attempt begins: a silent object ends with its first
 COPY_BYTES = 5_000_000_000  # stores copy larger objects only in parts
 PART_BYTES = 8_000_000  # of an upload, of which S3 takes 10,000
 MAX_PARTS = 9_000
 CLIENT = {"connect_timeout": "10s", "read_timeout": "30s", "timeout": "24h"}
 WRITING = {"read_timeout": "15min"}  # no answer comes while a body is sent, or an object copied
-RETRY: Any = {  # 5 to 20 s in all
+RETRY: Any = {  # 5 to 20 s in all; of a server that is silent, 90 to 120 s
     "max_retries": 8,
     "retry_timeout": timedelta(seconds=90),
     "backoff": {
@@ -42,6 +44,9 @@ RETRY: Any = {  # 5 to 20 s in all
         "base": 3,
     },
 }
+
+
+ODD = object()  # a page with a key that obstore cannot read
 
 
 class Bucket:
@@ -84,12 +89,12 @@ class Bucket:
         place, last = f"{self.address}/{prefix}", ""
         pages = iter(obstore.list(self.store, prefix.rstrip("/") or None, chunk_size=1_000))
         while True:
-            with translated(place):
-                try:
-                    page = next(pages, None)
-                except exceptions.InvalidPathError:
-                    yield from self._list_any(prefix, last)
-                    return
+            page: Any = ODD
+            with translated(place), suppress(exceptions.InvalidPathError):
+                page = next(pages, None)
+            if page is ODD:
+                yield from self._list_any(prefix, last)
+                return
             if page is None:
                 return
             yield from (each for each in map(_stored, page) if each.name.startswith(prefix))
@@ -101,18 +106,14 @@ class Bucket:
         if scheme_of(self.address) not in ("s3", "s3a"):
             raise StorageError(f"{place}: a key {ODD_KEY}; rename it")
         try:
-            import boto3
+            from batch_ser.storage.aws_listing import list_objects
         except ImportError:
             raise StorageError(
                 f"{place}: a key {ODD_KEY}; rename it, or pip install 'batch-ser[aws]', with which "
                 "it gets a row and the others are scored"
             ) from None
-        pages = boto3.client("s3").get_paginator("list_objects_v2")
-        bucket = self.address.partition("://")[2]
-        with translated(place):
-            for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
-                found = map(_of_boto3, page.get("Contents", ()))
-                yield from (each for each in found if each.name.startswith(prefix))
+        listed = list_objects(place, self.address.partition("://")[2], prefix, after)
+        yield from (each for each in listed if each.name.startswith(prefix))
 
     def find(self, key: str) -> StoredFile | None:
         """What the store reports of an object; None if there is none."""
@@ -209,16 +210,19 @@ class Bucket:
             StorageError: it cannot be read, or comes slower than 1 kB/s.
             OSError: the file cannot be written.
         """
+        in_vain_s = 0.0
         for attempt in range(1, ATTEMPTS + 1):
+            pace = Pace()
             try:
-                return self._fetch(key, to)
+                return self._fetch(key, to, pace)
             except StorageError:
-                if attempt == ATTEMPTS:
+                in_vain_s += pace.in_vain_s()
+                if attempt == ATTEMPTS or in_vain_s > IN_VAIN_S:
                     raise
         raise AssertionError
 
-    def _fetch(self, key: str, to: Path) -> StoredFile:
-        place, started, done = self._place(key), time.monotonic(), 0
+    def _fetch(self, key: str, to: Path, pace: "Pace") -> StoredFile:
+        place = self._place(key)
         with translated(place):
             result = obstore.get(self.store, key)
             found = _stored(result.meta)
@@ -230,12 +234,13 @@ class Bucket:
                 if chunk is None:
                     break
                 file.write(chunk)
-                done += len(chunk)
-                waited_s = time.monotonic() - started - PATIENCE_S
-                if done < waited_s * MIN_BYTES_PER_S:
-                    raise TooSlow(f"{place}: {done:,} bytes in {waited_s + PATIENCE_S:.0f} s")
-        if done != found.size_bytes:
-            raise StorageError(f"{place}: {done:,} bytes came, {found.size_bytes:,} were announced")
+                pace.received += len(chunk)
+                if pace.in_vain_s() > PATIENCE_S:
+                    raise TooSlow(f"{place}: {pace.received:,} bytes in {pace.elapsed_s():.0f} s")
+        if pace.received != found.size_bytes:
+            raise StorageError(
+                f"{place}: {pace.received:,} bytes came, {found.size_bytes:,} were announced"
+            )
         return found
 
     def _place(self, key: str) -> str:
@@ -246,23 +251,30 @@ class TooSlow(StorageError):
     """An object comes so slowly that it is given up."""
 
 
+class Pace:
+    """How fast an object comes, in one attempt at it."""
+
+    def __init__(self) -> None:
+        self.received = 0  # bytes
+        self._started_s = time.monotonic()
+
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started_s
+
+    def in_vain_s(self) -> float:
+        """The time beyond what the slowest store that is accepted would have taken."""
+        return max(self.elapsed_s() - self.received / MIN_BYTES_PER_S, 0.0)
+
+
 def _open(scheme: str, name: str, client: dict[str, str]) -> Any:
-    return open_bucket(scheme, name, client_options=client_options(**client), retry_config=RETRY)
+    return open_bucket(
+        scheme, name, client_options=client_options(scheme, **client), retry_config=RETRY
+    )
 
 
 def _stored(meta: Any) -> StoredFile:
     modified_us = round(meta["last_modified"].timestamp() * 1_000_000)
     return StoredFile(meta["path"], meta["size"], modified_us, _version(meta))
-
-
-def _of_boto3(found: Any) -> StoredFile:
-    """An object as boto3 lists it; the slash that marks a folder goes, as with obstore."""
-    key = found["Key"].rstrip("/")
-    parts = key.split("/")
-    odd = key.startswith("/") or not all(parts) or {".", ".."} & set(parts) or not key.isprintable()
-    modified_us = round(found["LastModified"].timestamp() * 1_000_000)
-    problem = f"the key {ODD_KEY}; rename the object" if odd else ""
-    return StoredFile(key, found["Size"], modified_us, found["ETag"], problem)
 
 
 def _version(meta: Any) -> str:

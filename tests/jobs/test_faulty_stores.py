@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from faulty_store import after, answers, cut, drips, drops, faulty_store, stalls
+from conftest import REPOSITORY
+from faulty_store import Fault, after, answers, cut, drips, drops, faulty_store, silent, stalls
 from object_stores import put
 from results import assert_holds, score, tables
 
 from batch_ser.errors import Incomplete, UsageError
-from batch_ser.storage import object_store, open_folder
+from batch_ser.storage import Remote, StorageError, object_store, open_folder
 from jobs import RunConfig, RunReport, run
 
 WHOLE: dict[str, Any] = {"segment": {"method": "whole"}}
@@ -96,6 +97,34 @@ def test_each_file_ends_as_it_should(
     pd.testing.assert_frame_equal(segments, expected, check_categorical=False, atol=1e-4)
     sizes = expected_files.set_index("file")[SIZE].drop(failed.index)
     pd.testing.assert_series_equal(files.set_index("file")[SIZE].drop(failed.index), sizes)
+
+
+@pytest.mark.parametrize(("fault", "most"), [(silent(60), 4), (stalls(60), 12)])
+def test_an_object_that_sends_nothing_is_given_up_with_the_first_attempt(
+    fault: Fault, most: int, bucket: str, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three attempts would be at least three requests each; one that sends a half may have them."""
+    monkeypatch.setitem(object_store.CLIENT, "read_timeout", "1s")
+    monkeypatch.setitem(object_store.RETRY, "retry_timeout", timedelta(seconds=3))
+    monkeypatch.setattr(object_store, "IN_VAIN_S", 2.0)
+    store = open_folder(bucket)
+    store.write("a.wav", bytes(20_000))
+    with faulty_store(s3) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.address)
+        faulty.add("a.wav", fault)
+        with pytest.raises(StorageError, match="no answer in time"):
+            Remote().fetch(f"{bucket}/a.wav", tmp_path / "a.wav")
+        assert 1 < len(faulty.requests) <= most
+
+
+def test_the_longest_silence_is_that_of_the_documents() -> None:
+    """Each request waits `read_timeout`; the last one begins within `retry_timeout`."""
+    assert object_store.CLIENT["read_timeout"] == "30s"
+    longest = object_store.RETRY["retry_timeout"] + timedelta(seconds=30)
+    assert longest == timedelta(minutes=2)
+    assert object_store.RETRY["retry_timeout"].total_seconds() > object_store.IN_VAIN_S
+    page = (REPOSITORY / "docs" / "storage.md").read_text()
+    assert "after 90 s to two minutes" in " ".join(page.split())
 
 
 def test_a_version_that_was_replaced_is_not_scored_again(

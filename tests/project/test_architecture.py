@@ -87,6 +87,16 @@ def test_object_stores_are_known_in_one_place() -> None:
     assert all(path.match("batch_ser/storage/object_*.py") for path in found), found
 
 
+def test_boto3_is_an_extra_that_few_modules_know() -> None:
+    known = {"aws_credentials.py", "aws_listing.py"}
+    found = {
+        path.name
+        for path in MODULES
+        if {"boto3", "botocore"} & {n.split(".")[0] for n in imported(path)}
+    }
+    assert found == known
+
+
 def test_no_network_is_built_outside_models_and_train() -> None:
     for path in MODULES:
         if path.relative_to(REPOSITORY).parts[0] in ("batch_ser", "jobs"):
