@@ -8,6 +8,7 @@ import typer
 from batch_ser import __version__
 from jobs.commands import (
     adapt,
+    diff,
     evaluate,
     models,
     predict,
@@ -49,6 +50,7 @@ app.command()(status.status)
 app.command()(retry.retry)
 app.command()(verify.verify)
 app.command()(adapt.adapt)
+app.command()(diff.diff)
 app.command()(models.models)
 app.command()(train.train)
 app.command()(evaluate.evaluate)

@@ -90,9 +90,9 @@ def small_network(name: str, labels: int = 4, seed: int = 0) -> Network:
     return network.eval()
 
 
-def small_checkpoint(path: Path, name: str, labels: tuple[str, ...]) -> Path:
+def small_checkpoint(path: Path, name: str, labels: tuple[str, ...], seed: int = 0) -> Path:
     """A file with a small network of an architecture."""
-    network = small_network(name, len(labels))
+    network = small_network(name, len(labels), seed)
     info = CheckpointInfo(
         name=name,
         architecture=NETWORKS[name][0],

@@ -20,7 +20,7 @@ from batch_ser.results.groups import (
 from batch_ser.results.json_files import as_json, read_json
 from batch_ser.results.layout import EMBEDDINGS, TABLES, Output
 from batch_ser.results.name_pattern import NamePattern
-from batch_ser.results.parts import new_parts
+from batch_ser.results.parts import Part, new_parts
 from batch_ser.results.publication import is_interrupted, recover, remove
 from batch_ser.results.run_record import (
     CheckpointRecord,
@@ -68,6 +68,7 @@ __all__ = [
     "Listing",
     "NamePattern",
     "Output",
+    "Part",
     "RunRecord",
     "Segments",
     "Sums",

@@ -36,6 +36,16 @@ class Part:
     files: tuple[str, ...]
     committed: float  # seconds since 1970; 0: published
 
+    @classmethod
+    def published(cls, output: Output) -> "Part":
+        """The tables of a complete output, as far as their files exist."""
+        content = output.complete_record()
+        segments, files = (
+            tuple(each for each in output.listed(table, content) if output.folder.find(each))
+            for table in ("segments", "files")
+        )
+        return cls(output.folder, segments, files, committed=0.0)
+
     @property
     def is_published(self) -> bool:
         return self.committed == 0.0

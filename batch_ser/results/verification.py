@@ -63,16 +63,10 @@ def verify(output: Output) -> Verdict:
 
 
 def _recount(output: Output, record: RunRecord, verdict: Verdict) -> None:
-    content = output.complete_record()
-    names = {
-        table: tuple(each for each in output.listed(table, content) if output.folder.find(each))
-        for table in ("segments", "files")
-    }
     files, segments = output.table_files("files"), output.table_files("segments")
     if not files or not segments:
         return
-    published = Part(output.folder, names["segments"], names["files"], committed=0.0)
-    committed = CommittedParts([published])
+    committed = CommittedParts([Part.published(output)])
     if sum(pq.read_metadata(path).num_rows for path in files) != len(committed.files):
         verdict.fault("files table: a file has more than one row")
     metadata = pq.read_schema(segments[0]).metadata
