@@ -136,8 +136,8 @@ def _finite(block: Samples) -> Samples:
     return np.clip(block, -MAX_VALUE, MAX_VALUE, out=block)
 
 
-def load(path: str, rate_hz: int) -> Samples:
-    """A whole short recording, mixed to mono, at a rate: for training and for `predict`.
+def load(path: str, rate_hz: int, number: int = MIXED) -> Samples:
+    """One channel of a whole short recording, or all of them mixed, at a rate: for training.
 
     It goes through the same steps as in a job, so that a score is the same number in both.
 
@@ -146,6 +146,6 @@ def load(path: str, rate_hz: int) -> Samples:
     """
     recording = Recording(path)
     resample = Resampler(recording.rate_hz, rate_hz)
-    parts = [resample(channel(block, MIXED)) for block in recording.blocks()]
+    parts = [resample(channel(block, number)) for block in recording.blocks()]
     parts.append(resample(np.zeros(0, np.float32), last=True))
     return np.concatenate(parts)

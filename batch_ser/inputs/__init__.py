@@ -2,7 +2,15 @@
 
 from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile, fetch_error
 from batch_ser.inputs.folders import Selection
-from batch_ser.inputs.given_segments import TIMES, GivenSegment, parse_seconds, time_faults, unpack
+from batch_ser.inputs.given_segments import (
+    TIMES,
+    GivenSegment,
+    channel_faults,
+    parse_channel,
+    parse_seconds,
+    time_faults,
+    unpack,
+)
 from batch_ser.inputs.names import printable, table_name
 from batch_ser.inputs.rows import Columns, Row, read_rows, row_word
 from batch_ser.inputs.walk import Walk
@@ -18,7 +26,9 @@ __all__ = [
     "Selection",
     "Walk",
     "WholeAddresses",
+    "channel_faults",
     "fetch_error",
+    "parse_channel",
     "parse_seconds",
     "printable",
     "read_rows",

@@ -27,14 +27,12 @@ def check_exists(each: str, remote: Remote) -> None:
         return
     if each.lower().endswith(EXCEL) and os.path.isfile(each):
         raise UsageError(
-            f"--input {each}: found a spreadsheet, expected a CSV manifest; save it as CSV (in "
+            f"--input {each}: found a spreadsheet, expected a manifest; save it as CSV (in "
             "Excel, 'CSV UTF-8') and give that"
         )
     if not os.path.lexists(each) and not (glob.has_magic(each) and any_match(each)):
         what = "nothing matches this pattern" if glob.has_magic(each) else NO_FILE
-        raise UsageError(
-            f"--input {each}: {what}; expected a folder, a file, a glob or a CSV manifest"
-        )
+        raise UsageError(f"--input {each}: {what}; expected a folder, a file, a glob or a manifest")
 
 
 def is_there(address: str, remote: Remote) -> bool:
@@ -47,7 +45,7 @@ def is_there(address: str, remote: Remote) -> bool:
 def _check_address(address: str, remote: Remote) -> None:
     if is_web(address):
         raise UsageError(
-            f"--input {public_address(address)}: found a web address; expected a CSV manifest "
+            f"--input {public_address(address)}: found a web address; expected a manifest "
             "that lists web files, or an address of an object store (s3://, gs://, az://)"
         )
     split_address(address)
@@ -55,7 +53,7 @@ def _check_address(address: str, remote: Remote) -> None:
     if not found_at(address, lambda: is_there(address, remote) or is_there(place, remote)):
         raise UsageError(
             f"--input {address}: there is no such object, and none below it; expected a "
-            "folder, an object, a glob or a CSV manifest"
+            "folder, an object, a glob or a manifest"
         )
 
 

@@ -41,6 +41,7 @@ class InputFile:
     error: FileError | None = None
     given_segments: bytes = b""  # those of a manifest, packed
     line: "Line | None" = None  # that has the whole address, where the path has no query
+    roles: str = ""  # of its channels, as a manifest has them
 
     @property
     def given_digest(self) -> str:
@@ -59,10 +60,11 @@ def input_file(
     columns: tuple[str | None, ...] = (),
     error: FileError | None = None,
     given_segments: bytes = b"",
+    roles: str = "",
 ) -> InputFile:
     """An input, looked up in the file system; what keeps it from being read becomes its error."""
     if error:
-        return InputFile(name, path, columns=columns, error=error, given_segments=given_segments)
+        return InputFile(name, path, 0, 0, columns, error, given_segments, roles=roles)
     size_bytes = modified_us = 0
     try:
         found = os.stat(path)
@@ -72,7 +74,9 @@ def input_file(
         size_bytes, modified_us = found.st_size, found.st_mtime_ns // 1000
         if not stat.S_ISREG(found.st_mode):
             error = _not_a_file(found)
-    return InputFile(name, path, size_bytes, modified_us, columns, error, given_segments)
+    return InputFile(
+        name, path, size_bytes, modified_us, columns, error, given_segments, roles=roles
+    )
 
 
 def remote_file(
@@ -82,6 +86,7 @@ def remote_file(
     columns: tuple[str | None, ...] = (),
     given_segments: bytes = b"",
     line: Line | None = None,
+    roles: str = "",
 ) -> InputFile:
     """An input at an address, as `look_up` finds it; what keeps it from being read is its error."""
     size_bytes = modified_us = 0
@@ -95,7 +100,9 @@ def remote_file(
             size_bytes, modified_us = found.size_bytes, max(found.modified_us, 0)
         else:
             error = FileError(Reason.NOT_FOUND, f"there is no such object: {printable(path)}")
-    return InputFile(name, path, size_bytes, modified_us, columns, error, given_segments, line)
+    return InputFile(
+        name, path, size_bytes, modified_us, columns, error, given_segments, line, roles
+    )
 
 
 def fetch_error(path: str, problem: Exception) -> FileError:

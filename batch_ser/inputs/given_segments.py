@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from batch_ser.audio import MIXED
 from batch_ser.inputs.names import printable
-from batch_ser.inputs.rows import Row
+from batch_ser.inputs.rows import OWN_COLUMNS, Row
 
 TIMES = ("start_s", "end_s")  # a manifest with these columns has given segments
-OWN_COLUMNS = ("file", *TIMES, "channel")
 MAX_CHANNEL = 127  # of an int8
 MAX_S = 1e9  # thirty years; frames of longer ones would not be exact
 
@@ -23,7 +22,7 @@ class GivenSegment(NamedTuple):
     """A segment that a manifest gives; without times it is the whole recording."""
 
     start_s: float
-    end_s: float | None
+    end_s: float | None  # None: the recording's
     channel: int | None  # None: each that --channels chooses
     columns: tuple[str | None, ...]  # values of the job's further columns; None: not its own
 
@@ -31,27 +30,33 @@ class GivenSegment(NamedTuple):
 class GivenLines:
     """The given segments of one manifest, by file."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], word: str = "line") -> None:
+        """`word` is what messages call a line."""
         self.further_columns = tuple(name for name in columns if name not in OWN_COLUMNS)
         self.channels: set[int] = set()  # that lines name
         self.with_query: set[str] = set()  # files whose address has more than its name
+        self._word = word
+        self._roles: dict[str, str] = {}
         self._lines: dict[str, bytearray] = {}  # "12 [0.5,2.0,null,"Anna"]\n" for line 12
 
     def add(self, file: str, row: Row) -> Iterator[str]:
         """Add a line; yield what is wrong with it, if anything is."""
         values = {name: printable(value) for name, value in row.values.items()}
-        faults = [*time_faults(*(values[name].strip() for name in TIMES))]
-        channel = _channel(values.get("channel", "").strip())
-        if channel is not None and not MIXED <= channel <= MAX_CHANNEL:
-            found = values["channel"].strip()
-            faults.append(f"the channel is {found}, expected a number from 0, or nothing for all")
+        faults = [*time_faults(*(values.get(name, "").strip() for name in TIMES))]
+        faults += channel_faults(values.get("channel", "").strip())
+        roles = values.get("roles", "").strip()
+        if roles != self._roles.get(file, roles):
+            faults.append(f"{file} has the roles {self._roles[file]} in another {self._word}")
         yield from faults
         if faults:
             return
+        if "roles" in values:
+            self._roles[file] = roles
+        channel = parse_channel(values.get("channel", "").strip())
         if channel is not None:
-            self.channels.add(int(channel))
-        start_s, end_s = (parse_seconds(values[name]) for name in TIMES)
-        further = (values[name] for name in self.further_columns)
+            self.channels.add(channel)
+        start_s, end_s = (parse_seconds(values.get(name, "")) for name in TIMES)
+        further = (values.get(name, "") for name in self.further_columns)
         record = _packed(GivenSegment(start_s or 0.0, end_s, channel, tuple(further)))
         self._lines.setdefault(file, bytearray()).extend(f"{row.number} {record}\n".encode())
 
@@ -66,7 +71,14 @@ class GivenLines:
                 number, _, record = line.partition(" ")
                 before = first.setdefault(record, int(number))
                 if before != int(number):
-                    yield int(number), f"{file} is in line {before} too, with the same segment"
+                    yield (
+                        int(number),
+                        f"{file} is in {self._word} {before} too, with the same segment",
+                    )
+
+    def roles(self, file: str) -> str:
+        """The roles that a file's lines state, as text."""
+        return self._roles.get(file, "")
 
     def first_line(self, file: str) -> int:
         """The number of a file's first line."""
@@ -108,12 +120,13 @@ def time_faults(start: str, end: str) -> Iterator[str]:
     """What is wrong with a line's times, if anything is."""
     if not start and not end:  # the whole recording
         return
-    if not start or not end:
-        present, missing = TIMES if start else TIMES[::-1]
-        yield f"{present} is given and {missing} is empty; give both, or neither for all of it"
+    if not start:
+        yield "end_s is given and start_s is empty; give both, or neither for all of it"
         return
     start_s, end_s = parse_seconds(start), parse_seconds(end)
     for name, text, value in zip(TIMES, (start, end), (start_s, end_s), strict=True):
+        if not text:  # to the end of the recording
+            continue
         if value is None:
             yield f"{name} is {text}, expected seconds from the recording's start on"
         elif value >= MAX_S:
@@ -131,7 +144,14 @@ def parse_seconds(text: str) -> float | None:
     return value if math.isfinite(value) and value >= 0 else None
 
 
-def _channel(text: str) -> int | None:
+def channel_faults(text: str) -> Iterator[str]:
+    """What is wrong with a line's channel, if anything is."""
+    channel = parse_channel(text)
+    if channel is not None and not MIXED <= channel <= MAX_CHANNEL:
+        yield f"the channel is {text}, expected a number from 0, or nothing for all"
+
+
+def parse_channel(text: str) -> int | None:
     """A channel's number (pandas writes 1.0 beside a gap); one out of range if it is none."""
     if not text:
         return None

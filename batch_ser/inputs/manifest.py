@@ -1,4 +1,4 @@
-"""CSV manifests: a `file` column, and further columns that are copied to the tables.
+"""Manifests: a `file` column, and further columns that are copied to the tables.
 
 One with the columns `start_s` and `end_s` gives segments: a line each, several of a file, each with
 values of its own (`given_segments.py`).
@@ -8,21 +8,21 @@ import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from typing import NamedTuple
 
 from batch_ser.addresses import holds_secret, public_address, scheme_of
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs.files import Line
-from batch_ser.inputs.given_segments import OWN_COLUMNS, TIMES, GivenLines
+from batch_ser.inputs.given_segments import TIMES, GivenLines
 from batch_ser.inputs.names import printable
 from batch_ser.inputs.root import Root
-from batch_ser.inputs.rows import Columns, Row, csv_header, read_rows
+from batch_ser.inputs.rows import OWN_COLUMNS, Columns, Row, header, read_rows, row_word
 from batch_ser.inputs.whole_addresses import WholeAddresses
 from batch_ser.storage import STORES, WEB, is_store, is_web
 
 MAX_SHOWN = 20  # faults listed in one message
-COLUMNS = Columns(needed=("file",))
 NO_ADDRESS = "an address without its scheme, or a path with a query; expected one or the other"
 Fault = tuple[int, str]  # line, what is wrong
 
@@ -43,6 +43,7 @@ class Entry(NamedTuple):
     columns: tuple[str, ...] = ()
     given_segments: bytes = b""
     line: int = 0  # the number of its (first) line
+    roles: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Manifest:
     further_columns: tuple[str, ...]
     given_lines: GivenLines | None  # where it has given segments
     links: Root  # of `--root`: no link may leave it
+    columns: Columns  # how it is read
+    has_roles: bool
     bounded: bool = False  # by `--root`: no address may be outside of it
 
     @classmethod
@@ -64,35 +67,43 @@ class Manifest:
         *,
         allow_segments: bool = True,
         folder: str | None = None,
+        links: Root | None = None,
+        bounded: bool = False,
     ) -> "Manifest":
         """Read a manifest once, keeping nothing of it but its header and its given segments.
 
-        `folder` is the address of the one that a copy of a remote manifest is from.
+        `folder` is the address of the one that a copy of a remote manifest is from, and `links`
+        what no link may leave, where that is not the root. In one that is `bounded`, or has a root,
+        no line may name an address outside of where relative names start.
 
         Raises:
             UsageError: no `file` column, or faulty lines, all listed with their numbers.
         """
-        names = csv_header(path, COLUMNS)
+        columns = Columns(needed=("file",), times=allow_segments)
+        names = header(path, columns)
         if allow_segments:
             _check_times(path, names)
-        given = GivenLines(names) if allow_segments and set(TIMES) <= set(names) else None
-        further = tuple(name for name in names if name != "file")
+        has_times = allow_segments and set(TIMES) <= set(names)
+        given = GivenLines(names, row_word(path)) if has_times else None
+        further = tuple(name for name in names if name not in ("file", "roles"))
         manifest = cls(
             path,
             _root_of(root or folder or str(path.parent)),
             given.further_columns if given else further,
             given,
-            Root(None if root is None or scheme_of(root) else root),
-            bounded=root is not None,
+            Root(None if root is None or scheme_of(root) else root) if links is None else links,
+            columns,
+            "roles" in names,
+            bounded=bounded or root is not None,
         )
-        _refuse(path, sorted(manifest._segment_faults() if given else manifest._value_faults()))
+        _refuse(path, manifest._segment_faults() if given else manifest._value_faults())
         return manifest
 
     def _segment_faults(self) -> Iterator[Fault]:
         """Read the segment of every line; yield what is wrong."""
         assert self.given_lines
         names: dict[str, str] = {}  # looking up a path costs more than all the rest
-        for row in read_rows(self.path, COLUMNS):
+        for row in read_rows(self.path, self.columns):
             if fault := _row_fault(row):
                 yield row.number, fault
                 continue
@@ -107,17 +118,19 @@ class Manifest:
 
     def _value_faults(self) -> Iterator[Fault]:
         """Read every line; yield what is wrong, such as files listed with different values."""
+        word = row_word(self.path)
         seen: dict[str, tuple[int, int]] = {}  # name -> line, hash of its values
-        for row in read_rows(self.path, COLUMNS):
+        for row in read_rows(self.path, self.columns):
             if fault := _row_fault(row):
                 yield row.number, fault
                 continue
             name = os.path.normpath(row.values["file"])
-            further = hash(tuple(row.values[column] for column in self.further_columns))
+            values = row.values
+            further = hash(tuple(values.get(each, "") for each in (*self.further_columns, "roles")))
             first, same = seen.setdefault(name, (row.number, further))
             if same != further:
                 file = printable(row.values["file"])
-                yield row.number, f"{file} is in line {first} too, with other values"
+                yield row.number, f"{file} is in {word} {first} too, with other values"
 
     def entries(self) -> Iterator[Entry]:
         """Each line's file and further values; where segments are given, each file once."""
@@ -128,11 +141,14 @@ class Manifest:
                 location = self._location(name)
                 if name in self.given_lines.with_query:
                     location = location._replace(whole=whole.at(Line(str(self.path), line)))
-                yield Entry(location, given_segments=packed, line=line)
+                roles = self.given_lines.roles(name)
+                yield Entry(location, given_segments=packed, line=line, roles=roles)
             return
-        for row in read_rows(self.path, COLUMNS):
-            further = tuple(printable(row.values[name]) for name in self.further_columns)
-            yield Entry(self._location(row.values["file"]), further, line=row.number)
+        for row in read_rows(self.path, self.columns):
+            values = row.values
+            further = tuple(printable(values.get(name, "")) for name in self.further_columns)
+            roles = printable(values.get("roles", "").strip())
+            yield Entry(self._location(values["file"]), further, line=row.number, roles=roles)
 
     def _location(self, name: str) -> Location:
         if scheme_of(name):
@@ -205,8 +221,15 @@ def _check_times(path: Path, columns: Sequence[str]) -> None:
         )
 
 
-def _refuse(path: Path, faults: list[Fault]) -> None:
-    if faults:
-        shown = "\n  ".join(f"line {line}: {fault}" for line, fault in faults[:MAX_SHOWN])
-        more = f"\n  and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
-        raise UsageError(f"{path}: fix these lines and run again\n  {shown}{more}")
+def _refuse(path: Path, faults: Iterator[Fault]) -> None:
+    """Refuse a manifest with faults: the first are listed, and all of them counted."""
+    first: list[Fault] = []
+    found = 0
+    for fault in faults:
+        found += 1
+        first = nsmallest(MAX_SHOWN, [*first, fault])
+    if first:
+        word = row_word(path)
+        shown = "\n  ".join(f"{word} {line}: {fault}" for line, fault in first)
+        more = f"\n  and {found - len(first):,} more" if found > len(first) else ""
+        raise UsageError(f"{path}: fix these {word}s and run again\n  {shown}{more}")

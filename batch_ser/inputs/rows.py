@@ -1,26 +1,20 @@
-"""The rows of a manifest as text by column, whichever of CSV, JSONL and Parquet holds them."""
+"""The rows of a manifest as text by column, whichever format and layout it has."""
 
-import csv
-import json
-import os
-import re
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow
-import pyarrow.parquet
-
 from batch_ser.errors import UsageError
+from batch_ser.inputs.cells import MAX_COLUMNS, RawRow, carried_text, text_of
+from batch_ser.inputs.csv_rows import csv_names, csv_rows
+from batch_ser.inputs.jsonl_rows import jsonl_rows
+from batch_ser.inputs.layouts import Layout, layout_of
 from batch_ser.inputs.names import printable
+from batch_ser.inputs.parquet_rows import parquet_names, parquet_rows
 
-NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes that Python could not decode
-SHOWN = 20  # characters before such a byte
-CSVLines = Generator[tuple[int, list[str]], None, None]  # line numbers and values
+OWN_COLUMNS = ("file", "start_s", "end_s", "channel", "roles")  # others are carried through
 
 
 @dataclass(frozen=True)
@@ -28,7 +22,8 @@ class Columns:
     """Which columns of a manifest are read."""
 
     needed: tuple[str, ...]
-    known: tuple[str, ...] = ()  # others are reported and left out; empty: all, values unchanged
+    known: tuple[str, ...] = ()  # others are reported and left out; empty: all are carried through
+    times: bool = True  # else a table of audformat is one like any other
 
 
 class Row(NamedTuple):
@@ -39,21 +34,25 @@ class Row(NamedTuple):
     fault: str = ""
 
 
-def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """The rows of a manifest, one after the other; they are counted as `row_word` says.
+class Format(NamedTuple):
+    """How files with an ending are read."""
 
-    Raises:
-        UsageError: no such file, another format, or a needed column is missing.
-    """
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such manifest")
-    suffix = next((each for each in READERS if path.name.lower().endswith(each)), None)
-    if suffix is None:
-        raise UsageError(f"{path}: expected a name ending in one of {', '.join(READERS)}")
-    try:
-        yield from READERS[suffix](path, columns)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    rows: Callable[[Path, Collection[str]], Iterator[RawRow]]  # the known columns, or all
+    names: Callable[[Path], list[str]] | None = None  # of the header, if there is one
+
+
+READERS = {
+    ".csv": Format(csv_rows, csv_names),
+    ".tsv": Format(csv_rows, csv_names),
+    ".jsonl": Format(jsonl_rows),
+    ".jsonl.gz": Format(jsonl_rows),
+    ".parquet": Format(parquet_rows, parquet_names),
+}
+
+
+def ending_of(name: str) -> str | None:
+    """The ending by which a name is that of a manifest; None if it is not."""
+    return next((each for each in READERS if name.lower().endswith(each)), None)
 
 
 def row_word(path: Path) -> str:
@@ -61,107 +60,122 @@ def row_word(path: Path) -> str:
     return "row" if path.suffix.lower() == ".parquet" else "line"
 
 
-def csv_header(path: Path, columns: Columns) -> list[str]:
-    """The names of a CSV manifest's columns, without the spaces around them.
+def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """The rows of a manifest, one after the other; they are counted as `row_word` says.
 
     Raises:
-        UsageError: it cannot be read, a needed column is missing, or one is named twice.
+        UsageError: no such file, another format, or a needed column is missing.
     """
+    form = _format(path)
     try:
-        with closing(_csv_lines(path)) as lines:
-            return _csv_header(path, lines, columns)
+        names = form.names and form.names(path)
+        layout = layout_of(path, names or _first_names(path, form), times=columns.times)
+        if names is not None:
+            _check_header(path, layout.names(names), columns)
+        yield from _rows(path, form, layout, columns)
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"{path}: the manifest cannot be read: {error.strerror}")
-
-
-def _csv_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    lines = _csv_lines(path)
-    names = _csv_header(path, lines, columns)
-    for number, values in lines:
-        if len(values) != len(names):
-            yield Row(number, {}, f"found {len(values)} values, expected {len(names)}")
-        elif columns.known:
-            yield _row(number, zip(names, values, strict=True), columns)
-        else:
-            yield Row(number, dict(zip(names, values, strict=True)))
-
-
-def _csv_lines(path: Path) -> CSVLines:
-    """All lines; a byte order mark (Excel's) and blank lines are passed over."""
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.reader(_utf8_lines(path, file), strict=True)
-        try:
-            yield from ((reader.line_num, values) for values in reader if values)
-        except csv.Error as error:
-            message = f"{path}: line {reader.line_num}: not a CSV file ({error})"
-            raise UsageError(message) from error
-
-
-def _utf8_lines(path: Path, lines: Iterable[str]) -> Iterator[str]:
-    """Lines of a text file, as long as they are UTF-8: read as Latin-1, too, names would be others.
+def header(path: Path, columns: Columns) -> list[str]:
+    """The names of a manifest's columns; of JSONL those of all lines, which are read.
 
     Raises:
-        UsageError: one is not.
+        UsageError: it cannot be read, a needed column is missing, or one is named twice.
     """
-    for number, line in enumerate(lines, 1):
-        if not line.isascii() and (found := NOT_UTF8.search(line)):
-            byte, before = ord(found[0]) - 0xDC00, line[: found.start()][-SHOWN:]
-            raise UsageError(
-                f"{path}: line {number} is not UTF-8: found the byte 0x{byte:02X} after "
-                f"{before!r}; save the manifest as UTF-8 (in Excel, 'CSV UTF-8') and run again"
-            )
-        yield line
+    form = _format(path)
+    try:
+        names = form.names and form.names(path)
+        layout = layout_of(path, names or _first_names(path, form), times=columns.times)
+        if names is None:
+            found = _all_names(path, form, layout) or list(columns.needed)
+        else:
+            found = layout.names(names)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    _check_header(path, found, columns)
+    return found
 
 
-def _csv_header(path: Path, lines: CSVLines, columns: Columns) -> list[str]:
-    names = [printable(name.strip()) for name in next(lines, (0, []))[1]]
-    _check_header(path, names, columns)
-    return names
+def first_names(path: Path) -> list[str]:
+    """The names of the columns as they stand in the file; of JSONL those of its first line.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    form = _format(path)
+    try:
+        return form.names(path) if form.names else list(_first_names(path, form))
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
-def _jsonl_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """An object a line; blank lines are passed over."""
+def _format(path: Path) -> Format:
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such manifest")
+    ending = ending_of(path.name)
+    if ending is None:
+        raise UsageError(f"{path}: expected a name ending in one of {', '.join(READERS)}")
+    return READERS[ending]
+
+
+def _first_names(path: Path, form: Format) -> Sequence[str]:
+    """The keys of the first line that has any."""
+    return next((list(row.values) for row in form.rows(path, ()) if row.values), [])
+
+
+def _all_names(path: Path, form: Format, layout: Layout) -> list[str]:
     names: dict[str, None] = {}
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                values = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except (ValueError, RecursionError) as error:
-                yield Row(number, {}, f"not JSON ({error})")
-                continue
-            if not isinstance(values, dict):
-                needed = " and ".join(columns.needed)
-                yield Row(number, {}, f"not a JSON object, expected one with {needed}")
-                continue
-            names |= dict.fromkeys(values)
-            yield _row(number, values.items(), columns)
+    for raw in form.rows(path, ()):
+        for row in layout.rows(raw):
+            names |= dict.fromkeys(row.values)
+            if len(names) > MAX_COLUMNS:
+                raise UsageError(
+                    f"{path}: found more than {MAX_COLUMNS:,} names of columns up to line "
+                    f"{raw.number}; expected the same in each line"
+                )
+    return [name for name in names if _is_name(name)]
+
+
+def _is_name(name: str) -> bool:
+    try:
+        return bool(text_of(name)) or not name
+    except ValueError:
+        return False
+
+
+def _rows(path: Path, form: Format, layout: Layout, columns: Columns) -> Iterator[Row]:
+    known = columns.known if layout.is_plain else ()
+    names: dict[str, None] = {}
+    as_it_is = layout.is_plain and form.rows is csv_rows and not columns.known
+    for raw in form.rows(path, known):
+        if raw.fault:
+            yield Row(raw.number, {}, raw.fault)
+        elif as_it_is:
+            yield Row(raw.number, raw.values)  # type: ignore[arg-type]  # CSV is text already
+        else:
+            for row in layout.rows(raw):
+                if form.names is None and columns.known:
+                    names |= dict.fromkeys(row.values)
+                yield Row(row.number, {}, row.fault) if row.fault else _row(row, columns)
     _report_unused(path, list(names), columns)
 
 
-def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _check_header(path, names, columns)
-            used = [name for name in columns.known if name in names]
-            rows = file.read(columns=used).to_pylist()
-    except pyarrow.ArrowException as error:
-        raise UsageError(f"{path}: not a Parquet file ({error})") from error
-    for number, values in enumerate(rows, 1):
-        yield _row(number, values.items(), columns)
-
-
-READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
-    ".csv": _csv_rows,
-    ".jsonl": _jsonl_rows,
-    ".parquet": _parquet_rows,
-}
+def _row(row: RawRow, columns: Columns) -> Row:
+    """The known columns of a row, without the spaces around their values; or all."""
+    texts = dict.fromkeys(columns.needed, "")
+    for name, value in row.values.items():
+        if columns.known and name not in columns.known:
+            continue
+        try:
+            if columns.known:
+                texts[name] = text_of(value).strip()
+            else:
+                texts[name] = (text_of if name in OWN_COLUMNS else carried_text)(value)
+                text_of(name)
+        except ValueError as error:
+            return Row(row.number, {}, f"the {ascii(name)[1:-1]} is {error}, expected text")
+    return Row(row.number, texts)
 
 
 def _check_header(path: Path, names: Sequence[str], columns: Columns) -> None:
@@ -183,34 +197,5 @@ def _report_unused(path: Path, names: Sequence[str], columns: Columns) -> None:
         print(f"{path}: not used: {', '.join(unused)} (columns: {known})", file=sys.stderr)
 
 
-def _row(number: int, values: Iterable[tuple[str, object]], columns: Columns) -> Row:
-    """The known columns of a row, without the spaces around their values."""
-    texts = dict.fromkeys(columns.needed, "")
-    for name, value in values:
-        if name in columns.known:
-            try:
-                texts[name] = _text(value).strip()
-            except ValueError as error:
-                return Row(number, {}, f"the {name} is {error}, expected text")
-    return Row(number, texts)
-
-
-def _text(value: object) -> str:
-    """A cell as CSV would hold it: pandas turns whole numbers beside gaps into floats.
-
-    Raises:
-        ValueError: it is neither text nor a number, or no text that can name anything.
-    """
-    if value is None or value != value:  # NaN, the gap of pandas  # noqa: PLR0124
-        return ""
-    if isinstance(value, str):
-        try:
-            os.fsencode(value)
-        except UnicodeEncodeError:
-            raise ValueError("not valid Unicode") from None
-        if "\0" in value:
-            raise ValueError("text with a zero byte")
-        return value
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return str(int(value)) if value == value // 1 else str(value)
-    raise ValueError(f"of type {type(value).__name__}")
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: the manifest cannot be read: {error.strerror or error}")

@@ -27,6 +27,10 @@ class Source(Protocol):
         """Whether its files carry given segments, and the segments the further columns."""
 
     @property
+    def has_roles(self) -> bool:
+        """Whether its files carry roles of their channels."""
+
+    @property
     def given_channels(self) -> Set[int]:
         """The channels that given segments name."""
 

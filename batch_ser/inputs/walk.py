@@ -11,12 +11,19 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from batch_ser.errors import UsageError
+from batch_ser.inputs.audio_folders import metadata_of
 from batch_ser.inputs.existence import check_exists, is_there
 from batch_ser.inputs.files import InputFile, input_file, remote_file
 from batch_ser.inputs.folders import Folders, Selection
 from batch_ser.inputs.globs import fixed_folder, matches
 from batch_ser.inputs.input_names import InputNames
-from batch_ser.inputs.manifest_files import ManifestFiles, check_apart, check_once, is_manifest
+from batch_ser.inputs.manifest_files import (
+    ManifestFiles,
+    Opening,
+    check_apart,
+    check_once,
+    is_manifest,
+)
 from batch_ser.inputs.objects import Objects, fixed_address
 from batch_ser.inputs.places import Places
 from batch_ser.inputs.source import JobColumns, Source, check_all_given
@@ -35,6 +42,7 @@ class Walk:
     repeated: int = field(init=False, default=0)  # listed again: the same name, or in a source, too
     manifest_columns: tuple[str, ...] = field(init=False, default=())  # of all sources
     has_given_segments: bool = field(init=False, default=False)
+    has_roles: bool = field(init=False, default=False)  # a manifest has the column `roles`
     given_channels: set[int] = field(init=False, default_factory=set)  # that given segments name
 
     def __post_init__(self) -> None:
@@ -46,25 +54,27 @@ class Walk:
         self._folders = Folders(self.selection)
         self._remote = Remote()
         self._names = InputNames(len(self.inputs), self.selection.root)
-        self._sources = self._checked_sources()
         self._others = [each for each in self.inputs if not is_manifest(each)]
         for each in self._others:
             check_exists(each, self._remote)
             self._names.of(each)  # inside the root, or refused before anything is written
+        self._sources = self._checked_sources()
         self.has_given_segments = check_all_given(self._sources, others=bool(self._others))
+        self.has_roles = any(each.has_roles for each in self._sources)
         self._columns = JobColumns.of(self._sources)
         self.manifest_columns = self._columns.names
         self.given_channels = {number for each in self._sources for number in each.given_channels}
 
     def _checked_sources(self) -> list[Source]:
-        """The sources among the inputs, in their order."""
-        listed = [each for each in self.inputs if is_manifest(each)]
-        check_once(listed)
-        allow = self.allow_given_segments
-        manifests = [
-            ManifestFiles.check(each, self._names, self._remote, allow_segments=allow)
-            for each in listed
-        ]
+        """The manifests among the inputs, and in folders of Hugging Face, in their order."""
+        check_once([each for each in self.inputs if is_manifest(each)])
+        opening = Opening(self._names, self._remote, self.selection, self.allow_given_segments)
+        manifests: list[ManifestFiles] = []
+        for each in self.inputs:
+            if is_manifest(each):
+                manifests.append(ManifestFiles.check(each, opening))
+            else:
+                manifests += metadata_of(each, opening)
         check_apart(manifests)
         return [*manifests]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 Input = Annotated[
     list[str],
     typer.Option(
-        "--input", "-i", help="Folder, file, glob in quotes, or CSV manifest; repeatable."
+        "--input", "-i", help="Folder, file, glob in quotes, or manifest; repeatable."
     ),
 ]
 Out = Annotated[

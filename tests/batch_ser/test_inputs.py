@@ -78,7 +78,7 @@ def test_inputs_that_do_not_exist(tmp_path: Path) -> None:
     for wrong, message in (
         (str(tmp_path / "no"), "no such file"),
         (str(tmp_path / "*.wav"), "nothing matches"),
-        ("https://127.0.0.1/calls", "found a web address; expected a CSV manifest that lists"),
+        ("https://127.0.0.1/calls", "found a web address; expected a manifest that lists"),
         ("ftp://127.0.0.1/calls", "expected a path, or one of s3://"),
         ("s3://", "found no name of a bucket"),
     ):

@@ -63,7 +63,7 @@ def test_other_formats_are_refused_with_the_way_out(batch_ser: Runner, tmp_path:
     (tmp_path / "list.xlsx").write_bytes(b"PK")
     done = batch_ser("run", "--input", "list.xlsx", "--out", "o.parquet")
     assert done.returncode == 2
-    assert "expected a CSV manifest; save it as CSV" in done.stderr
+    assert "expected a manifest; save it as CSV" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["list.xlsx"]
 
 

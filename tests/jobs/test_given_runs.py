@@ -98,7 +98,7 @@ mono.wav,-1,2,,sad
 mono.wav,soon,2,,sad
 mono.wav,1,nan,,sad
 mono.wav,1,inf,,sad
-mono.wav,1,,,sad
+mono.wav,,2,,sad
 mono.wav,1,1,,sad
 mono.wav,1,2,left,sad
 mono.wav,1,2,1.5,sad
@@ -124,7 +124,7 @@ def test_every_bad_line_is_reported_before_anything_is_written(
         "line 5: start_s is soon, expected seconds from the recording's start on",
         "line 6: end_s is nan, expected seconds from the recording's start on",
         "line 7: end_s is inf, expected seconds from the recording's start on",
-        "line 8: start_s is given and end_s is empty; give both, or neither for all of it",
+        "line 8: end_s is given and start_s is empty; give both, or neither for all of it",
         "line 9: starts at 1 s, which is not before its end at 1 s",
         "line 10: the channel is left, expected a number from 0, or nothing for all",
         "line 11: the channel is 1.5, expected a number from 0, or nothing for all",

@@ -75,7 +75,7 @@ a.wav,happy,0.4,0.2,test
 a.wav,sad,0.1,0.2,train
 a.wav,sad,0.1,0.3,train
 c.wav,happy,,,sideways
-c.wav,happy,0.1,,test
+c.wav,happy,,0.1,test
 c.wav,happy,-1,0.2,test
 c.wav,happy,soon,0.2,test
 c.wav,happy,0.2,9,test
@@ -100,7 +100,7 @@ def test_every_faulty_line_is_in_one_error_with_its_number(folder: Path) -> None
         "line 5: starts at 0.4 s, which is not before its end at 0.2 s",
         "lines 6 and 7: the label sad is in train and not in test; expected in both",
         "line 8: the split is sideways, expected train, valid or test",
-        "line 9: start_s is given and end_s is empty; give both, or neither for all of it",
+        "line 9: end_s is given and start_s is empty; give both, or neither for all of it",
         "line 10: start_s is -1, expected seconds from the recording's start on",
         "line 11: start_s is soon, expected seconds from the recording's start on",
         "line 12: reaches 9 s, the recording ends at 0.50 s",
@@ -201,7 +201,7 @@ def test_own_labels_and_further_columns(folder: Path, capsys: pytest.CaptureFixt
         ("m.csv", 'file,label\n"a.wav"x,sad\n', "line 2: not a CSV file"),
         ("m.jsonl", "", "found no lines"),
         ("m.parquet", "no such thing", "not a Parquet file"),
-        ("m.xlsx", "", "expected a name ending in one of .csv, .jsonl, .parquet"),
+        ("m.xlsx", "", "expected a name ending in one of .csv, .tsv, .jsonl, "),
     ],
 )
 def test_files_that_are_no_manifest(folder: Path, name: str, content: str, message: str) -> None:

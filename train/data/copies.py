@@ -21,7 +21,7 @@ MOST_CONTRADICTIONS = 10  # copies with another label that are shown
 
 
 def content_of(utterance: Utterance) -> str:
-    """SHA-256 over the decoded samples, their rate and channels, and a given segment's bounds.
+    """SHA-256 over the decoded samples, their rate and channels, and what of them is given.
 
     Raises:
         FileError: the recording cannot be decoded.
@@ -90,9 +90,10 @@ def _digest(path: Path) -> str:
 
 
 def _with_segment(digest: str, utterance: Utterance) -> str:
-    if utterance.start_s is None:
-        return digest
-    return hashlib.sha256(f"{digest} {utterance.start_s} {utterance.end_s}".encode()).hexdigest()
+    text = digest if utterance.channel is None else f"{digest} channel {utterance.channel}"
+    if utterance.start_s is not None:
+        text = f"{text} {utterance.start_s} {utterance.end_s}"
+    return digest if text == digest else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _report(utterances: Sequence[Utterance], first: Sequence[int], allow: bool) -> None:

@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from batch_ser.audio import MIXED
 from batch_ser.errors import FileError, UsageError
 from batch_ser.inputs import (
     TIMES,
     Columns,
     Row,
+    channel_faults,
+    parse_channel,
     parse_seconds,
     printable,
     read_rows,
@@ -22,22 +25,24 @@ from batch_ser.inputs import (
     time_faults,
 )
 from train.data.labels import SHARED, in_order, known_name
-from train.data.utterances import Utterance, length_s, listed, recordings
+from train.data.utterances import Extent, Utterance, extent, listed, recordings
 
 COLUMNS = Columns(
     needed=("file", "label"),
-    known=("file", "label", "speaker", "sex", "language", "start_s", "end_s", "split"),
+    known=("file", "label", "speaker", "sex", "language", "start_s", "end_s", "channel", "split"),
 )
 SIDES = {"train": "train", "test": "test"} | dict.fromkeys(
     ("valid", "validation", "val", "dev"), "valid"
 )
 SEXES = {"": "", "female": "female", "f": "female", "male": "male", "m": "male"}
+MAX_CHANNELS = 128  # numbers are from 0 on
 MAX_NUMBERS = 10  # line numbers in one fault
 ROUNDING_S = 0.01  # ends are often rounded to hundredths
 OWN = f"known labels are {', '.join(SHARED)}; labels of your own are named with --labels"
 UNKNOWN_FOLDERS = "these sub-folders are no known labels; rename them or take them out"
 Fault = tuple[int, str]  # the first line that it concerns, what is wrong
-Lengths = dict[str, float | FileError]
+Extents = dict[str, Extent | FileError]
+UNKNOWN = Extent(math.inf, MAX_CHANNELS)
 
 
 def read_folder(path: Path, own_labels: Collection[str] = ()) -> list[Utterance]:
@@ -69,22 +74,22 @@ def read_folder(path: Path, own_labels: Collection[str] = ()) -> list[Utterance]
 
 
 def read_manifest(path: Path, own_labels: Collection[str] = ()) -> list[Utterance]:
-    """The utterances of a CSV, JSONL or Parquet manifest, in its order.
+    """The utterances of a manifest of any format that `run` takes, in its order.
 
     Columns: `file`, from the manifest's folder on, and `label`; where known `speaker`, `sex`,
-    `language`, `start_s` and `end_s` (a given segment), `split` (train, valid or test).
+    `language`, `start_s` and `end_s` (a given segment), `channel`, `split` (train, valid or test).
 
     Raises:
         UsageError: no such file, a column is missing, or faulty lines, all listed.
     """
     word, rows = row_word(path), list(read_rows(path, COLUMNS))
     root = Path(os.path.abspath(path.parent))
-    lengths: Lengths = {}
+    extents: Extents = {}
     split = any(row.values.get("split") for row in rows)
     faults = [(row.number, f"{word} {row.number}: {row.fault}") for row in rows if row.fault]
     rows = [row for row in rows if not row.fault]
     for row in rows:
-        found = [*_faults(row, root, own_labels, lengths), *(_split_faults(row) if split else ())]
+        found = [*_faults(row, root, own_labels, extents), *(_split_faults(row) if split else ())]
         faults += [(row.number, f"{word} {row.number}: {fault}") for fault in found]
     faults += _repeated(rows, root, word)
     faults += _one_sided(rows, own_labels, word)
@@ -98,10 +103,10 @@ def read_manifest(path: Path, own_labels: Collection[str] = ()) -> list[Utteranc
     return [_utterance(row, root, corpus, own_labels) for row in rows]
 
 
-def _faults(row: Row, root: Path, own_labels: Collection[str], lengths: Lengths) -> Iterator[str]:
+def _faults(row: Row, root: Path, own_labels: Collection[str], extents: Extents) -> Iterator[str]:
     """What is wrong with a line by itself, its split aside."""
     values = row.values
-    length, fault = _length(values["file"], root, lengths)
+    found, fault = _extent(values["file"], root, extents)
     if fault:
         yield fault
     if not values["label"]:
@@ -110,7 +115,8 @@ def _faults(row: Row, root: Path, own_labels: Collection[str], lengths: Lengths)
         yield f"the label {printable(values['label'])} is not known"
     if values.get("sex", "").lower() not in SEXES:
         yield f"the sex is {printable(values['sex'])}, expected female, male or nothing"
-    yield from _segment_faults(values.get("start_s", ""), values.get("end_s", ""), length)
+    yield from _segment_faults(values.get("start_s", ""), values.get("end_s", ""), found.length_s)
+    yield from _channel_faults(printable(values.get("channel", "")), found.channels)
 
 
 def _unknown_label(row: Row, own_labels: Collection[str]) -> bool:
@@ -118,23 +124,23 @@ def _unknown_label(row: Row, own_labels: Collection[str]) -> bool:
     return bool(label) and not known_name(label, own_labels)
 
 
-def _length(name: str, root: Path, lengths: Lengths) -> tuple[float, str]:
-    """Seconds of the recording that a line names (infinite if unknown), and what is wrong."""
+def _extent(name: str, root: Path, extents: Extents) -> tuple[Extent, str]:
+    """The extent of the recording that a line names, and what is wrong."""
     if not name:
-        return math.inf, "the file is empty"
+        return UNKNOWN, "the file is empty"
     shown = printable(name)
     if "://" in name:
-        return math.inf, f"{shown}: an address, expected a path"
+        return UNKNOWN, f"{shown}: an address, expected a path"
     path = _path(name, root)
     if os.path.commonpath([path, root]) != str(root):
-        return math.inf, f"{shown} is outside the manifest's folder; move it or the manifest"
-    if path not in lengths:
+        return UNKNOWN, f"{shown} is outside the manifest's folder; move it or the manifest"
+    if path not in extents:
         try:
-            lengths[path] = length_s(Path(path))
+            extents[path] = extent(Path(path))
         except FileError as error:
-            lengths[path] = error
-    found = lengths[path]
-    return (math.inf, f"{shown}: {found}") if isinstance(found, FileError) else (found, "")
+            extents[path] = error
+    found = extents[path]
+    return (UNKNOWN, f"{shown}: {found}") if isinstance(found, FileError) else (found, "")
 
 
 def _path(name: str, root: Path) -> str:
@@ -144,8 +150,19 @@ def _path(name: str, root: Path) -> str:
 def _segment_faults(start: str, end: str, length: float) -> Iterator[str]:
     yield from time_faults(printable(start), printable(end))
     start_s, end_s = parse_seconds(start), parse_seconds(end)
-    if start_s is not None and end_s is not None and max(start_s, end_s) > length + ROUNDING_S:
+    if start_s is None:
+        return
+    if end_s is None and not end and start_s >= length:
+        yield f"starts at {start_s:g} s, the recording ends at {length:.2f} s"
+    if end_s is not None and max(start_s, end_s) > length + ROUNDING_S:
         yield f"reaches {max(start_s, end_s):g} s, the recording ends at {length:.2f} s"
+
+
+def _channel_faults(text: str, channels: int) -> Iterator[str]:
+    yield from channel_faults(text)
+    number = parse_channel(text)
+    if number is not None and channels <= number < MAX_CHANNELS:
+        yield f"the channel is {number}, the recording has {channels} (0 to {channels - 1})"
 
 
 def _split_faults(row: Row) -> Iterator[str]:
@@ -155,14 +172,15 @@ def _split_faults(row: Row) -> Iterator[str]:
 
 
 def _repeated(rows: Sequence[Row], root: Path, word: str) -> Iterator[Fault]:
-    """Lines with the same recording and the same segment as one before."""
-    first: dict[tuple[str, float | str, float | str], int] = {}
+    """Lines with the same recording, channel and segment as one before."""
+    first: dict[tuple[str, float | str, float | str, int | None], int] = {}
     for number, values in ((row.number, row.values) for row in rows):
         name = values["file"]
         if not name:
             continue
         start, end = (_moment(values.get(time, "")) for time in TIMES)
-        before = first.setdefault((_path(name, root), start, end), number)
+        channel = parse_channel(values.get("channel", ""))
+        before = first.setdefault((_path(name, root), start, end, channel), number)
         if before != number:
             message = f"{printable(name)} is in {word} {before} too, with the same segment"
             yield number, f"{word} {number}: {message}"
@@ -207,6 +225,7 @@ def _numbers(found: Sequence[int], word: str) -> str:
 def _utterance(row: Row, root: Path, corpus: str, own_labels: Collection[str]) -> Utterance:
     """A line without faults."""
     values = row.values
+    channel = parse_channel(values.get("channel", ""))
     return Utterance(
         Path(_path(values["file"], root)),
         str(known_name(values["label"], own_labels)),
@@ -216,6 +235,7 @@ def _utterance(row: Row, root: Path, corpus: str, own_labels: Collection[str]) -
         corpus=corpus,
         start_s=parse_seconds(values.get("start_s", "")),
         end_s=parse_seconds(values.get("end_s", "")),
+        channel=None if channel == MIXED else channel,
         side=SIDES.get(values.get("split", "").lower(), ""),
         root=root,
     )

@@ -60,6 +60,5 @@ def _described(utterances: Iterable[Utterance]) -> list[dict[str, str | float]]:
 
 
 def _seconds(utterance: Utterance) -> float:
-    if utterance.start_s is None or utterance.end_s is None:
-        return length_s(utterance.path)
-    return utterance.end_s - utterance.start_s
+    end_s = length_s(utterance.path) if utterance.end_s is None else utterance.end_s
+    return end_s - (utterance.start_s or 0.0)

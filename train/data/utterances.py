@@ -4,10 +4,11 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import soundfile
 
-from batch_ser.audio import Recording, Samples, load
+from batch_ser.audio import MIXED, Recording, Samples, load
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs import AUDIO_SUFFIXES
 
@@ -28,7 +29,8 @@ class Utterance:
     intensity: str = "normal"
     corpus: str = ""
     start_s: float | None = None
-    end_s: float | None = None
+    end_s: float | None = None  # with a start: None is the end of the recording
+    channel: int | None = None  # None: all of them, mixed
     side: str = ""  # train, valid or test, where a manifest states it
     root: Path | None = None  # the folder of --data, or of the manifest
     style: str = "speech"  # or song, or ordinary
@@ -47,8 +49,10 @@ class Utterance:
     def name(self) -> str:
         """Its name, the same wherever the data lies: `corpus:path in its folder#start-end`."""
         inside = self.path.relative_to(self.root) if self.root else Path(self.path.name)
-        segment = "" if self.start_s is None else f"#{self.start_s}-{self.end_s}"
-        return f"{self.corpus}:{inside.as_posix()}{segment}"
+        end_s = "" if self.end_s is None else self.end_s
+        channel = "" if self.channel is None else f"[{self.channel}]"
+        segment = "" if self.start_s is None else f"#{self.start_s}-{end_s}"
+        return f"{self.corpus}:{inside.as_posix()}{channel}{segment}"
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -96,22 +100,41 @@ def length_s(path: Path) -> float:
     Raises:
         FileError: it cannot be opened.
     """
+    return extent(path).length_s
+
+
+class Extent(NamedTuple):
+    """How long a recording is, and how many channels it has."""
+
+    length_s: float
+    channels: int
+
+
+def extent(path: Path) -> Extent:
+    """The extent of a recording, by its header where that states it.
+
+    Raises:
+        FileError: it cannot be opened.
+    """
     recording = Recording(str(path))  # raises the reason where the file is no recording
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
         raise FileError(Reason.CORRUPT, f"the audio header is damaged: {error}") from error
     if info.frames < UNKNOWN_FRAMES:
-        return float(info.duration)
-    return sum(len(block) for block in recording.blocks()) / recording.rate_hz
+        return Extent(float(info.duration), recording.channels)
+    frames = sum(len(block) for block in recording.blocks())
+    return Extent(frames / recording.rate_hz, recording.channels)
 
 
 def load_utterance(utterance: Utterance, rate_hz: int) -> Samples:
-    """A recording, or its given segment, mixed to mono at a rate."""
-    samples = load(str(utterance.path), rate_hz)
-    if utterance.start_s is None or utterance.end_s is None:
+    """A recording, or its given segment: one channel of it, or mixed to mono, at a rate."""
+    number = MIXED if utterance.channel is None else utterance.channel
+    samples = load(str(utterance.path), rate_hz, number)
+    if utterance.start_s is None:
         return samples
-    return samples[round(utterance.start_s * rate_hz) : round(utterance.end_s * rate_hz)]
+    end = None if utterance.end_s is None else round(utterance.end_s * rate_hz)
+    return samples[round(utterance.start_s * rate_hz) : end]
 
 
 def listed(what: str, faults: Sequence[str], hint: str = "") -> UsageError:
