@@ -21,9 +21,9 @@ ADDRESS_WITH_QUERY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^?]*\?[\w.%-]+=")
 
 
 def scheme_of(text: str) -> str:
-    """The scheme of an address; empty for a path."""
+    """The scheme of an address, in lower case; empty for a path."""
     found = SCHEME.match(text)
-    return found[1] if found else ""
+    return found[1].lower() if found else ""
 
 
 def public_address(uri: str) -> str:

@@ -118,9 +118,14 @@ def _connect(workers: Workers, options: dict[str, Any]) -> None:
     try:
         with contextlib.chdir(Path(__file__).parent.parent):
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+    except BatchSerError:
+        raise
+    except Exception as error:  # Ray raises nothing more exact when its node does not start
         if workers.address is None:
-            raise Incomplete(f"Ray does not start: {_last_line(error)}") from error
+            raise Incomplete(
+                f"Ray does not start: {_last_line(error)}; give the command again, when the "
+                "machine has less to do, or with --engine inline"
+            ) from error
         raise UsageError(f"--address {workers.address}: no cluster: {_last_line(error)}") from error
 
 

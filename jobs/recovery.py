@@ -35,7 +35,8 @@ def storage_errors(output: Output) -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        raise Incomplete(f"{output.out}: {error}; then the same command goes on") from error
+        place = "" if is_store(str(error)) else f"{output.out}: "
+        raise Incomplete(f"{place}{error}; when that is solved, give the command again") from error
     except OSError as error:
         if error.errno not in WAYS_OUT:
             raise

@@ -174,6 +174,7 @@ class Watch:
     def _none(self) -> str:
         """Why there is nothing to report."""
         output = self.output
+        next(output.folder.entries(output.work), None)  # where there is no bucket, it is an error
         name = output.table("segments") if output.single_file else ""
         there = next(output.folder.entries(name), None) if not name else output.folder.find(name)
         if there:

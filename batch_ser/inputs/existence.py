@@ -35,6 +35,22 @@ def check_exists(each: str, remote: Remote) -> None:
         raise UsageError(f"--input {each}: {what}; expected a folder, a file, a glob or a manifest")
 
 
+def check_apart_from_output(each: str, own: tuple[str, ...]) -> None:
+    """Refuse an input in the job's own output, whose files are never inputs.
+
+    `own` has the paths without links, or the addresses, of that.
+
+    Raises:
+        UsageError: it is the output, or in it.
+    """
+    place = each.rstrip("/") if scheme_of(each) else os.path.realpath(each)
+    if any(place == mine or place.startswith(f"{mine}/") for mine in own):
+        raise UsageError(
+            f"--input {each} is in the output of this job (--out), whose files are left out; "
+            "expected another --out"
+        )
+
+
 def is_there(address: str, remote: Remote) -> bool:
     """Whether an address names an object, or objects below it."""
     if split_address(address)[1] and remote.find(address):
@@ -65,6 +81,9 @@ def found_at(address: str, look_up: Callable[[], T]) -> T:
     """
     try:
         return look_up()
+    except StorageError as error:  # a missing bucket is also a missing file
+        text = str(error).removeprefix(f"{address}: ")
+        raise UsageError(f"--input {address}: {text}") from error
     except FileNotFoundError as error:
         raise UsageError(f"--input {address}: {NO_FILE} ({error.strerror})") from error
     except PermissionError as error:
@@ -72,5 +91,3 @@ def found_at(address: str, look_up: Callable[[], T]) -> T:
             f"--input {address}: access denied ({error.strerror}); expected credentials for it in "
             "the environment, in an AWS profile, or of this machine's role"
         ) from error
-    except StorageError as error:
-        raise UsageError(f"--input {address}: {error}") from error

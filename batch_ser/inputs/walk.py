@@ -12,7 +12,7 @@ from itertools import chain
 
 from batch_ser.errors import UsageError
 from batch_ser.inputs.audio_folders import metadata_of
-from batch_ser.inputs.existence import check_exists, is_there
+from batch_ser.inputs.existence import check_apart_from_output, check_exists, is_there
 from batch_ser.inputs.files import InputFile, input_file, remote_file
 from batch_ser.inputs.folders import Folders, Selection
 from batch_ser.inputs.globs import fixed_folder, matches
@@ -57,6 +57,7 @@ class Walk:
         self._others = [each for each in self.inputs if not is_manifest(each)]
         for each in self._others:
             check_exists(each, self._remote)
+            check_apart_from_output(each, self.selection.never)
             self._names.of(each)  # inside the root, or refused before anything is written
         self._sources = self._checked_sources()
         self.has_given_segments = check_all_given(self._sources, others=bool(self._others))

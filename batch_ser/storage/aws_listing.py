@@ -23,6 +23,7 @@ from batch_ser.storage.object_errors import (
     ODD_KEY,
     UNKNOWN,
     UNTRUSTED,
+    no_connection,
     refusal,
 )
 
@@ -104,6 +105,8 @@ def _translation(error: Exception, place: str) -> OSError:
         answer = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return refusal(place, answer, str(error.response.get("Error", {}).get("Code", "")))
     kind = next((words for kinds, words in KINDS if isinstance(error, kinds)), UNKNOWN)
+    if kind == NO_CONNECTION:
+        kind = no_connection(place)
     return StorageError(f"{place}: {kind}")
 
 

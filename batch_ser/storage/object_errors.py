@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from obstore import exceptions
 
+from batch_ser.addresses import public_address, scheme_of
+from batch_ser.storage.aws_credentials import ENDPOINTS, first_of
 from batch_ser.storage.folder import StorageError
 
 ODD_KEY = "has an empty part (//), `.`, `..` or a control character"
@@ -77,7 +79,9 @@ def refusal(place: str, status: int, code: str) -> OSError:
 
 def _refusal(place: str, reason: str) -> OSError:
     if NO_BUCKET in reason:
-        return MissingBucket(errno.ENOENT, "there is no such bucket; make it first", place)
+        return MissingBucket(
+            errno.ENOENT, "there is no such bucket; check its name, or make it first", place
+        )
     if reason.startswith(MISSING):
         return FileNotFoundError(errno.ENOENT, reason, place)
     if reason.startswith(DENIED):
@@ -96,9 +100,18 @@ def _translation(error: Exception, place: str) -> OSError:
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "not found", place)
     kind = next((words for pattern, words in KINDS if pattern.search(text)), UNKNOWN)
+    if kind == NO_CONNECTION:
+        kind = no_connection(place)
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
         return PermissionError(errno.EACCES, kind, place)
     return StorageError(f"{place}: {kind}")
+
+
+def no_connection(place: str) -> str:
+    """Words for a server that is not there, with its address where a variable states it."""
+    endpoint = first_of(ENDPOINTS) if scheme_of(place).startswith("s3") else ""
+    to = f" to {public_address(endpoint)} (AWS_ENDPOINT_URL)" if endpoint else ""
+    return f"{NO_CONNECTION}{to}; check the address and the network"
 
 
 def _reason(text: str) -> str:

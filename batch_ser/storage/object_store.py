@@ -217,8 +217,8 @@ class Bucket:
                 return self._fetch(key, to, pace)
             except StorageError:
                 in_vain_s += pace.in_vain_s()
-                if attempt == ATTEMPTS or in_vain_s > IN_VAIN_S:
-                    raise
+                if attempt == ATTEMPTS or not pace.received or in_vain_s > IN_VAIN_S:
+                    raise  # a request that brings nothing has been repeated already
         raise AssertionError
 
     def _fetch(self, key: str, to: Path, pace: "Pace") -> StoredFile:

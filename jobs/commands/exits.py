@@ -13,27 +13,32 @@ from batch_ser.errors import AlreadyRunning, Incomplete, Stopped, UsageError
 
 NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED = 1, 2, 3, 130
 STANDARD_ERROR = 2
-STOPPED = "stopped by a signal; the same command goes on from here"
+STOPPED = "stopped by a signal"
+RESUMABLE = f"{STOPPED}; the same command goes on from here"
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """Inside, an error becomes one line on standard error, and its exit status."""
+def exit_codes(*, resumable: bool = False) -> Iterator[None]:
+    """Inside, an error becomes one line on standard error, and its exit status.
+
+    A command that is `resumable` goes on where a signal stopped it.
+    """
+    stopped = RESUMABLE if resumable else STOPPED
     try:
-        with _terminable():
+        with _terminable(stopped):
             yield
     except UsageError as error:
         _fail(str(error), USAGE)
     except (AlreadyRunning, Incomplete) as error:
         _fail(str(error), NOT_COMPLETE)
     except Stopped as stop:
-        _fail(STOPPED, stop.exit_code)
+        _fail(stopped, stop.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def _terminable(message: str) -> Iterator[None]:
     """Let SIGTERM end the process at once, with its status, unless a job handles it.
 
     While modules are imported and inputs listed there is nothing to commit, and an exception that
@@ -42,18 +47,18 @@ def _terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, lambda number, _: _terminate(number, message))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _terminate(number: int, _: object) -> None:
+def _terminate(number: int, message: str) -> None:
     with suppress(RuntimeError, OSError, ValueError):  # in the middle of a print, or closed
         sys.stdout.flush()
     with suppress(OSError):
-        os.write(STANDARD_ERROR, f"batch-ser: {STOPPED}\n".encode())
+        os.write(STANDARD_ERROR, f"batch-ser: {message}\n".encode())
     os._exit(128 + number)
 
 

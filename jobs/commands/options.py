@@ -9,9 +9,7 @@ if TYPE_CHECKING:
 
 Input = Annotated[
     list[str],
-    typer.Option(
-        "--input", "-i", help="Folder, file, glob in quotes, or manifest; repeatable."
-    ),
+    typer.Option("--input", "-i", help="Folder, file, glob in quotes, or manifest; repeatable."),
 ]
 Out = Annotated[
     str, typer.Option("--out", "-o", help="FILE.parquet, or a folder for tables in several files.")

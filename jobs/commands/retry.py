@@ -32,7 +32,7 @@ def retry(
     """Do failed files of a complete output again, with the options of its run."""
     from jobs.progress import Progress
 
-    with exit_codes(), Progress() as progress:
+    with exit_codes(resumable=True), Progress() as progress:
         from jobs.retry import RetryOptions
         from jobs.retry import retry as retry_failed
 

@@ -87,7 +87,7 @@ def run(
     """
     from jobs.progress import Progress
 
-    with exit_codes(), Progress() as progress:
+    with exit_codes(resumable=True), Progress() as progress:
         from batch_ser.inputs import Selection
         from jobs.driver import run as run_job
         from jobs.run_config import RunConfig

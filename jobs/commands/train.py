@@ -57,7 +57,7 @@ def train(
 
     The same command goes on where a stopped training ended.
     """
-    with exit_codes(), OrderlyStop().installed():
+    with exit_codes(resumable=True), OrderlyStop().installed():
         _check_options(recipe, data, show=show)
         from train.run import TrainConfig
         from train.run import train as train_checkpoint

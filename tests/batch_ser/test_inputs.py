@@ -48,6 +48,15 @@ def test_the_job_s_own_output_is_no_input(tmp_path: Path) -> None:
     assert names(tmp_path, never=(str(tmp_path / "out"),)) == ["a.wav"]
 
 
+@pytest.mark.parametrize("each", ["out", "out/segments", "link"])
+def test_an_input_in_the_job_s_own_output_is_refused(each: str, tmp_path: Path) -> None:
+    """Not one of its files is an input, which would look like an empty archive."""
+    touch(tmp_path, "a.wav", "out/segments/b.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    with pytest.raises(UsageError, match="is in the output of this job"):
+        names(tmp_path / each, never=(str(tmp_path / "out"),))
+
+
 def test_files_globs_and_several_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "day1/a.wav", "day1/b.dat", "day2/a.wav")
     assert names(tmp_path / "day1" / "b.dat") == ["b.dat"]  # a single file is always an input

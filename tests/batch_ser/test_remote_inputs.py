@@ -148,6 +148,24 @@ def test_signed_web_files_keep_their_signatures(given: bool, tmp_path: Path) -> 
             assert len(found) == 2  # two lines with one public address are one file
 
 
+def test_a_scheme_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"four")
+    with web_server(tmp_path) as web:
+        listed = tmp_path / "list.csv"
+        listed.write_text(f"file\n{web.replace('http', 'HTTP')}/a.wav?{SIGNATURE}\n")
+        [found] = Walk((str(listed),))
+        assert found.file == f"{web}/a.wav"
+        assert found.error is None
+        assert found.size_bytes == 4
+
+
+@pytest.mark.parametrize("out", [BUCKET, f"{BUCKET}/calls", f"{BUCKET}/calls/day1"])
+def test_an_input_in_the_job_s_own_output_is_refused(out: str) -> None:
+    each = f"{BUCKET}/calls/day1"
+    with pytest.raises(UsageError, match=f"--input {each} is in the output of this job"):
+        names(each, never=(out,))
+
+
 def test_a_line_that_was_changed_is_not_fetched(tmp_path: Path) -> None:
     listed = tmp_path / "list.csv"
     listed.write_text("file\nhttp://127.0.0.1:1/b.wav?sig=1\n")

@@ -240,7 +240,7 @@ def test_no_bucket() -> None:
         lambda: folder.replace("a", b"", None),
         lambda: list(folder.entries()),
     ):
-        with pytest.raises(StorageError, match="there is no such bucket; make it first"):
+        with pytest.raises(StorageError, match="there is no such bucket; check its name"):
             fails()
 
 

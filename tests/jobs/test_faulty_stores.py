@@ -15,7 +15,7 @@ from object_stores import put
 from results import assert_holds, score, tables
 
 from batch_ser.errors import Incomplete, UsageError
-from batch_ser.storage import Remote, StorageError, object_store, open_folder
+from batch_ser.storage import Remote, StorageError, StoredFile, object_store, open_folder
 from jobs import RunConfig, RunReport, run
 
 WHOLE: dict[str, Any] = {"segment": {"method": "whole"}}
@@ -115,6 +115,24 @@ def test_an_object_that_sends_nothing_is_given_up_with_the_first_attempt(
         with pytest.raises(StorageError, match="no answer in time"):
             Remote().fetch(f"{bucket}/a.wav", tmp_path / "a.wav")
         assert 1 < len(faulty.requests) <= most
+
+
+def test_a_server_that_refuses_connections_is_asked_as_often_as_for_any_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not three times as often: nothing came that could go on where it broke."""
+    fetched: list[str] = []
+    real = object_store.Bucket._fetch
+
+    def counted(bucket: object_store.Bucket, key: str, *rest: Any) -> StoredFile:
+        fetched.append(key)
+        return real(bucket, key, *rest)
+
+    monkeypatch.setattr(object_store.Bucket, "_fetch", counted)
+    monkeypatch.setitem(object_store.RETRY, "max_retries", 1)
+    with pytest.raises(StorageError, match="no connection; check the address"):
+        Remote().fetch("http://127.0.0.1:9/a.wav", tmp_path / "a.wav")
+    assert len(fetched) == 1
 
 
 def test_the_longest_silence_is_that_of_the_documents() -> None:

@@ -18,7 +18,7 @@ from processes import addresses, descendants, ended
 from ray import cloudpickle
 
 from batch_ser.audio.recording import Reading, Recording
-from batch_ser.errors import CheckpointError
+from batch_ser.errors import CheckpointError, Incomplete
 from batch_ser.inputs.walk import Walk
 from batch_ser.results.tables import TableSchemas
 from batch_ser.segments.segmenter import SegmentSettings
@@ -87,6 +87,20 @@ def faulty_worker(markers: Path) -> type[Worker]:
 
 
 @pytest.mark.ray
+@pytest.mark.parametrize("error", [Exception("the node timed out"), RuntimeError("no port")])
+def test_a_ray_that_does_not_start_is_a_sentence(
+    error: Exception, checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray raises a bare Exception where its node dies or takes too long."""
+
+    def init(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(on_ray.ray, "init", init)
+    with pytest.raises(Incomplete, match=f"Ray does not start: {error}; give the command again"):
+        results_of(workers_of(checkpoint_path, 1), [])
+
+
 def test_a_file_fails_by_its_own_faults_alone(
     archive: Path, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
