@@ -50,6 +50,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 	$(BIN)/python benchmarks/detection.py
 	$(BIN)/python benchmarks/archives.py
 	$(BIN)/python benchmarks/many_files.py
+	$(BIN)/python benchmarks/manifests.py
 	$(BIN)/python benchmarks/stores.py
 
 evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
