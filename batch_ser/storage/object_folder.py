@@ -62,7 +62,9 @@ class ObjectFolder(Folder):
         version, path = self._copies.get(name, ("", Path()))
         if version != found.version or not version:
             path.unlink(missing_ok=True) if version else None
-            path = self._scratch_folder() / f"{next(self._numbers)}-{Path(name).name}"
+            folder = self._scratch_folder() / str(next(self._numbers))
+            folder.mkdir()
+            path = folder / Path(name).name  # which may state what it is
             fetched = self._bucket.fetch(self._prefix + name, path)
             self._copies[name] = fetched.version, path
         return path

@@ -1,5 +1,6 @@
 """Inputs at addresses: objects below a prefix, globs, manifests here and there, web files."""
 
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from web_files import SIGNATURE, web_server
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs import InputFile, Selection, Walk, WholeAddresses
 from batch_ser.inputs.files import Line
+from batch_ser.inputs.given_segments import unpack
 
 BUCKET = "s3://inputs"
 FILES = ("a.wav", "day1/b c.wav", "day1/ü%.FLAC", "day2/d.mp3", "day2/.hidden.wav", "notes.txt")
@@ -26,6 +28,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "list.csv").write_text(
         "file,agent\ncalls/a.wav,Anna\ncalls/no.wav,Ben\n../up.wav,C\n"
     )
+    (folder / "audio").mkdir()
+    (folder / "audio" / "metadata.csv").write_text("file_name,agent\na.wav,Anna\n")
+    for name in ("a.wav", "b.wav"):
+        (folder / "audio" / name).write_bytes(b"x")
+    lines = "".join(
+        f'{{"file": "calls/a.wav", "turn": {n}, "start_s": {n}, "end_s": 9}}\n' for n in (1, 2)
+    )
+    (folder / "list.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     with s3_server() as address, pytest.MonkeyPatch.context() as patch:
         for name, value in environment(address).items():
             patch.setenv(name, value)
@@ -53,7 +63,7 @@ def test_a_prefix_is_a_folder() -> None:
     assert found[1].modified_us > 0
     assert not any(each.error for each in found)
     assert names(f"{BUCKET}/calls/") == [each.file for each in found]
-    assert names(BUCKET) == [f"calls/{each.file}" for each in found]
+    assert names(BUCKET, exclude=("audio/*",)) == [f"calls/{each.file}" for each in found]
 
 
 def test_a_prefix_ends_at_a_folder() -> None:
@@ -91,6 +101,20 @@ def test_a_manifest_in_a_store() -> None:
     assert [each.columns for each in found] == [("Anna",), ("Ben",), ("C",)]
     reasons = [each.error and each.error.reason for each in found]
     assert reasons == [None, Reason.NOT_FOUND, Reason.OUTSIDE_ROOT]
+
+
+def test_manifests_of_other_formats_in_a_store() -> None:
+    (found,) = Walk((f"{BUCKET}/list.jsonl.gz",))
+    assert (found.file, found.size_bytes) == ("calls/a.wav", 1)
+    assert [each.columns for each in unpack(found.given_segments)] == [("1",), ("2",)]
+    walk = Walk((f"{BUCKET}/audio", f"{BUCKET}/list.csv"))
+    assert [(each.file, each.columns) for each in walk] == [
+        (f"{BUCKET}/audio/a.wav", ("Anna",)),
+        (f"{BUCKET}/calls/a.wav", ("Anna",)),
+        (f"{BUCKET}/calls/no.wav", ("Ben",)),
+        (f"{BUCKET}/../up.wav", ("C",)),
+        (f"{BUCKET}/audio/b.wav", (None,)),
+    ]
 
 
 def test_a_manifest_here_of_objects_there(tmp_path: Path) -> None:
