@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from batch_ser.storage.folder import StoredFile
 from batch_ser.storage.open_folder import is_web, split_address
@@ -40,6 +40,16 @@ class Remote:
         """Copy a file, whole and of one version, which is returned."""
         bucket, key = self._open(address)
         return bucket.fetch(key, to)
+
+    def open(self, address: str, found: StoredFile) -> BinaryIO:
+        """A file of an object store, of the version that was found, read in ranges as it is used.
+
+        Where it changes meanwhile, reading raises `StorageError`.
+        """
+        from batch_ser.storage.object_reader import ObjectReader
+
+        bucket, key = self._open(address)
+        return cast("BinaryIO", ObjectReader(bucket, key, found))
 
     def _open(self, address: str) -> "tuple[Bucket, str]":
         from batch_ser.storage.object_store import Bucket  # obstore takes a while to load
