@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 
 from batch_ser import __version__
+from batch_ser.archives import OpenArchives, split_member
 from batch_ser.errors import MismatchError
 from batch_ser.inputs import InputFile
 from batch_ser.results import (
@@ -145,11 +146,17 @@ def _inputs_to_do(job: Job, committed: CommittedParts) -> Iterator[InputFile]:
     for file in islice(job.walk, job.config.limit):
         previous = committed.files.get(file.file)
         if job.again:
+            if previous is None and file.member:  # its archive failed, if any
+                previous = committed.files.get(split_member(file.file)[0])
             needed = job.again.chooses(file, previous)
         else:
             needed = needs_work(file, previous, max_hours=max_hours)
         if needed:
             yield file
+    for name in job.walk.whole_archives & committed.files.keys():
+        row = committed.files[name]  # it could not be listed in an earlier call
+        if row.failed and (job.again is None or job.again.names(row.reason)):
+            committed.drop(name)
 
 
 def needs_work(file: InputFile, previous: CommittedFile | None, *, max_hours: float) -> bool:
@@ -178,8 +185,10 @@ def _execute(
     if job.config.engine == "ray":
         yield from _execute_on_ray(job, shards, partial_rows, stop)
         return
+    archives = OpenArchives()  # of all shards: some are read forward
     for shard in shards:
-        yield from score_shard(shard, job.checkpoint, job.settings, partial_rows(shard))
+        rows = partial_rows(shard)
+        yield from score_shard(shard, job.checkpoint, job.settings, rows, archives)
 
 
 def _execute_on_ray(

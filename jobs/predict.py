@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
+from batch_ser.archives import archive_kind, split_member
 from batch_ser.audio import MIX, Reading
 from batch_ser.errors import UsageError
-from batch_ser.inputs import InputFile, table_name
+from batch_ser.inputs import InputFile, Walk, table_name
 from batch_ser.results import FAILED, TableSchemas
 from batch_ser.segments import GIVEN, SegmentSettings
 from batch_ser.storage import is_store, is_web
@@ -61,10 +64,7 @@ def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, A
         expect=expect,
         offsets=offsets,
     )
-    for path in paths:
-        file = InputFile(
-            table_name(path), path if is_store(path) or is_web(path) else os.path.abspath(path)
-        )
+    for file in chain.from_iterable(map(_files, paths)):
         [result] = score_shard([file], checkpoint, settings)
         prediction = _prediction(result.files.to_pylist()[0], labels)
         if config.with_segments and "error" not in prediction:
@@ -73,6 +73,22 @@ def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, A
                 for row in result.segments.to_pylist()
             ]
         yield prediction
+
+
+def _files(path: str) -> Iterator[InputFile]:
+    """The file at a path, or the recordings in it where it is an archive: a.tar, a.tar!/b.wav."""
+    archive = split_member(path)[0] or path
+    if archive_kind(archive) and not is_web(path):
+        with suppress(UsageError):  # there is none: its row states that
+            walk = Walk((path,))
+            if walk.has_archives:
+                for file in walk:
+                    name = file.file.removeprefix(table_name(os.path.basename(archive)))
+                    yield replace(file, file=f"{table_name(archive)}{name}")
+                return
+    yield InputFile(
+        table_name(path), path if is_store(path) or is_web(path) else os.path.abspath(path)
+    )
 
 
 def _adaptation(

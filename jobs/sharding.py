@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from batch_ser.archives import is_in_order
 from batch_ser.inputs import InputFile
 
 LOOK_AHEAD = 10_000  # files that are listed before the longest of them is assigned
@@ -39,18 +40,26 @@ Shard = list[InputFile]
 
 def work_s(file: InputFile) -> float:
     """Estimated work in seconds of one core."""
-    suffix = file.path[file.path.rfind(".") :].lower()
-    audio_s = file.size_bytes / BYTES_PER_AUDIO_S.get(suffix, OTHER_BYTES_PER_AUDIO_S)
+    name = file.member.name if file.member else file.path
+    suffix = name[name.rfind(".") :].lower()
+    audio_s = file.content_bytes / BYTES_PER_AUDIO_S.get(suffix, OTHER_BYTES_PER_AUDIO_S)
     return 0.002 + audio_s * WORK_PER_AUDIO_S
+
+
+def _order(file: InputFile) -> tuple[int, str, tuple[int, ...], float]:
+    """Recordings in archives that are read forward come as they are there, others longest first."""
+    if file.member and is_in_order(file.path):
+        return 0, file.path, file.member.place, 0.0
+    return 1, "", (), -work_s(file)
 
 
 def plan(files: Iterable[InputFile], workers: int) -> Iterator[Shard]:
     """Shards of about 20 s of work each, the first two for each worker of 2 s, longest files
-    first within a look-ahead of 10,000.
+    first within a look-ahead of 10,000; of archives that are read forward in their order.
     """
     files = iter(files)
     made = 0
-    while window := sorted(islice(files, LOOK_AHEAD), key=work_s, reverse=True):
+    while window := sorted(islice(files, LOOK_AHEAD), key=_order):
         shard: Shard = []
         planned_s = 0.0
         for file in window:

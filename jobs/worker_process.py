@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from batch_ser.archives import OpenArchives
 from batch_ser.errors import FileError
 from jobs.disposable import examine
 from jobs.sharding import Shard
@@ -32,6 +33,7 @@ class Worker:
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
+        self._archives = OpenArchives()  # of all shards: some are read forward
 
     def load(self) -> None:
         """Load the checkpoint; an error here is raised in the driver as it is."""
@@ -47,13 +49,14 @@ class Worker:
 
     def score(self, shard: Shard, stored: Mapping[str, pa.Table]) -> Iterator[ShardResult]:
         """The results of a shard; of segments with `stored` rows these."""
-        yield from score_shard(shard, self._checkpoint, self._workers.settings, stored)
+        settings = self._workers.settings
+        yield from score_shard(shard, self._checkpoint, settings, stored, self._archives)
 
     def examine(self, shard: Shard) -> dict[int, FileError]:
         """The files of a shard that end every process that decodes them, by their position."""
         reading, limit_s = self._workers.settings.reading, self._workers.file_timeout_s
         with ExitStack() as stack:
-            numbered = dict(Fetching(shard).all_local(stack))
+            numbered = dict(Fetching(shard, self._archives).all_local(stack))
             found = examine(list(numbered.values()), reading, limit_s)
         numbers = list(numbered)
         return {numbers[position]: error for position, error in found.items()}

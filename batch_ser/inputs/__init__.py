@@ -1,6 +1,6 @@
 """The inputs of a job: folders, globs and manifests, to a stream of files."""
 
-from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile, fetch_error
+from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile, archive_error, fetch_error
 from batch_ser.inputs.folders import Selection
 from batch_ser.inputs.given_segments import (
     TIMES,
@@ -26,6 +26,7 @@ __all__ = [
     "Selection",
     "Walk",
     "WholeAddresses",
+    "archive_error",
     "channel_faults",
     "fetch_error",
     "parse_channel",

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from batch_ser.addresses import scheme_of
+from batch_ser.archives import Member
 from batch_ser.audio import RAW_ENDINGS
 from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs.names import printable
@@ -31,7 +33,11 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)  # a driver may hold many
 class InputFile:
-    """One input: its name in the tables, its path or address, its size and when it was modified."""
+    """One input: its name in the tables, its path or address, its size and when it was modified.
+
+    Of a recording in an archive these are path, size and time of the archive: with another one, all
+    recordings in it are other ones.
+    """
 
     file: str
     path: str
@@ -42,11 +48,17 @@ class InputFile:
     given_segments: bytes = b""  # those of a manifest, packed
     line: "Line | None" = None  # that has the whole address, where the path has no query
     roles: str = ""  # of its channels, as a manifest has them
+    member: Member | None = None  # where in an archive it is
 
     @property
     def given_digest(self) -> str:
         """Identifies the given segments: with other ones it is another file to a job."""
         return hashlib.sha256(self.given_segments).hexdigest()[:16] if self.given_segments else ""
+
+    @property
+    def content_bytes(self) -> int:
+        """The size of the recording itself."""
+        return self.member.size_bytes if self.member else self.size_bytes
 
     @property
     def version(self) -> tuple[int, int, str]:
@@ -103,6 +115,13 @@ def remote_file(
     return InputFile(
         name, path, size_bytes, modified_us, columns, error, given_segments, line, roles
     )
+
+
+def archive_error(path: str, problem: OSError | UsageError) -> FileError:
+    """Why an archive, at a path or an address, cannot be read."""
+    if scheme_of(path) or isinstance(problem, UsageError):
+        return fetch_error(path, problem)
+    return _unreachable(path, problem)
 
 
 def fetch_error(path: str, problem: Exception) -> FileError:

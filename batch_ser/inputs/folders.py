@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from batch_ser.archives import archive_kind, is_archive
 from batch_ser.errors import FileError, Reason
 from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile, input_file
 from batch_ser.inputs.names import table_name
@@ -52,8 +53,9 @@ class _Folder:
 class Folders:
     """Lists folders by a selection, and counts the files that are no recordings by their name."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, *, archives_only: bool = False) -> None:
         self.ignored = 0
+        self._archives_only = archives_only
         self._selection = selection
         self._root = Root(selection.root)
         self._listed: set[tuple[int, int]] = set()  # folders, by device and inode
@@ -127,18 +129,25 @@ class Folders:
         return before
 
     def is_selected(self, base: str, name: str, *, every_suffix: bool = False) -> bool:
-        """Whether a file is a recording by its name; one that is not, and not excluded, counts."""
+        """Whether a file is a recording, or an archive of some, by its name.
+
+        One that is not, and not excluded, counts.
+        """
         if self.is_excluded(base, name):
             return False
+        if is_archive(base):  # its members are chosen by their names
+            return True
+        if self._archives_only and archive_kind(base) is None:
+            return False
         if self._selection.include:
-            selected = _any_matches(self._selection.include, base, name)
+            selected = any_matches(self._selection.include, base, name)
         else:
             selected = every_suffix or os.path.splitext(base)[1].lower() in AUDIO_SUFFIXES
         self.ignored += not selected
         return selected
 
     def is_excluded(self, base: str, name: str) -> bool:
-        return _any_matches(self._selection.exclude, base, name)
+        return any_matches(self._selection.exclude, base, name)
 
 
 def _not_listed(error: OSError) -> FileError:
@@ -146,5 +155,6 @@ def _not_listed(error: OSError) -> FileError:
     return FileError(reason, f"the folder cannot be listed: {error.strerror}")
 
 
-def _any_matches(patterns: tuple[str, ...], base: str, name: str) -> bool:
+def any_matches(patterns: tuple[str, ...], base: str, name: str) -> bool:
+    """Whether a file's last name, or its whole one, matches any of some globs."""
     return any(fnmatch.fnmatch(base, p) or fnmatch.fnmatch(name, p) for p in patterns)

@@ -49,6 +49,10 @@ class JobColumns:
         names = dict.fromkeys(name for each in sources for name in each.further_columns)
         return cls(tuple(names))
 
+    def and_of(self, names: Iterable[str]) -> "JobColumns":
+        """With further ones."""
+        return JobColumns(tuple(dict.fromkeys((*self.names, *names))))
+
     def without_source(self, file: InputFile) -> InputFile:
         """A file of an input without columns: null in all of them."""
         return replace(file, columns=(None,) * len(self.names)) if self.names else file

@@ -6,11 +6,13 @@ a file, a folder that may not be read) is still an input: it carries its error a
 
 import glob
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from batch_ser.errors import UsageError
+from batch_ser.archives import BELOW, archive_kind, split_member
+from batch_ser.errors import FileError, Reason, UsageError
+from batch_ser.inputs.archive_files import ArchiveFiles
 from batch_ser.inputs.audio_folders import metadata_of
 from batch_ser.inputs.existence import check_apart_from_output, check_exists, is_there
 from batch_ser.inputs.files import InputFile, input_file, remote_file
@@ -24,6 +26,7 @@ from batch_ser.inputs.manifest_files import (
     check_once,
     is_manifest,
 )
+from batch_ser.inputs.names import table_name
 from batch_ser.inputs.objects import Objects, fixed_address
 from batch_ser.inputs.places import Places
 from batch_ser.inputs.source import JobColumns, Source, check_all_given
@@ -54,30 +57,52 @@ class Walk:
         self._folders = Folders(self.selection)
         self._remote = Remote()
         self._names = InputNames(len(self.inputs), self.selection.root)
-        self._others = [each for each in self.inputs if not is_manifest(each)]
-        for each in self._others:
+        self._archives = ArchiveFiles(self.selection, self._remote)
+        self._manifests = [each for each in self.inputs if self._is_manifest(each)]
+        self._others = [each for each in self.inputs if each not in self._manifests]
+        for each, _ in map(_in_archive, self._others):
             check_exists(each, self._remote)
             check_apart_from_output(each, self.selection.never)
             self._names.of(each)  # inside the root, or refused before anything is written
         self._sources = self._checked_sources()
         self.has_given_segments = check_all_given(self._sources, others=bool(self._others))
         self.has_roles = any(each.has_roles for each in self._sources)
-        self._columns = JobColumns.of(self._sources)
+        self._list_archives()
+        self._columns = JobColumns.of(self._sources).and_of(self._archives.columns)
         self.manifest_columns = self._columns.names
         self.given_channels = {number for each in self._sources for number in each.given_channels}
 
     def _checked_sources(self) -> list[Source]:
         """The manifests among the inputs, and in folders of Hugging Face, in their order."""
-        check_once([each for each in self.inputs if is_manifest(each)])
+        check_once(self._manifests)
         opening = Opening(self._names, self._remote, self.selection, self.allow_given_segments)
         manifests: list[ManifestFiles] = []
         for each in self.inputs:
-            if is_manifest(each):
+            if each in self._manifests:
                 manifests.append(ManifestFiles.check(each, opening))
             else:
                 manifests += metadata_of(each, opening)
         check_apart(manifests)
         return [*manifests]
+
+    def _is_manifest(self, each: str) -> bool:
+        return is_manifest(each) and not self._archives.embeds_audio(each)
+
+    def _list_archives(self) -> None:
+        """List the archives: their columns have to be known before the job begins."""
+        self._folders = Folders(self.selection, archives_only=True)
+        listed = (found for each in self._others for found in self._list(_in_archive(each)[0]))
+        self._archives.add(found for found in listed if _is_archive(found))
+
+    @property
+    def has_archives(self) -> bool:
+        """Whether there are archives among the inputs."""
+        return bool(self._archives)
+
+    @property
+    def whole_archives(self) -> Set[str]:
+        """Names of archives all of whose members have been listed: they have no rows themselves."""
+        return self._archives.whole
 
     @property
     def ignored(self) -> int:
@@ -120,15 +145,29 @@ class Walk:
             for found in in_order(source.entries(), LOOK_UPS):
                 if places is not None:
                     places.add(found)
-                yield converted(found)
+                yield converted(self._archives.of_line(found))
 
     def _of_others(self, places: Places | None) -> Iterator[InputFile]:
         for each in self._others:
-            for found in self._list(each):
-                if places is not None and found in places:
+            for found in self._recordings(each):
+                if places is not None and not found.member and found in places:
                     self.repeated += 1
                 else:
-                    yield self._columns.without_source(found)
+                    yield found
+
+    def _recordings(self, each: str) -> Iterator[InputFile]:
+        """The files of an input, with those in archives in the place of these."""
+        path, member = _in_archive(each)
+        for found in self._list(path):
+            if not _is_archive(found):
+                yield self._columns.without_source(found)
+                continue
+            inside = self._archives.recordings(found, self._columns.names, self._folders)
+            if member:
+                name = f"{found.file}{BELOW}{table_name(member)}"
+                yield next((one for one in inside if one.file == name), _not_in(found, name))
+            else:
+                yield from inside
 
     def _list(self, each: str) -> Iterator[InputFile]:
         names = self._names
@@ -152,3 +191,18 @@ class Walk:
         else:
             name = self._names.of(each, each.rpartition("/")[2])
             yield remote_file(name, each, lambda: self._remote.find(each))
+
+
+def _is_archive(file: InputFile) -> bool:
+    return file.error is None and archive_kind(file.path) is not None
+
+
+def _in_archive(each: str) -> tuple[str, str]:
+    """The path of an input, and the member if it names one: `a.tar!/b.wav`."""
+    archive, member = split_member(each)
+    return (archive, member) if member and not os.path.lexists(each) else (each, "")
+
+
+def _not_in(archive: InputFile, name: str) -> InputFile:
+    error = FileError(Reason.NOT_FOUND, "the archive has no such member")
+    return replace(archive, file=name, error=error)

@@ -54,6 +54,7 @@ class CommittedParts:
         self._partial: dict[str, list[tuple[Version, int]]] = {}  # and the number of the part
         self._output = output
         self._parts_folder = ""
+        self._dropped = False
         for part in parts:
             paths = (part.folder.local(name) for name in part.files)
             self._add(part, (batch for path in paths for batch in index_columns(path)))
@@ -70,7 +71,7 @@ class CommittedParts:
     @property
     def all_published(self) -> bool:
         """Whether the published tables, if any, hold everything."""
-        return all(part.is_published for part in self.parts)
+        return not self._dropped and all(part.is_published for part in self.parts)
 
     def commit(self, segments: pa.Table, files: pa.Table) -> None:
         """Write the rows of some files as a part, and add it."""
@@ -79,6 +80,11 @@ class CommittedParts:
             self._parts_folder = _parts_folder(self._output)
         part = write_part(self._output.folder, self._parts_folder, segments, files)
         self._add(part, files.to_batches())
+
+    def drop(self, name: str) -> None:
+        """Leave out a file that is none any more: new final tables are without its rows."""
+        del self.files[name]
+        self._dropped = True
 
     def rows(self, table: str, only: Iterable[str] | None = None) -> Iterator[pa.Table]:
         """The rows that count in `segments` or `files`, in order of the files' names.

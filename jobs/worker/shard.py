@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from batch_ser.archives import OpenArchives
 from batch_ser.audio import SPLIT, Reading, Samples, channel
 from batch_ser.errors import FileError, Incomplete
 from batch_ser.inputs import InputFile
@@ -78,14 +79,16 @@ def score_shard(
     checkpoint: Checkpoint,
     settings: ShardSettings,
     stored: Mapping[str, pa.Table] | None = None,
+    archives: OpenArchives | None = None,
 ) -> Iterator[ShardResult]:
     """Decode, segment and score the files of one shard.
 
     Yields partial results of long recordings, and last the result of the whole shard. `stored` has
     the rows of partial results of earlier attempts, by the name of the file: such segments are not
-    scored again.
+    scored again. `archives` may be those that are open since an earlier shard.
     """
-    yield from _Work(checkpoint, settings).results(files, stored or {})
+    fetching = Fetching(files, archives)
+    yield from _Work(checkpoint, settings).results(fetching, files, stored or {})
 
 
 class _Work:
@@ -100,9 +103,8 @@ class _Work:
         self._accounts: list[FileAccount] = []
 
     def results(
-        self, files: Sequence[InputFile], stored: Mapping[str, pa.Table]
+        self, fetching: Fetching, files: Sequence[InputFile], stored: Mapping[str, pa.Table]
     ) -> Iterator[ShardResult]:
-        fetching = Fetching(files)
         for number, file in enumerate(files):
             yield from self._partial_results(number, file, fetching, stored.get(file.file))
         self._pool.score()

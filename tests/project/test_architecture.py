@@ -12,7 +12,16 @@ from conftest import ENGINES, PACKAGES, PROGRAM, REPOSITORY, Runner
 MODULES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 # of each package, the right imports the left; what is not named comes after them, in any order
 SUB_PACKAGES = {
-    "batch_ser": ["errors", "addresses", "storage", "audio", "inputs", "segments", "results"],
+    "batch_ser": [
+        "errors",
+        "addresses",
+        "storage",
+        "archives",
+        "audio",
+        "inputs",
+        "segments",
+        "results",
+    ],
     "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
     "jobs": ["worker", "commands"],
 }
