@@ -89,9 +89,18 @@ class Walk:
         return is_manifest(each) and not self._archives.embeds_audio(each)
 
     def _list_archives(self) -> None:
-        """List the archives: their columns have to be known before the job begins."""
+        """List archives whose columns have to be known before the job begins.
+
+        Folders of object stores are not listed for that, which takes minutes for millions.
+        """
         self._folders = Folders(self.selection, archives_only=True)
-        listed = (found for each in self._others for found in self._list(_in_archive(each)[0]))
+        paths = [_in_archive(each)[0] for each in self._others]
+        listed = (
+            found
+            for path in paths
+            if archive_kind(path) or not is_store(path)
+            for found in self._list(path)
+        )
         self._archives.add(found for found in listed if _is_archive(found))
 
     @property
