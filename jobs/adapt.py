@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from batch_ser.errors import CheckpointError, MismatchError, UsageError
 from batch_ser.results import (
+    GIVEN_DIGEST,
     NONE,
     TABLES,
     CommittedParts,
@@ -19,7 +20,6 @@ from batch_ser.results import (
     finalise,
     recover,
 )
-from batch_ser.segments import GIVEN
 from jobs.earlier_output import earlier_output
 from jobs.fingerprint import ADAPTATION_SETTINGS, NAME_PATTERN
 from jobs.heartbeat import Heartbeat
@@ -157,7 +157,7 @@ def _schemas(
         pq.read_schema(output.table_files(output.as_scored)[0]),
         apart=True,
         shown=bool(record.configuration.get("embeddings")),
-        given=record.fingerprint["segment"]["method"] == GIVEN,
+        given=GIVEN_DIGEST in pq.read_schema(output.table_files("files")[0]).names,
     )
     if not schemas.embedding_width:
         raise UsageError(

@@ -7,7 +7,7 @@ from batch_ser import SCORES_VERSION
 from batch_ser.addresses import scheme_of
 from batch_ser.audio import normal_choice
 from batch_ser.errors import MismatchError
-from batch_ser.inputs import Walk
+from batch_ser.inputs import Walk, normal_roles, parse_roles
 from batch_ser.results import TABLES, Output
 from batch_ser.segments import SegmentSettings, as_metadata
 from jobs.run_config import RunConfig
@@ -40,7 +40,13 @@ def fingerprint_of(
         "manifest_columns": list(walk.manifest_columns),
         "scores_version": SCORES_VERSION,
     }
-    if config.embeddings:  # absent otherwise, as in outputs from before there were any
+    if config.roles is not None:  # absent otherwise, as what follows
+        fingerprint["roles"] = normal_roles(parse_roles(config.roles))
+    if walk.has_roles:
+        fingerprint["roles_column"] = True
+    if config.score is not None:
+        fingerprint["score"] = config.score
+    if config.embeddings:
         fingerprint["embeddings"] = True
     if config.name_pattern is not None:
         fingerprint[NAME_PATTERN] = config.name_pattern

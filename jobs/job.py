@@ -8,7 +8,7 @@ from typing import Any
 from batch_ser import __version__
 from batch_ser.audio import MIX, MIXED, SPLIT, parse_channels
 from batch_ser.errors import UsageError
-from batch_ser.inputs import Selection, Walk
+from batch_ser.inputs import Selection, Walk, parse_roles
 from batch_ser.results import (
     ARCHIVE,
     EMBEDDINGS,
@@ -81,6 +81,8 @@ def prepare(config: RunConfig) -> Job:
         segment=segment,
         schemas=schemas,
         channels=config.channels,
+        roles=parse_roles(config.roles or ""),
+        score=config.score,
         batch_s=config.batch_s,
         reading=config.reading,
         expect=adaptation.expect if adaptation else None,
@@ -106,7 +108,26 @@ def _walk(config: RunConfig, output: Output) -> Walk:
     method = config.segment.get("method")
     walk = Walk(config.inputs, selection, allow_given_segments=method in (None, GIVEN))
     _check_given(walk, method, config.channels)
+    _check_roles(walk, config)
     return walk
+
+
+def _check_roles(walk: Walk, config: RunConfig) -> None:
+    """Check a manifest's roles, or that there are none, against `--channels` and `--score`.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if walk.has_roles and config.channels == MIX:
+        raise UsageError(
+            "--channels mix: the manifest gives roles (column roles), and a mixture has the voices "
+            "of all; expected split"
+        )
+    if config.score is not None and config.roles is None and not walk.has_roles:
+        raise UsageError(
+            f"--score {config.score}: expected --roles, such as 0=agent,1={config.score}, or a "
+            "manifest with the column roles"
+        )
 
 
 def _check_given(walk: Walk, method: object, channels: str) -> None:
@@ -181,7 +202,7 @@ def _schemas(
         embedding_width=checkpoint.embedding_width if config.embeddings or apart else 0,
         apart=apart,
         shown=config.embeddings,
-        given=walk.has_given_segments,
+        given=walk.has_given_segments or walk.has_roles,
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from batch_ser.addresses import refuse_secrets
-from batch_ser.audio import SPLIT, RawSettings, Reading, normal_choice
+from batch_ser.audio import MIX, SPLIT, RawSettings, Reading, normal_choice
 from batch_ser.errors import MismatchError, UsageError
-from batch_ser.inputs import Selection
+from batch_ser.inputs import Selection, parse_roles
 from batch_ser.results import NONE, NamePattern
 from jobs.report import budget
 
@@ -32,6 +32,8 @@ class RunConfig:
     device: str = "auto"
     segment: Mapping[str, float | str | None] = field(default_factory=dict)
     channels: str = SPLIT
+    roles: str | None = None  # such as 0=agent,1=customer
+    score: str | None = None  # the one role that is scored; None: all channels
     reading: Reading = field(default_factory=Reading)
     selection: Selection = field(default_factory=Selection)
     limit: int | None = None
@@ -60,6 +62,7 @@ class RunConfig:
         if self.device not in DEVICES:
             raise UsageError(f"--device {self.device}: expected auto, cpu or cuda")
         normal_choice(self.channels)
+        _check_roles(self.channels, self.roles, self.score)
         for name in ("limit", "workers", "cpus_per_worker", "batch_s", "file_timeout_s"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -105,6 +108,34 @@ class RunConfig:
     def worker_count(self) -> int:
         """Worker processes: `workers`, or one per core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
+
+
+def _check_roles(channels: str, roles: str | None, score: str | None) -> None:
+    """Check `--roles` and `--score` against each other and `--channels`.
+
+    Raises:
+        UsageError: they are no roles, or contradict each other.
+    """
+    try:
+        found = parse_roles(roles or "")
+    except UsageError as error:
+        raise UsageError(f"--roles: {error}") from error
+    if roles is not None and not found:
+        raise UsageError("--roles: found nothing; expected roles such as 0=agent,1=customer")
+    if found and channels == MIX:
+        raise UsageError(
+            "--roles: found --channels mix, which mixes the voices of all roles; expected split"
+        )
+    if score is None:
+        return
+    if channels != SPLIT:
+        raise UsageError(
+            f"--score {score}: found --channels {channels}; expected split: the role determines "
+            "what is scored, and speech is detected on all channels"
+        )
+    if found and score not in found.values():
+        known = ", ".join(dict.fromkeys(found.values()))
+        raise UsageError(f"--score {score}: expected one of the roles of --roles ({known})")
 
 
 def _names(values: object) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from batch_ser.inputs.given_segments import (
     unpack,
 )
 from batch_ser.inputs.names import printable, table_name
+from batch_ser.inputs.roles import Roles, normal_roles, parse_roles
 from batch_ser.inputs.rows import Columns, Row, read_rows, row_word
 from batch_ser.inputs.walk import Walk
 from batch_ser.inputs.whole_addresses import WholeAddresses
@@ -22,6 +23,7 @@ __all__ = [
     "Columns",
     "GivenSegment",
     "InputFile",
+    "Roles",
     "Row",
     "Selection",
     "Walk",
@@ -29,7 +31,9 @@ __all__ = [
     "archive_error",
     "channel_faults",
     "fetch_error",
+    "normal_roles",
     "parse_channel",
+    "parse_roles",
     "parse_seconds",
     "printable",
     "read_rows",

@@ -47,13 +47,14 @@ class InputFile:
     error: FileError | None = None
     given_segments: bytes = b""  # those of a manifest, packed
     line: "Line | None" = None  # that has the whole address, where the path has no query
-    roles: str = ""  # of its channels, as a manifest has them
+    roles: str = ""  # of its channels, as a manifest has them; `roles.py` parses it
     member: Member | None = None  # where in an archive it is
 
     @property
     def given_digest(self) -> str:
-        """Identifies the given segments: with other ones it is another file to a job."""
-        return hashlib.sha256(self.given_segments).hexdigest()[:16] if self.given_segments else ""
+        """Identifies given segments and roles: with other ones it is another file to a job."""
+        given = self.given_segments + (f"\n{self.roles}".encode() if self.roles else b"")
+        return hashlib.sha256(given).hexdigest()[:16] if given else ""
 
     @property
     def content_bytes(self) -> int:

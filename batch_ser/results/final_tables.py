@@ -23,6 +23,7 @@ from batch_ser.results.tables import (
     parquet_options,
     with_all_labels,
     with_means,
+    with_roles,
 )
 from batch_ser.storage import describe_files
 
@@ -100,7 +101,8 @@ def _final_tables(
         rows = rescoring(rows) if rescoring else rows
         means.update(mean_scores(rows, schemas.labels))
         counts.add_segments(rows)
-        return with_all_labels(rows.select(schemas.final_segments.names), schemas.labels)
+        rows = with_all_labels(rows.select(schemas.final_segments.names), schemas.labels)
+        return with_roles(rows)
 
     def files(rows: pa.Table) -> pa.Table:
         counts.add_files(rows)
@@ -110,7 +112,7 @@ def _final_tables(
     yield _Table("files", "files", schemas.files, schemas.files, files)
     if schemas.apart:
         schema = schemas.embeddings
-        yield _Table(EMBEDDINGS, "segments", schema, schema, lambda rows: rows)
+        yield _Table(EMBEDDINGS, "segments", schema, schema, with_roles)
 
 
 def _write_table(output: Output, made: Path, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:

@@ -21,6 +21,7 @@ from batch_ser.results.name_pattern import NamePattern
 OK, EMPTY, FAILED = "ok", "empty", "failed"
 PARTIAL = "partial"  # of a recording that is not done yet: in committed parts only
 LABELS = pa.dictionary(pa.int8(), pa.string())
+ROLE = ("role", pa.dictionary(pa.int32(), pa.string()))  # null without `--roles`
 GIVEN_DIGEST = "given"  # of the files table: a digest of a file's given segments
 MAX_HOURS = "max_hours"  # of the files table: a later run with a higher limit does the file again
 EMBEDDING = "embedding"  # on request; `rounded`
@@ -80,6 +81,7 @@ class TableSchemas:
         metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
         labels = tuple(json.loads(metadata["labels"]))
         own = [name for name, _ in SEGMENT_COLUMNS] + [f"p_{label}" for label in labels]
+        own += [ROLE[0]]
         width = schema.field(EMBEDDING).type.list_size if has_embeddings(schema) else 0
         own += [EMBEDDING] * bool(width)
         further = tuple(name for name in schema.names if name not in own)
@@ -108,7 +110,7 @@ class TableSchemas:
         probabilities = [(f"p_{label}", pa.float32()) for label in self.labels]
         embedding = [(EMBEDDING, pa.list_(pa.float32(), self.embedding_width))]
         further = [(name, pa.string()) for name in self.carried_columns]
-        own = [*SEGMENT_COLUMNS, *probabilities, *(embedding if self.embedding_width else [])]
+        own = [*SEGMENT_COLUMNS, *probabilities, ROLE, *(embedding if self.embedding_width else [])]
         columns = [*own, *further]
         return pa.schema(columns, metadata=dict(self.metadata))
 
@@ -146,7 +148,7 @@ class TableSchemas:
         Where that is another column of the manifest, `in_in_<name>`, and so on.
         """
         ours = {name for name, _ in SEGMENT_COLUMNS} | {f"p_{label}" for label in self.labels}
-        ours |= {EMBEDDING}  # adapted results have one, if not in this table
+        ours |= {ROLE[0], EMBEDDING}  # adapted results have one, if not in this table
         taken, carried = ours | set(self.manifest_columns), []
         for column in self.manifest_columns:
             name = column
@@ -215,6 +217,13 @@ def with_all_labels(rows: pa.Table, labels: Sequence[str]) -> pa.Table:
     column = rows.schema.get_field_index("emotion")
     values = pa.DictionaryArray.from_arrays(codes, pa.array(labels, pa.string()))
     return rows.set_column(column, rows.schema.field(column), values)
+
+
+def with_roles(rows: pa.Table) -> pa.Table:
+    """Rows whose `role` has the roles in order of appearance, not of commits, as its dictionary."""
+    column = rows.schema.get_field_index(ROLE[0])
+    values = pc.dictionary_encode(rows[ROLE[0]].cast(pa.string())).unify_dictionaries()
+    return rows.set_column(column, rows.schema.field(column), values.cast(ROLE[1]))
 
 
 def mean_scores(rows: pa.Table, labels: Sequence[str]) -> dict[str, NDArray[np.float64]]:

@@ -45,6 +45,17 @@ Channels = Annotated[
         "such as 0 or 0,1."
     ),
 ]
+Roles = Annotated[
+    str | None,
+    typer.Option("--roles", help="Who speaks on which channel, such as 0=agent,1=customer."),
+]
+Score = Annotated[
+    str | None,
+    typer.Option(
+        "--score",
+        help="Only this role; the speech of others is detected, and nothing more is computed.",
+    ),
+]
 RawEncoding = Annotated[
     str | None,
     typer.Option(

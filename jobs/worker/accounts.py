@@ -65,8 +65,8 @@ class FileAccount:
             mixed = channels if stream.number == MIXED else 1
             for kind, frames in stream.frames.items():
                 total[kind] += mixed * frames
-        if MIXED not in opened.numbers:
-            left_out = channels - len(opened.numbers)
+        if MIXED not in opened.scored:
+            left_out = channels - len(opened.scored)
             total[Kind.NOT_ASKED] += left_out * opened.recording.decoded_frames
         return total
 
@@ -112,7 +112,7 @@ class FileAccount:
             )
             if every_channel:  # else it is not known who speaks on the others
                 seconds["overlap_s"] = speech.overlap / rate_hz
-            if every_channel or MIXED in opened.numbers:
+            if every_channel or MIXED in opened.scored:
                 seconds["silence_s"] = speech.silence / rate_hz
         return seconds
 
@@ -179,6 +179,7 @@ class FileAccount:
             schemas.labels[best],
             score.probabilities[best],
             *score.probabilities,
+            self.opened.roles.get(stream.number),
             *embedding,
             *further,
         ]

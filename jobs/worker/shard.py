@@ -18,11 +18,11 @@ import pyarrow as pa
 from batch_ser.archives import OpenArchives
 from batch_ser.audio import SPLIT, Reading, Samples, channel
 from batch_ser.errors import FileError, Incomplete
-from batch_ser.inputs import InputFile
+from batch_ser.inputs import GivenSegment, InputFile, Roles
 from batch_ser.results import FAILED, TableSchemas, file_row, to_table
 from batch_ser.segments import SegmentSettings, Source
 from jobs.worker.accounts import FileAccount
-from jobs.worker.channels import given_of, open_recording
+from jobs.worker.channels import ChannelChoice, given_of, open_recording
 from jobs.worker.fetching import Fetching
 from jobs.worker.offset_scores import score_whole
 from jobs.worker.pool import FilePiece, Pool, as_file_error
@@ -44,11 +44,17 @@ class ShardSettings:
     segment: SegmentSettings
     schemas: TableSchemas
     channels: str = SPLIT  # or mix, or numbers such as 0,1
+    roles: Roles = field(default_factory=dict)  # `--roles`; of a file, a manifest may have others
+    score: str | None = None  # the one role that is scored; None: all channels
     batch_s: float = BATCH_S  # padded seconds of audio in one batch
     reading: Reading = field(default_factory=Reading)
     expect: str | None = None  # `--expect`, of a head with an offset
     offsets: ArchiveOffsets | None = None  # of such a head; None: the usual one
     partial_s: float | None = None  # of a recording, between two partial results; None: none
+
+    def choice(self, file: InputFile, given: Sequence[GivenSegment]) -> ChannelChoice:
+        """What options and manifest state of the channels of a file."""
+        return ChannelChoice(self.channels, given, self.roles, file.roles, self.score)
 
     def __post_init__(self) -> None:
         # whether a recording is split, and so which offset it has, is known at its end
@@ -193,16 +199,15 @@ def _decoded(
         StoredRowsDiffer: the stored rows are not those of its segments.
     """
     with stages("decode"):
-        opened = account.opened = open_recording(
-            account.file.path, settings.reading, settings.channels, account.given
-        )
+        choice = settings.choice(account.file, account.given)
+        opened = account.opened = open_recording(account.file.path, settings.reading, choice)
     if opened.error:
         raise opened.error
     source = Source(opened.recording.rate_hz, rate_hz)
     rows = StoredRows(stored, settings.schemas, opened.recording.rate_hz)
     account.streams = [
         ChannelStream(number, source, settings.segment, given_of(account.given, number), rows)
-        for number in opened.numbers
+        for number in opened.scored
     ]
     blocks = opened.recording.blocks()
     block: Samples | None = np.zeros(0, np.float32)
