@@ -48,6 +48,7 @@ docs: .venv/docs ## the documents as a site, in .docs-site, which loads nothing 
 bench: .venv/installed ## the figures of docs/results.md that take long or depend on the machine
 	$(BIN)/python benchmarks/measure.py
 	$(BIN)/python benchmarks/detection.py
+	$(BIN)/python benchmarks/crosstalk.py
 	$(BIN)/python benchmarks/archives.py
 	$(BIN)/python benchmarks/many_files.py
 	$(BIN)/python benchmarks/manifests.py

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
 
+from batch_ser import SCORES_VERSION
 from batch_ser.errors import CheckpointError, MismatchError, UsageError
 from batch_ser.results import (
     GIVEN_DIGEST,
     NONE,
-    TABLES,
+    SPEECH,
     CommittedParts,
     NamePattern,
     Output,
@@ -55,11 +56,12 @@ def adapt_again(
         committed = CommittedParts.of(output)
         if record is None or not committed.all_published:
             raise MismatchError(f"{out}: not complete; give its run again, and then adapt")
+        _check_version(out, record)
         checkpoint = _checkpoint(out, record, model)
         adaptation = _adaptation(record, checkpoint, by, expect, adapt_from)
         schemas = _schemas(output, record, checkpoint, adaptation, NamePattern.of(name_pattern))
         check_grouping(adaptation.by, schemas)
-        output.check_ours(TABLES)
+        output.check_ours(schemas.tables)
         source = adapt_from or record.configuration.get("adapt_from") or out
         second_pass = SecondPass.of(checkpoint, schemas, adaptation, source)
         changed = _changed(record, schemas, adaptation, source, committed)
@@ -95,6 +97,16 @@ def _check_takes_offset(by: str | None, before: str, adapt_from: str | None) -> 
         f"--adapt-from {adapt_from}: found {found}; expected an output with adaptation: give "
         "--adapt archive, recording or a column with it"
     )
+
+
+def _check_version(out: str, record: RunRecord) -> None:
+    """Refuse tables of another version: they have other columns, or other scores."""
+    found = record.fingerprint.get("scores_version")
+    if found != SCORES_VERSION:
+        raise MismatchError(
+            f"{out}: found tables of another version of batch-ser (scores_version {found}), "
+            f"expected {SCORES_VERSION}; give its run again with --restart"
+        )
 
 
 def _changed(
@@ -158,6 +170,7 @@ def _schemas(
         apart=True,
         shown=bool(record.configuration.get("embeddings")),
         given=GIVEN_DIGEST in pq.read_schema(output.table_files("files")[0]).names,
+        detects=bool(output.table_files(SPEECH)),
     )
     if not schemas.embedding_width:
         raise UsageError(

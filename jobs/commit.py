@@ -23,8 +23,7 @@ class Committer:
         self.peak_bytes = 0
         self._committed = committed
         self._check = check
-        self._segments: list[pa.Table] = []
-        self._files: list[pa.Table] = []
+        self._results: list[ShardResult] = []
         self._partial: dict[str, list[ShardResult]] = {}  # by the name of the file
         self._bytes = 0
         self._last_commit = float("-inf")
@@ -36,11 +35,10 @@ class Committer:
         if result.is_partial:
             self._add_partial(result)
         else:
-            self._segments.append(result.segments)
-            self._files.append(result.files)
+            self._results.append(result)
             for name in result.files["file"].to_pylist():
                 self._partial.pop(name, None)
-        self._bytes += result.segments.nbytes + result.files.nbytes
+        self._bytes += result.segments.nbytes + result.files.nbytes + result.speech.nbytes
         if time.monotonic() - self._last_commit >= COMMIT_EVERY_S or self._bytes >= COMMIT_BYTES:
             self.flush()
 
@@ -66,14 +64,18 @@ class Committer:
     def flush(self) -> None:
         """Commit what has been collected; rows of partial results in a part of their own."""
         partial = [result for results in self._partial.values() for result in results]
-        if partial or self._files:
+        if partial or self._results:
             self._check()
-        self._commit([each.segments for each in partial], [each.files for each in partial])
-        self._commit(self._segments, self._files)
-        self._segments, self._files, self._partial, self._bytes = [], [], {}, 0
+        self._commit(partial)
+        self._commit(self._results)
+        self._results, self._partial, self._bytes = [], {}, 0
 
-    def _commit(self, segments: list[pa.Table], files: list[pa.Table]) -> None:
-        if files:
-            joined = pa.concat_tables(segments).unify_dictionaries()
-            self._committed.commit(joined, pa.concat_tables(files))
+    def _commit(self, results: list[ShardResult]) -> None:
+        if results:
+            segments, speech = (
+                pa.concat_tables(tables).unify_dictionaries()
+                for tables in zip(*((each.segments, each.speech) for each in results), strict=True)
+            )
+            files = pa.concat_tables(each.files for each in results)
+            self._committed.commit(segments, files, speech)
             self._last_commit = time.monotonic()

@@ -11,7 +11,6 @@ from batch_ser.archives import OpenArchives, split_member
 from batch_ser.errors import MismatchError
 from batch_ser.inputs import InputFile
 from batch_ser.results import (
-    TABLES,
     CheckpointRecord,
     CommittedFile,
     CommittedParts,
@@ -77,9 +76,9 @@ def _run(config: RunConfig, progress: Progress, again: FailedAgain | None) -> Ru
 
 def _check_output(job: Job) -> None:
     if job.config.restart:
-        job.output.check_ours(TABLES if job.settings.schemas.apart else TABLES[:2])
+        job.output.check_ours(job.settings.schemas.tables)
     else:
-        check_fingerprint(job.output, job.fingerprint)
+        check_fingerprint(job.output, job.fingerprint, job.settings.schemas.tables)
 
 
 def _begin(job: Job) -> None:
@@ -89,7 +88,8 @@ def _begin(job: Job) -> None:
         remove(output)
     recover(output)
     if output.complete_record():
-        check_fingerprint(output, job.fingerprint)  # of what has been published just now
+        # of what has been published just now
+        check_fingerprint(output, job.fingerprint, job.settings.schemas.tables)
     elif not output.settings():
         new_parts(output, job.fingerprint)
 

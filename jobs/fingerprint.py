@@ -1,6 +1,7 @@
 """The fingerprint of a job: the settings on which its rows depend, which one output cannot mix."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from batch_ser import SCORES_VERSION
@@ -8,7 +9,7 @@ from batch_ser.addresses import scheme_of
 from batch_ser.audio import normal_choice
 from batch_ser.errors import MismatchError
 from batch_ser.inputs import Walk, normal_roles, parse_roles
-from batch_ser.results import TABLES, Output
+from batch_ser.results import Output
 from batch_ser.segments import SegmentSettings, as_metadata
 from jobs.run_config import RunConfig
 from jobs.second_pass import Adaptation
@@ -59,13 +60,13 @@ def _place(path: str) -> str:
     return path if scheme_of(path) else os.path.abspath(path)
 
 
-def check_fingerprint(output: Output, fingerprint: dict[str, Any]) -> None:
-    """Refuse to mix results of different settings.
+def check_fingerprint(output: Output, fingerprint: dict[str, Any], tables: Sequence[str]) -> None:
+    """Refuse to mix results of different settings, or to overwrite `tables` of others.
 
     Raises:
         MismatchError: the output was made with others; the differences are listed.
     """
-    output.check_ours(TABLES if "adapt" in fingerprint else TABLES[:2])
+    output.check_ours(tables)
     earlier = output.earlier_fingerprint()
     if earlier is None:
         return

@@ -18,7 +18,7 @@ from batch_ser.results import (
     TableSchemas,
     check_grouping,
 )
-from batch_ser.segments import GIVEN, SegmentSettings
+from batch_ser.segments import GIVEN, SPEECH, SegmentSettings
 from jobs.earlier_output import earlier_output
 from jobs.failed_again import FailedAgain
 from jobs.fingerprint import fingerprint_of
@@ -192,6 +192,7 @@ def _schemas(
     fingerprint: dict[str, Any],
     adaptation: Adaptation | None,
 ) -> TableSchemas:
+    has_roles = config.roles is not None or walk.has_roles
     adapts = adaptation is not None and adaptation.by != NONE
     # an output that was adapted before keeps its table of embeddings, for `batch-ser adapt`
     apart = adapts or (not config.restart and output.as_scored == EMBEDDINGS)
@@ -203,6 +204,7 @@ def _schemas(
         apart=apart,
         shown=config.embeddings,
         given=walk.has_given_segments or walk.has_roles,
+        detects=fingerprint["segment"]["method"] == SPEECH or has_roles,
     )
 
 

@@ -18,7 +18,7 @@ from batch_ser.results.groups import (
     values_of,
 )
 from batch_ser.results.json_files import as_json, read_json
-from batch_ser.results.layout import EMBEDDINGS, TABLES, Output
+from batch_ser.results.layout import Output
 from batch_ser.results.name_pattern import NamePattern
 from batch_ser.results.parts import Part, new_parts
 from batch_ser.results.publication import is_interrupted, recover, remove
@@ -30,11 +30,14 @@ from batch_ser.results.run_record import (
     is_replacement,
 )
 from batch_ser.results.tables import (
+    EMBEDDINGS,
     EMPTY,
     FAILED,
     GIVEN_DIGEST,
     OK,
     PARTIAL,
+    SPEECH,
+    TABLES,
     TableSchemas,
     file_row,
     rounded,
@@ -42,6 +45,7 @@ from batch_ser.results.tables import (
     to_table,
     with_scores,
 )
+from batch_ser.results.talk_time import talk_time
 from batch_ser.results.tally import Committed, Tally
 from batch_ser.results.verification import verify
 
@@ -55,6 +59,7 @@ __all__ = [
     "OK",
     "PARTIAL",
     "RECORDING",
+    "SPEECH",
     "SUMS",
     "TABLES",
     "UNSPLIT",
@@ -87,6 +92,7 @@ __all__ = [
     "remove",
     "rounded",
     "rows_by_key",
+    "talk_time",
     "times_and_scores",
     "to_table",
     "values_of",

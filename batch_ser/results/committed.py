@@ -73,12 +73,12 @@ class CommittedParts:
         """Whether the published tables, if any, hold everything."""
         return not self._dropped and all(part.is_published for part in self.parts)
 
-    def commit(self, segments: pa.Table, files: pa.Table) -> None:
+    def commit(self, segments: pa.Table, files: pa.Table, speech: pa.Table | None = None) -> None:
         """Write the rows of some files as a part, and add it."""
         assert self._output
         if not self._parts_folder:
             self._parts_folder = _parts_folder(self._output)
-        part = write_part(self._output.folder, self._parts_folder, segments, files)
+        part = write_part(self._output.folder, self._parts_folder, segments, files, speech)
         self._add(part, files.to_batches())
 
     def drop(self, name: str) -> None:
@@ -87,7 +87,7 @@ class CommittedParts:
         self._dropped = True
 
     def rows(self, table: str, only: Iterable[str] | None = None) -> Iterator[pa.Table]:
-        """The rows that count in `segments` or `files`, in order of the files' names.
+        """The rows that count in `segments`, `files` or `speech`, in order of the files' names.
 
         Yields one table a file, of all files or `only` of these; memory does not grow.
         """

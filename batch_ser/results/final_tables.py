@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from batch_ser.results.committed import CommittedParts
 from batch_ser.results.counts import Counts
-from batch_ser.results.layout import EMBEDDINGS, Output
+from batch_ser.results.layout import Output
 from batch_ser.results.publication import new_tables, publish
 from batch_ser.results.run_record import RunRecord
 from batch_ser.results.tables import (
+    EMBEDDINGS,
+    SPEECH,
     TableSchemas,
     mean_scores,
     parquet_options,
@@ -85,7 +87,7 @@ class _Table:
     """A final table: the rows of the parts that it is made of, how, and both schemas."""
 
     name: str
-    source: str  # segments or files
+    source: str  # segments, files or speech
     schema: pa.Schema  # of the rows in the parts
     final: pa.Schema
     change: Callable[[pa.Table], pa.Table]
@@ -113,6 +115,8 @@ def _final_tables(
     if schemas.apart:
         schema = schemas.embeddings
         yield _Table(EMBEDDINGS, "segments", schema, schema, with_roles)
+    if schemas.detects:
+        yield _Table(SPEECH, SPEECH, schemas.speech, schemas.speech, with_roles)
 
 
 def _write_table(output: Output, made: Path, table: _Table, rows: Iterable[pa.Table]) -> list[Path]:

@@ -13,14 +13,16 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
 from batch_ser.addresses import scheme_of
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.results.json_files import read_json
 from batch_ser.results.run_record import RunRecord, is_replacement, tables_of
+from batch_ser.results.tables import EMBEDDINGS, SPEECH, TABLES, is_speech
 from batch_ser.storage import STORES, Folder, is_store, open_folder, split_address
 
-EMBEDDINGS = "embeddings"  # of segments, where results are or were adapted
-TABLES = ("segments", "files", EMBEDDINGS)
+ALWAYS = TABLES[:2]  # the others depend on the settings of a job
 OTHER_FORMATS = {".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".xls", ".xlsm", ".ods"}
 OTHER_FORMATS |= {".arrow", ".feather", ".h5", ".db", ".sqlite", ".duckdb", ".gz", ".zip"}
 DRIVER = "driver.json"  # in the working folder: the heartbeat of the driver that is at work
@@ -176,7 +178,7 @@ class Output:
     def _no_record(self) -> str:
         return f"{self.folder.place(self.run_json)} is not a record of batch-ser"
 
-    def check_ours(self, tables: Sequence[str] = TABLES[:2]) -> None:
+    def check_ours(self, tables: Sequence[str] = ALWAYS) -> None:
         """Refuse to overwrite what this program did not make.
 
         Raises:
@@ -184,8 +186,10 @@ class Output:
         """
         folder = self.folder
         ours = bool(folder.find(self.run_json) or folder.find(self.settings_json))
-        embeddings_ours = bool(self.listed(EMBEDDINGS, self.any_record()))
-        unknown = [name for name in tables if not (embeddings_ours if name == EMBEDDINGS else ours)]
+        listed = {name for name in TABLES if self.listed(name, self.any_record())}
+        if self.has_own_speech():
+            listed.add(SPEECH)
+        unknown = [each for each in tables if not (ours if each in ALWAYS else each in listed)]
         present = [each for each in map(self.table, unknown) if self._is_there(each)]
         if ours and not present:
             return
@@ -197,6 +201,22 @@ class Output:
                 f"--out: {folder.place(present[0])} exists and is not an output of batch-ser; "
                 "choose another name or move it away"
             )
+
+    def has_own_speech(self) -> bool:
+        """Whether there is a speech table, by its columns, where a damaged record lists no table.
+
+        By its name it could be the segments table of another output.
+        """
+        content = self.any_record()
+        if self.own_tables(content) or not self.folder.find(self.run_json):
+            return False
+        table = self.table(SPEECH)
+        below = [each.name for each in self.folder.entries(table)]
+        names = [table] if self.single_file and self._is_there(table) else below
+        try:
+            return bool(names) and all(is_speech(self.folder.local(each)) for each in names)
+        except (pa.ArrowInvalid, OSError):
+            return False
 
     def _is_there(self, table: str) -> bool:
         if self.single_file:

@@ -1,8 +1,8 @@
 """Committed parts: the rows of finished files, while the job runs.
 
-The unit of commitment is the file: it has all its rows or none. A part is a segments file and then
-a files file that names it with its SHA-256; the second one's existence is the commit. Only the
-driver writes, each object in one go.
+The unit of commitment is the file: it has all its rows or none. A part is a segments file, a speech
+file where there are such rows, and then a files file that names both with their SHA-256, whose
+existence is the commit. Only the driver writes, each object in one go.
 """
 
 import hashlib
@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 
 from batch_ser.results.json_files import write_json
 from batch_ser.results.layout import Output
-from batch_ser.results.tables import parquet_options
+from batch_ser.results.tables import SPEECH, parquet_options
 from batch_ser.storage import Folder, describe
 
 SEGMENTS_ENDING, FILES_ENDING = ".segments.parquet", ".files.parquet"
+ENDINGS = {"segments": SEGMENTS_ENDING, SPEECH: ".speech.parquet"}  # written before the files
 PART_ROW_GROUP = 4096  # finalising holds one row group per part
 
 
@@ -34,25 +35,27 @@ class Part:
     folder: Folder
     segments: tuple[str, ...]  # names in the folder
     files: tuple[str, ...]
+    speech: tuple[str, ...]
     committed: float  # seconds since 1970; 0: published
 
     @classmethod
     def published(cls, output: Output) -> "Part":
         """The tables of a complete output, as far as their files exist."""
         content = output.complete_record()
-        segments, files = (
+        segments, files, speech = (
             tuple(each for each in output.listed(table, content) if output.folder.find(each))
-            for table in ("segments", "files")
+            for table in ("segments", "files", SPEECH)
         )
-        return cls(output.folder, segments, files, committed=0.0)
+        return cls(output.folder, segments, files, speech, committed=0.0)
 
     @property
     def is_published(self) -> bool:
         return self.committed == 0.0
 
     def rows(self, table: str) -> Iterator[tuple[str, pa.Table]]:
-        """The rows of each file in `segments` or `files`, in order of its name."""
-        for name in self.segments if table == "segments" else self.files:
+        """The rows of each file in `segments`, `files` or `speech`, in order of its name."""
+        names = {"segments": self.segments, "files": self.files, SPEECH: self.speech}
+        for name in names[table]:
             yield from _by_file(self.folder.local(name))
 
 
@@ -64,17 +67,28 @@ def new_parts(output: Output, fingerprint: dict[str, Any]) -> str:
     return f"{output.work}/{name}"
 
 
-def write_part(folder: Folder, parts: str, segments: pa.Table, files: pa.Table) -> Part:
-    """Commit the rows of some files in the folder `parts`: with the second file they count."""
-    name, committed = uuid.uuid4().hex, time.time()
-    names = [f"{parts}/{name}{ending}" for ending in (SEGMENTS_ENDING, FILES_ENDING)]
-    data = _as_parquet(segments.sort_by("file") if len(segments) else segments)
-    folder.write(names[0], data)
-    digest = hashlib.sha256(data).hexdigest()
-    metadata = {"segments_sha256": digest, "committed": repr(committed)}
+def write_part(
+    folder: Folder, parts: str, segments: pa.Table, files: pa.Table, speech: pa.Table | None = None
+) -> Part:
+    """Commit the rows of some files in the folder `parts`: with the last file they count."""
+    name, committed = f"{parts}/{uuid.uuid4().hex}", time.time()
+    metadata, written = {"committed": repr(committed)}, dict[str, tuple[str, ...]]()
+    for table, rows in (("segments", segments), (SPEECH, speech)):
+        if rows is None or (table == SPEECH and not len(rows)):
+            continue
+        data = _as_parquet(rows.sort_by("file") if len(rows) else rows)
+        folder.write(f"{name}{ENDINGS[table]}", data)
+        metadata[_digest(table)] = hashlib.sha256(data).hexdigest()
+        written[table] = (f"{name}{ENDINGS[table]}",)
     marked = files.sort_by("file").replace_schema_metadata((files.schema.metadata or {}) | metadata)
-    folder.write(names[1], _as_parquet(marked))
-    return Part(folder, (names[0],), (names[1],), committed)
+    folder.write(f"{name}{FILES_ENDING}", _as_parquet(marked))
+    files_name = (f"{name}{FILES_ENDING}",)
+    return Part(folder, written["segments"], files_name, written.get(SPEECH, ()), committed)
+
+
+def _digest(table: str) -> str:
+    """Where the metadata of the files have the SHA-256 of another file of their part."""
+    return f"{table}_sha256"
 
 
 def _as_parquet(table: pa.Table) -> bytes:
@@ -101,25 +115,32 @@ def read_parts(output: Output) -> list[Part]:
     content = output.complete_record()
     if content:
         output.check_tables()
-        tables = [tuple(output.listed(name, content)) for name in (output.as_scored, "files")]
-        parts.insert(0, Part(folder, tables[0], tables[1], 0.0))
+        segments, files, speech = (
+            tuple(output.listed(name, content)) for name in (output.as_scored, "files", SPEECH)
+        )
+        parts.insert(0, Part(folder, segments, files, speech, 0.0))
     return parts
 
 
 def _read_part(folder: Folder, name: str) -> Part | None:
     """A committed part; None if it is damaged, as by a machine that lost power."""
-    segments = name.removesuffix(FILES_ENDING) + SEGMENTS_ENDING
+    found: dict[str, tuple[str, ...]] = {"segments": (), SPEECH: ()}
     try:
-        files, found = folder.local(name), describe(folder.local(segments))
+        schema = pq.read_schema(folder.local(name))
+        committed, digests = committed_at(schema), schema.metadata
+        for table, ending in ENDINGS.items():
+            digest = digests.get(_digest(table).encode())
+            if digest is None and table == SPEECH:
+                continue  # there were no such rows
+            other = name.removesuffix(FILES_ENDING) + ending
+            if digest is None or describe(folder.local(other))["sha256"] != digest.decode():
+                return None
+            found[table] = (other,)
     except FileNotFoundError:
         return None
-    try:
-        schema = pq.read_schema(files)
-        committed = committed_at(schema)
-        intact = schema.metadata[b"segments_sha256"].decode() == found["sha256"]
     except (pa.ArrowInvalid, OSError, KeyError, ValueError):  # OSError: pyarrow's, too
         return None
-    return Part(folder, (segments,), (name,), committed) if intact else None
+    return Part(folder, found["segments"], (name,), found[SPEECH], committed)
 
 
 def committed_at(schema: pa.Schema) -> float:

@@ -18,8 +18,9 @@ from typing import Any
 
 from batch_ser.errors import MismatchError
 from batch_ser.results.json_files import read_json, write_json
-from batch_ser.results.layout import TABLES, Output
+from batch_ser.results.layout import ALWAYS, Output
 from batch_ser.results.run_record import is_replacement
+from batch_ser.results.tables import SPEECH, TABLES
 from batch_ser.storage import describe
 
 TABLE_FILE = re.compile(r"part-([0-9a-f]{8}-)?\d{5}\.parquet")  # in a folder
@@ -183,7 +184,8 @@ def _unlisted(output: Output, content: Record | None) -> list[str]:
 def _remove_all(output: Output, content: Record | None) -> None:
     """Remove the tables that are named, everything in the working folder, and `run.json` last."""
     folder = output.folder
-    tables = [output.table(name) for name in TABLES[:2]]
+    own = (*ALWAYS, SPEECH) if output.has_own_speech() else ALWAYS
+    tables = [output.table(name) for name in own]
     if not output.single_file:
         found = [each.name for name in tables for each in folder.entries(name)]
         tables = [name for name in found if TABLE_FILE.fullmatch(name.partition("/")[2])]

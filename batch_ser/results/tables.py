@@ -1,7 +1,7 @@
-"""The two tables: their columns, and how rows become Arrow tables.
+"""The tables: their columns, and how rows become Arrow tables.
 
-`results.parquet` has a row per segment, `results.files.parquet` a row per input. The columns are
-documented, and stable.
+`results.parquet` has a row per segment, `results.files.parquet` a row per input, and
+`results.speech.parquet` one per region of speech. The columns are documented, and stable.
 """
 
 import json
@@ -9,19 +9,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from batch_ser.results.name_pattern import NamePattern
 
+EMBEDDINGS = "embeddings"  # of segments, where results are or were adapted
+SPEECH = "speech"  # regions of speech, where it is detected
+TABLES = ("segments", "files", EMBEDDINGS, SPEECH)
 OK, EMPTY, FAILED = "ok", "empty", "failed"
 PARTIAL = "partial"  # of a recording that is not done yet: in committed parts only
 LABELS = pa.dictionary(pa.int8(), pa.string())
 ROLE = ("role", pa.dictionary(pa.int32(), pa.string()))  # null without `--roles`
+CROSSTALK = ("crosstalk", pa.bool_())  # null where no speech is detected
+SPEECH_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
+    ("file", pa.string()),
+    ("channel", pa.int8()),  # 0-based; -1 when mixed
+    ROLE,
+    ("start_s", pa.float64()),
+    ("end_s", pa.float64()),
+    CROSSTALK,
+)
 GIVEN_DIGEST = "given"  # of the files table: a digest of a file's given segments
 MAX_HOURS = "max_hours"  # of the files table: a later run with a higher limit does the file again
 EMBEDDING = "embedding"  # on request; `rounded`
@@ -54,7 +68,7 @@ FILE_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("not_speech_s", pa.float64()),
     ("too_short_s", pa.float64()),
     ("not_asked_s", pa.float64()),
-    ("speech_s", pa.list_(pa.float64())),  # per scored channel
+    ("speech_s", pa.list_(pa.float64())),  # per chosen channel, without crosstalk
     ("overlap_s", pa.float64()),  # more than one channel speaks
     ("silence_s", pa.float64()),  # no channel speaks
     ("segments", pa.int32()),
@@ -72,20 +86,23 @@ class TableSchemas:
     embedding_width: int = 0  # 0: no column `embedding`
     apart: bool = False  # embeddings are kept in a table of their own
     shown: bool = True  # the embeddings are in the final segments table, too
-    given: bool = False  # with given segments: the files table has their digest
+    given: bool = False  # with given segments or roles: the files table has their digest
+    detects: bool = False  # speech is detected: there is a speech table
     name_pattern: NamePattern | None = None  # its columns are in the final tables alone
 
     @classmethod
-    def of(cls, schema: pa.Schema, *, apart: bool, shown: bool, given: bool) -> "TableSchemas":
+    def of(
+        cls, schema: pa.Schema, *, apart: bool, shown: bool, given: bool, detects: bool
+    ) -> "TableSchemas":
         """From the schema of a segments table in a Parquet file."""
         metadata = {key.decode(): value.decode() for key, value in schema.metadata.items()}
         labels = tuple(json.loads(metadata["labels"]))
         own = [name for name, _ in SEGMENT_COLUMNS] + [f"p_{label}" for label in labels]
-        own += [ROLE[0]]
+        own += [ROLE[0], CROSSTALK[0]]
         width = schema.field(EMBEDDING).type.list_size if has_embeddings(schema) else 0
         own += [EMBEDDING] * bool(width)
         further = tuple(name for name in schema.names if name not in own)
-        return cls(labels, further, metadata, width, apart, shown, given)
+        return cls(labels, further, metadata, width, apart, shown, given, detects)
 
     def with_name_pattern(self, pattern: NamePattern | None) -> "TableSchemas":
         """The schemas with the columns of a pattern, too.
@@ -110,7 +127,13 @@ class TableSchemas:
         probabilities = [(f"p_{label}", pa.float32()) for label in self.labels]
         embedding = [(EMBEDDING, pa.list_(pa.float32(), self.embedding_width))]
         further = [(name, pa.string()) for name in self.carried_columns]
-        own = [*SEGMENT_COLUMNS, *probabilities, ROLE, *(embedding if self.embedding_width else [])]
+        own = [
+            *SEGMENT_COLUMNS,
+            *probabilities,
+            ROLE,
+            CROSSTALK,
+            *(embedding if self.embedding_width else []),
+        ]
         columns = [*own, *further]
         return pa.schema(columns, metadata=dict(self.metadata))
 
@@ -131,6 +154,17 @@ class TableSchemas:
         return pa.schema(columns, metadata=schema.metadata)
 
     @property
+    def speech(self) -> pa.Schema:
+        """The schema of the table of regions of speech."""
+        return pa.schema(SPEECH_COLUMNS, metadata=dict(self.metadata))
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of the final tables."""
+        embeddings = (EMBEDDINGS,) if self.apart else ()
+        return ("segments", "files", *embeddings, *((SPEECH,) if self.detects else ()))
+
+    @property
     def files(self) -> pa.Schema:
         means = [(f"p_{label}", pa.float32()) for label in self.labels]
         given = [(GIVEN_DIGEST, pa.string())] if self.given else []
@@ -148,7 +182,7 @@ class TableSchemas:
         Where that is another column of the manifest, `in_in_<name>`, and so on.
         """
         ours = {name for name, _ in SEGMENT_COLUMNS} | {f"p_{label}" for label in self.labels}
-        ours |= {ROLE[0], EMBEDDING}  # adapted results have one, if not in this table
+        ours |= {ROLE[0], CROSSTALK[0], EMBEDDING}  # adapted results have one, if not in this table
         taken, carried = ours | set(self.manifest_columns), []
         for column in self.manifest_columns:
             name = column
@@ -185,6 +219,13 @@ def rounded(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
 def has_embeddings(schema: pa.Schema) -> bool:
     """Whether there are embeddings: a manifest may have another column of that name."""
     return EMBEDDING in schema.names and pa.types.is_fixed_size_list(schema.field(EMBEDDING).type)
+
+
+def is_speech(path: Path) -> bool:
+    """Whether a Parquet file is a speech table of this program."""
+    schema = pq.read_schema(path)
+    ours = b"program" in (schema.metadata or {})
+    return ours and schema.names == [name for name, _ in SPEECH_COLUMNS]
 
 
 def times_and_scores(rows: pa.Table) -> pa.Table:

@@ -18,7 +18,8 @@ from batch_ser.results.counts import Counts
 from batch_ser.results.layout import Output
 from batch_ser.results.parts import Part
 from batch_ser.results.run_record import RunRecord
-from batch_ser.results.tables import EMBEDDING, FAILED, OK, has_embeddings
+from batch_ser.results.speech_faults import role_faults, speech_faults
+from batch_ser.results.tables import EMBEDDING, FAILED, OK, SPEECH, has_embeddings
 from batch_ser.storage import StorageError, describe
 
 AT_ONCE = 8_192  # rows
@@ -73,9 +74,22 @@ def _recount(output: Output, record: RunRecord, verdict: Verdict) -> None:
     labels = [f"p_{label}" for label in json.loads(metadata[b"labels"])]
     for row, rows in _rows_of_files(committed, verdict):
         _verify_file(row, rows, labels, verdict)
+        if rows is not None:
+            for fault in role_faults(rows, record.fingerprint.get("score")):
+                verdict.fault(f"{row['file']}: {fault}")
+    if names[SPEECH]:
+        _verify_speech(committed, verdict)
     _verify_as_scored(output, verdict)
     if not _equal_counts(verdict.counts, record.counts):
         verdict.fault("run.json: its counts are not those of the tables")
+
+
+def _verify_speech(committed: CommittedParts, verdict: Verdict) -> None:
+    """Talk time in the files table, against the regions of speech."""
+    speech = committed.rows(SPEECH, only=_files_with(SPEECH, committed, verdict))
+    for row, regions in _together(committed.rows("files"), speech):
+        for fault in speech_faults(row, regions):
+            verdict.fault(f"{row['file']}: {fault}")
 
 
 def _verify_as_scored(output: Output, verdict: Verdict) -> None:
@@ -122,27 +136,41 @@ def _rows_of_files(
     committed: CommittedParts, verdict: Verdict
 ) -> Iterator[tuple[dict[str, Any], pa.Table | None]]:
     """Each file's row with its rows in the segments table."""
-    segments = committed.rows("segments", only=_files_with_segments(committed, verdict))
-    following = next(segments, None)
-    for table in committed.rows("files"):
-        verdict.counts.add_files(table)
-        row = table.to_pylist()[0]
-        rows = None
-        if following is not None and following["file"][0].as_py() == row["file"]:
-            rows, following = following, next(segments, None)
+    segments = committed.rows("segments", only=_files_with("segments", committed, verdict))
+    for row, rows in _together(_counted(committed.rows("files"), verdict), segments):
+        if rows is not None:
             verdict.counts.add_segments(rows)
         yield row, rows
 
 
-def _files_with_segments(committed: CommittedParts, verdict: Verdict) -> set[str]:
-    """Files that have segments; segments of unknown files and rows out of order are faults."""
+def _counted(files: Iterable[pa.Table], verdict: Verdict) -> Iterator[pa.Table]:
+    for rows in files:
+        verdict.counts.add_files(rows)
+        yield rows
+
+
+def _together(
+    files: Iterable[pa.Table], others: Iterator[pa.Table]
+) -> Iterator[tuple[dict[str, Any], pa.Table | None]]:
+    """Each file's row with its rows in another table, if it has any; both by their names."""
+    following = next(others, None)
+    for table in files:
+        row = table.to_pylist()[0]
+        rows = None
+        if following is not None and following["file"][0].as_py() == row["file"]:
+            rows, following = following, next(others, None)
+        yield row, rows
+
+
+def _files_with(table: str, committed: CommittedParts, verdict: Verdict) -> set[str]:
+    """Files that have rows in a table; rows of unknown files and out of order are faults."""
     found: set[str] = set()
     before = ""
-    for name, _ in committed.parts[0].rows("segments"):
+    for name, _ in committed.parts[0].rows(table):
         if name not in committed.files:
-            verdict.fault(f"{name}: has segments, but no row in the files table")
+            verdict.fault(f"{name}: has {table}, but no row in the files table")
         elif name <= before:
-            verdict.fault(f"{name}: its rows are not together and in order")
+            verdict.fault(f"{name}: its rows in {table} are not together and in order")
         else:
             found.add(name)
         before = max(before, name)

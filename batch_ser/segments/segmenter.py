@@ -20,8 +20,8 @@ import numpy as np
 from batch_ser.audio import Samples
 from batch_ser.errors import UsageError
 
-GIVEN = "given"
-METHODS = ("speech", "window", GIVEN, "whole")  # the names in `segmenters.py`
+SPEECH, GIVEN = "speech", "given"
+METHODS = (SPEECH, "window", GIVEN, "whole")  # the names in `segmenters.py`
 MAX_S = 600.0  # of a segment that is held in memory: 38 MB
 MIN_S = 0.01  # of a window, its hop, and a given segment: some samples at any rate
 Times = tuple[float, float | None]  # start_s, end_s; None: at the end of the recording

@@ -16,7 +16,7 @@ from batch_ser.segments.segmenter import (
     at_rate,
     in_pieces,
 )
-from batch_ser.segments.silero import FRAME, RATE_HZ, Detector, Frames, Regions
+from batch_ser.segments.silero import FRAME, MIN_SPEECH, RATE_HZ, Detector, Frames, Regions
 
 # Small, because the edges of regions are searched (`edges.py`); chosen as the constants there.
 PAD = RATE_HZ * 10 // 1000  # kept before speech
@@ -39,6 +39,9 @@ class Speech:
     Longer than `max_s`: cut in the middle of the quietest 32 ms of the last half of `max_s`,
     leaving at least `min_s`. Shorter than `min_s` after merging: too short. Positions are samples
     at 16 kHz, on which the detector works, and become frames of the source in `_span`.
+
+    `regions` has the regions themselves, unmerged and unpadded, in frames of the source, for the
+    caller to take.
     """
 
     def __init__(self, source: Source, settings: SegmentSettings) -> None:
@@ -53,6 +56,8 @@ class Speech:
         self._buffer = SampleBuffer()  # at the network's rate
         self._loudness = Loudness()
         self._edges = Edges()
+        self.regions: list[tuple[int, int]] = []
+        self._region_end = 0  # of the last one, in samples
         self._speech_start = 0  # in the open region
         self._utterance: Utterance | None = None
         self._cursor = 0  # everything before is in a span,
@@ -106,6 +111,7 @@ class Speech:
     def _merge(self, start: int, end: int) -> Iterator[Span]:
         """Add a region that has just been closed to the utterance, or begin another one."""
         speech_end, utterance = self._edges.end(end), self._utterance
+        self._add_region(end, speech_end)
         if utterance and start - utterance.speech_end > MERGE:
             yield from self._end_utterance(utterance)
             utterance = None
@@ -113,6 +119,34 @@ class Speech:
             self._utterance = utterance._replace(end=end, speech_end=speech_end)
         else:
             self._utterance = Utterance(self._speech_start, start, end, speech_end)
+
+    def _add_region(self, end: int, speech_end: int) -> None:
+        """Of a region that ends at `end` to the detector: with exact edges, but not shortened."""
+        start = self._region_start
+        self._region_end = max(speech_end, min(end, start + MIN_SPEECH))
+        self.regions.append((self._frame(start), self._frame(self._region_end)))
+
+    @property
+    def _region_start(self) -> int:
+        return max(self._speech_start, self._region_end)
+
+    @property
+    def open_region(self) -> tuple[int, int] | None:
+        """The region that goes on, as far as its end is certain; None while there is none."""
+        end = self._regions.earliest_end(self._frames.end)
+        if end is None:
+            return None
+        end = max(end - MAX_TRIM * FRAME, self._region_start)
+        return self._frame(self._region_start), self._frame(end)
+
+    @property
+    def settled(self) -> int:
+        """The frame of the source before which all regions are known."""
+        if self._end:
+            return self._end[1]
+        now = self._regions.now - MAX_ADVANCE * FRAME
+        at = now if self._regions.start is None else self._speech_start
+        return self._frame(max(at, self._region_end))
 
     def _padded_start(self, speech_start: int) -> int:
         """Where an utterance's samples begin: with padding, or at the last cut."""

@@ -1,9 +1,9 @@
 """The account of a file: every decoded sample is scored, or counted by why it is not."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +19,15 @@ from batch_ser.results import (
     TableSchemas,
     file_row,
     is_split,
+    talk_time,
 )
-from batch_ser.segments import Kind
+from batch_ser.segments import Kind, Region
 from jobs.worker.channels import DUAL_MONO, OpenRecording
 from jobs.worker.score import SegmentScore, file_mean
 from jobs.worker.streams import ChannelStream
 
 TOO_SHORT = "too_short"  # a note on good rows: a given segment has no row
+CROSSTALK = "crosstalk"  # another one: a channel leaks into another
 
 
 @dataclass
@@ -33,7 +35,6 @@ class FileAccount:
     """One file: its recording, its channels, and the rows that come of them."""
 
     file: InputFile
-    method: str  # of segmentation
     opened: OpenRecording | None = None
     streams: Sequence[ChannelStream] = ()
     error: FileError | None = None
@@ -65,8 +66,8 @@ class FileAccount:
             mixed = channels if stream.number == MIXED else 1
             for kind, frames in stream.frames.items():
                 total[kind] += mixed * frames
-        if MIXED not in opened.scored:
-            left_out = channels - len(opened.scored)
+        if MIXED not in opened.numbers:
+            left_out = channels - len(opened.numbers)
             total[Kind.NOT_ASKED] += left_out * opened.recording.decoded_frames
         return total
 
@@ -95,8 +96,19 @@ class FileAccount:
         return file_row(file.file, file.size_bytes, file.modified_us, status, **columns)
 
     def _notes(self, opened: OpenRecording) -> list[str]:
-        too_short = any(len(stream.given) > len(stream.scores) for stream in self.streams)
-        return [*opened.recording.notes, *opened.notes, *([TOO_SHORT] if too_short else [])]
+        too_short = any(
+            len(stream.given) > len(stream.scores) + len(stream.dropped) for stream in self.streams
+        )
+        crosstalk = any(region.crosstalk for _, region in self._regions())
+        own = ((TOO_SHORT, too_short), (CROSSTALK, crosstalk))
+        found = [note for note, is_found in own if is_found]
+        return [*opened.recording.notes, *opened.notes, *found]
+
+    def _regions(self) -> Iterator[tuple[ChannelStream, Region]]:
+        """The regions of speech on all channels on which it is detected."""
+        for stream in self.streams:
+            if stream.detected:
+                yield from ((stream, region) for region in stream.detected.regions)
 
     def _seconds(self, opened: OpenRecording) -> dict[str, Any]:
         recording, total = opened.recording, self._totals(opened)
@@ -104,16 +116,17 @@ class FileAccount:
         seconds: dict[str, Any] = {f"{kind}_s": total[kind] / rate_hz for kind in Kind}
         seconds["duration_s"] = decoded / rate_hz
         seconds["decoded_s"] = decoded * recording.channels / rate_hz
-        if self.method == "speech":
-            speech = _speech_frames([stream.speech for stream in self.streams], decoded)
-            seconds["speech_s"] = [frames / rate_hz for frames in speech.by_channel]
-            every_channel = (
-                len(speech.by_channel) == recording.channels or DUAL_MONO in opened.notes
-            )
-            if every_channel:  # else it is not known who speaks on the others
-                seconds["overlap_s"] = speech.overlap / rate_hz
-            if every_channel or MIXED in opened.scored:
-                seconds["silence_s"] = speech.silence / rate_hz
+        detected = [stream.detected for stream in self.streams if stream.detected]
+        if not detected:
+            return seconds
+        own = [[each[:2] for each in one.regions if not each.crosstalk] for one in detected]
+        talk = talk_time(own, decoded)
+        seconds["speech_s"] = [frames / rate_hz for frames in talk.by_channel]
+        every_channel = len(detected) == recording.channels or DUAL_MONO in opened.notes
+        if every_channel:  # else it is not known who speaks on the others
+            seconds["overlap_s"] = talk.overlap / rate_hz
+        if every_channel or MIXED in opened.numbers:
+            seconds["silence_s"] = talk.silence / rate_hz
         return seconds
 
     def segment_rows(self, schemas: TableSchemas) -> list[list[Any]]:
@@ -124,6 +137,23 @@ class FileAccount:
             self._segment_row(stream, number, score, schemas)
             for stream in self.streams
             for number, score in enumerate(stream.scores)
+        ]
+
+    def speech_rows(self) -> list[list[Any]]:
+        """The file's rows in the speech table, by channel and time; none if it failed."""
+        if self.error or not self.opened:
+            return []
+        rate_hz, roles = self.opened.recording.rate_hz, self.opened.roles
+        return [
+            [
+                self.file.file,
+                stream.number,
+                roles.get(stream.number),
+                region.start / rate_hz,
+                region.end / rate_hz,
+                region.crosstalk,
+            ]
+            for stream, region in self._regions()
         ]
 
     @property
@@ -180,28 +210,7 @@ class FileAccount:
             score.probabilities[best],
             *score.probabilities,
             self.opened.roles.get(stream.number),
+            stream.is_crosstalk(score),
             *embedding,
             *further,
         ]
-
-
-class SpeechFrames(NamedTuple):
-    """Frames of speech per channel, of several channels speaking at once, and of none."""
-
-    by_channel: list[int]
-    overlap: int
-    silence: int
-
-
-def _speech_frames(channels: list[list[tuple[int, int]]], total: int) -> SpeechFrames:
-    """Of stretches of speech [start, end) per channel, within `total` frames."""
-    by_channel = [sum(end - start for start, end in speech) for speech in channels]
-    steps = sorted(
-        (at, by) for speech in channels for s, e in speech for at, by in ((s, 1), (e, -1))
-    )
-    overlap = silence = speaking = before = 0
-    for at, by in [*steps, (total, 0)]:
-        overlap += (at - before) * (speaking > 1)
-        silence += (at - before) * (speaking == 0)
-        speaking, before = speaking + by, at
-    return SpeechFrames(by_channel, overlap, silence)

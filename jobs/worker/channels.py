@@ -32,8 +32,8 @@ class OpenRecording:
     """
 
     recording: Recording
-    numbers: tuple[int, ...] = ()  # channels that are listened to,
-    scored: tuple[int, ...] = ()  # and scored
+    numbers: tuple[int, ...] = ()  # channels that are chosen: speech may be detected,
+    scored: tuple[int, ...] = ()  # and these are scored
     roles: Roles = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: Exception | None = None
@@ -61,8 +61,8 @@ def open_recording(path: str, reading: Reading, choice: ChannelChoice) -> OpenRe
         scored = [each for each in numbers if choice.score in (None, roles.get(each))]
         if choice.given:
             scored = [each for each in scored if given_of(choice.given, each)]
-        listened = numbers if choice.detects else scored
-        return OpenRecording(recording, tuple(listened), tuple(scored), roles)
+        chosen = numbers if choice.detects else scored
+        return OpenRecording(recording, tuple(chosen), tuple(scored), roles)
     except Exception as error:
         recording.close()
         return OpenRecording(recording, error=error)

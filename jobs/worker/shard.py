@@ -23,6 +23,7 @@ from batch_ser.results import FAILED, TableSchemas, file_row, to_table
 from batch_ser.segments import SegmentSettings, Source
 from jobs.worker.accounts import FileAccount
 from jobs.worker.channels import ChannelChoice, given_of, open_recording
+from jobs.worker.detection import Detection
 from jobs.worker.fetching import Fetching
 from jobs.worker.offset_scores import score_whole
 from jobs.worker.pool import FilePiece, Pool, as_file_error
@@ -54,11 +55,13 @@ class ShardSettings:
 
     def choice(self, file: InputFile, given: Sequence[GivenSegment]) -> ChannelChoice:
         """What options and manifest state of the channels of a file."""
-        return ChannelChoice(self.channels, given, self.roles, file.roles, self.score)
+        detects = self.schemas.detects
+        return ChannelChoice(self.channels, given, self.roles, file.roles, self.score, detects)
 
     def __post_init__(self) -> None:
         # whether a recording is split, and so which offset it has, is known at its end
         assert not (self.offsets and self.partial_s)
+        assert self.score is None or self.schemas.detects  # crosstalk of another role
 
 
 @dataclass
@@ -71,6 +74,7 @@ class ShardResult:
 
     segments: pa.Table
     files: pa.Table
+    speech: pa.Table  # none of its rows in a partial result
     stage_s: Counter[str]  # since the result before
     peak_bytes: int
     version: tuple[int, int, str] | None = None  # of the file, in a partial result
@@ -120,9 +124,12 @@ class _Work:
             for account in accounts:
                 score_whole(account, self._checkpoint, settings.offsets, settings.expect)
             rows = [row for account in accounts for row in account.segment_rows(schemas)]
-            segments = _segments_table(rows, schemas)
+            segments = _table(rows, schemas.segments)
+            speech = _table(
+                [row for each in accounts for row in each.speech_rows()], schemas.speech
+            )
             table = to_table([each.row(schemas.labels) for each in accounts], schemas.files)
-        yield ShardResult(segments, table, self._stages.take(), peak_bytes())
+        yield ShardResult(segments, table, speech, self._stages.take(), peak_bytes())
 
     def _partial_results(
         self, number: int, file: InputFile, fetching: Fetching, stored: pa.Table | None
@@ -148,7 +155,7 @@ class _Work:
             account.error = as_file_error(error)
 
     def _begin(self, file: InputFile) -> FileAccount:
-        self._accounts.append(FileAccount(file, self._settings.segment.method))
+        self._accounts.append(FileAccount(file))
         return self._accounts[-1]
 
     def _pooled(self, account: FileAccount, stored: pa.Table | None) -> Iterator[ShardResult]:
@@ -171,16 +178,16 @@ class _Work:
             score_whole(account, self._checkpoint, settings.offsets, settings.expect)
             rows = account.new_segment_rows(schemas)
             files = to_table([account.partial_row()], schemas.files)
-            segments = _segments_table(rows, schemas)
+            segments = _table(rows, schemas.segments)
+        speech = schemas.speech.empty_table()
         stage_s, version = self._stages.take(), account.file.version
-        return ShardResult(segments, files, stage_s, peak_bytes(), version)
+        return ShardResult(segments, files, speech, stage_s, peak_bytes(), version)
 
 
-def _segments_table(rows: Sequence[list[Any]], schemas: TableSchemas) -> pa.Table:
+def _table(rows: Sequence[list[Any]], schema: pa.Schema) -> pa.Table:
     """The rows of all files in one table: one for each file would take 18 kB, whatever it holds."""
-    names = schemas.segments.names
-    columns = {name: [row[at] for row in rows] for at, name in enumerate(names)}
-    return pa.table(columns, schema=schemas.segments)
+    columns = {name: [row[at] for row in rows] for at, name in enumerate(schema.names)}
+    return pa.table(columns, schema=schema)
 
 
 def _decoded(
@@ -205,18 +212,32 @@ def _decoded(
         raise opened.error
     source = Source(opened.recording.rate_hz, rate_hz)
     rows = StoredRows(stored, settings.schemas, opened.recording.rate_hz)
+    detection = Detection(opened) if settings.schemas.detects else None
     account.streams = [
-        ChannelStream(number, source, settings.segment, given_of(account.given, number), rows)
-        for number in opened.scored
+        ChannelStream(
+            number,
+            source,
+            settings.segment,
+            given_of(account.given, number) if number in opened.scored else (),
+            rows,
+            detection.of_channel(number, source) if detection else None,
+            scored=number in opened.scored,
+            gated=settings.score is not None,
+        )
+        for number in opened.numbers
     ]
     blocks = opened.recording.blocks()
     block: Samples | None = np.zeros(0, np.float32)
     while block is not None:
         with stages("decode"):
             block = next(blocks, None)
+        if detection:
+            detection.append(block)
         for stream in account.streams:
             for piece in _pieces(stream, block, stages):
                 yield FilePiece(piece.samples, piece.weight, piece.means, account)
+        if detection:
+            detection.drop()
         yield None
     rows.check_all_taken()
 
@@ -248,4 +269,6 @@ def failed(file: InputFile, schemas: TableSchemas, error: FileError) -> ShardRes
         given=file.given_digest,
     )
     files = to_table([row], schemas.files)
-    return ShardResult(schemas.segments.empty_table(), files, Counter(), 0)
+    return ShardResult(
+        schemas.segments.empty_table(), files, schemas.speech.empty_table(), Counter(), 0
+    )

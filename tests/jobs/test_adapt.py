@@ -93,7 +93,7 @@ def test_adaptation_changes_probabilities_and_nothing_else(calm: Path, plain: Pa
 def test_embeddings_are_kept_without_scores(calm: Path, plain: Path) -> None:
     """Scores there would be of an offset and a prior that `adapt` replaces."""
     kept, expected = pq.read_table(embeddings_of(calm)), pq.read_table(plain)
-    assert kept.schema.names == [*KEYS, "embedding"]
+    assert kept.schema.names == [*KEYS, "role", "crosstalk", "embedding"]
     assert kept.equals(expected.select(kept.schema.names))
     record = json.loads(calm.with_suffix(".run.json").read_text())
     assert record["fingerprint"]["adapt"] == "archive"

@@ -143,7 +143,7 @@ def test_roles_of_a_manifest_count_for_its_file(
     checkpoint = load_checkpoint(str(checkpoint_path))
     settings = ShardSettings(
         SegmentSettings(),
-        TableSchemas(checkpoint.info.labels),
+        TableSchemas(checkpoint.info.labels, detects=True),
         roles={0: "agent", 1: "customer"},
         score=policy,
     )
