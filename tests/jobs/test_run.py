@@ -189,7 +189,12 @@ def test_a_folder_output(calm: Path, archive: Path, checkpoint_path: Path, tmp_p
     assert_holds(out)
     segments = pd.read_parquet(out / "segments")
     pd.testing.assert_frame_equal(segments, tables(calm)[0], atol=1e-4, rtol=0)
-    assert sorted(path.name for path in out.iterdir()) == ["files", "run.json", "segments"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "files",
+        "run.json",
+        "segments",
+        "speech",
+    ]
 
 
 @pytest.mark.parametrize("out", ["results.parquet", "results"])
