@@ -114,7 +114,9 @@ class _Side:
                     "after its end"
                 )
             schema = pq.read_schema(tables[0])
-            return cls(output, TableSchemas.of(schema, apart=False, shown=True, given=False))
+            return cls(
+                output, TableSchemas.of(schema, apart=False, shown=True, given=False, detects=False)
+            )
 
     def rows(self, table: str) -> Iterator[tuple[str, pa.Table]]:
         """The rows of each file in a published table, by its name."""

@@ -77,7 +77,7 @@ def _recount(output: Output, record: RunRecord, verdict: Verdict) -> None:
         if rows is not None:
             for fault in role_faults(rows, record.fingerprint.get("score")):
                 verdict.fault(f"{row['file']}: {fault}")
-    if names[SPEECH]:
+    if committed.parts[0].speech:
         _verify_speech(committed, verdict)
     _verify_as_scored(output, verdict)
     if not _equal_counts(verdict.counts, record.counts):
