@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch_ser.archives.archive import Archive, Found, Member, check_size, damage_found
-from batch_ser.archives.texts import text_of
+from batch_ser.archives.texts import value_text
+from batch_ser.cells import python_values
 from batch_ser.errors import FileError, Reason
 
 AUDIO = "audio"
@@ -120,7 +121,7 @@ def _values(
     for batch in batches:
         names = batch.schema.names
         paths = batch.column(names.index(AUDIO)).field("path").to_pylist()
-        columns = [batch.column(names.index(name)).to_pylist() for name in further]
+        columns = [python_values(batch.column(names.index(name))) for name in further]
         for at, path in enumerate(paths):
-            values = (text_of(column[at]) for column in columns)
+            values = (value_text(column[at]) for column in columns)
             yield path or "", dict(zip(further, values, strict=True))

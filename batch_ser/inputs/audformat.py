@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from batch_ser.inputs.cells import RawRow, text_of
+from batch_ser.cells import text_of
 from batch_ser.inputs.names import printable
+from batch_ser.inputs.raw_rows import RawRow
 
 HEADER = ["file", "start", "end"]  # the first columns
 TIMES = {"start": "start_s", "end": "end_s"}

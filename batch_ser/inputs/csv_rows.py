@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from batch_ser.errors import UsageError
-from batch_ser.inputs.cells import RawRow
 from batch_ser.inputs.names import printable
+from batch_ser.inputs.raw_rows import RawRow
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 FILE_COLUMNS = {"file", "file_name", "audio"}  # names by which a header is recognised

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from batch_ser.errors import UsageError
-from batch_ser.inputs.cells import RawRow
+from batch_ser.inputs.raw_rows import RawRow
 
 MAX_LINE = 1 << 24  # bytes; a gzipped line may be longer than memory
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batch_ser.inputs import audformat, lhotse
-from batch_ser.inputs.cells import RawRow
+from batch_ser.inputs.raw_rows import RawRow
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of Hugging Face audio folders
 METADATA_FILE = ("file_name", "audio")  # what they call the column of files

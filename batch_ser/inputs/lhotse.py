@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from batch_ser.inputs.cells import RawRow
+from batch_ser.inputs.raw_rows import RawRow
 
 CUTS = ("MonoCut", "MultiCut")
 OTHER_CUTS = ("MixedCut", "PaddingCut")

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from batch_ser.cells import carried_text, text_of
 from batch_ser.errors import UsageError
-from batch_ser.inputs.cells import MAX_COLUMNS, RawRow, carried_text, text_of
 from batch_ser.inputs.csv_rows import csv_names, csv_rows
 from batch_ser.inputs.jsonl_rows import jsonl_rows
 from batch_ser.inputs.layouts import Layout, layout_of
 from batch_ser.inputs.names import printable
 from batch_ser.inputs.parquet_rows import parquet_names, parquet_rows
+from batch_ser.inputs.raw_rows import MAX_COLUMNS, RawRow
 
 OWN_COLUMNS = ("file", "start_s", "end_s", "channel", "roles")  # others are carried through
 

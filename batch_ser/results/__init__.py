@@ -1,5 +1,6 @@
 """Tables of results: their columns, committed parts, publication, verification, group sums."""
 
+from batch_ser.results.changed_rows import times_and_scores, with_scores
 from batch_ser.results.committed import CommittedFile, CommittedParts
 from batch_ser.results.counts import SUMS
 from batch_ser.results.final_tables import finalise
@@ -41,9 +42,7 @@ from batch_ser.results.tables import (
     TableSchemas,
     file_row,
     rounded,
-    times_and_scores,
     to_table,
-    with_scores,
 )
 from batch_ser.results.talk_time import talk_time
 from batch_ser.results.tally import Committed, Tally

@@ -12,21 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from batch_ser.results.changed_rows import mean_scores, with_all_labels, with_means, with_roles
 from batch_ser.results.committed import CommittedParts
 from batch_ser.results.counts import Counts
 from batch_ser.results.layout import Output
 from batch_ser.results.publication import new_tables, publish
 from batch_ser.results.run_record import RunRecord
-from batch_ser.results.tables import (
-    EMBEDDINGS,
-    SPEECH,
-    TableSchemas,
-    mean_scores,
-    parquet_options,
-    with_all_labels,
-    with_means,
-    with_roles,
-)
+from batch_ser.results.tables import EMBEDDINGS, SPEECH, TableSchemas, parquet_options
 from batch_ser.storage import describe_files
 
 ROW_GROUP = 1_000_000

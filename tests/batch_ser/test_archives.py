@@ -192,7 +192,7 @@ def test_values_beside_a_recording(kind: str, tmp_path: Path) -> None:
     found = walk(pack(content, tmp_path / kind))
     assert found.manifest_columns == ("1", "age", "none", "ok", "rate", "speaker")
     of = {each.file.partition("!/")[2]: each.columns for each in found}
-    assert of["s1/a.wav"] == of["s1/a.left.wav"] == ("2", "31", None, "true", "2.5", "Anna")
+    assert of["s1/a.wav"] == of["s1/a.left.wav"] == ("2", "31", None, "True", "2.5", "Anna")
     assert of["s2/a.wav"] == (None, "4", None, None, None, None)
     assert of["b.wav"] == of["c.wav"] == of["d.wav"] == (None,) * 6
 
@@ -228,7 +228,7 @@ def test_columns_of_all_inputs(tmp_path: Path) -> None:
     assert {each.file.rpartition("/")[2]: each.columns for each in found} == {
         "d.wav": ("Dora", None, None, None),
         "b.wav": ("Ben", "1", None, None),
-        "x.wav": (None, None, "0", "true"),
+        "x.wav": (None, None, "0", "True"),
     }
 
 

@@ -15,6 +15,7 @@ SUB_PACKAGES = {
     "batch_ser": [
         "errors",
         "addresses",
+        "cells",
         "storage",
         "archives",
         "audio",
