@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
 from batch_ser.audio import Samples
@@ -10,7 +10,7 @@ from batch_ser.segments.crosstalk import Envelopes
 from batch_ser.segments.segmenter import SampleBuffer, Source
 from batch_ser.segments.speech import Speech
 
-JUDGED_S = 30.0  # of a region, by which it is judged: what waits for that is in memory
+PART_S = 0.4  # of a region, at least, by which it is judged: chosen by `benchmarks/crosstalk.py`
 
 
 class Region(NamedTuple):
@@ -22,40 +22,53 @@ class Region(NamedTuple):
 
 
 class ChannelRegions:
-    """The regions of one channel, judged as soon as they end, or at 30 s."""
+    """The regions of one channel. Each is judged in parts of 0.4 to 0.8 s, as they come: the
+    other side may be heard before and after this one without a pause.
+    """
 
     def __init__(
         self, number: int, source: Source, envelopes: Envelopes | None, others: Sequence[int]
     ) -> None:
         """`envelopes` has all channels of the recording; the `others` may leak into this one."""
-        self.regions: list[Region] = []  # in order
+        self.regions: list[Region] = []  # in order; of one that is partly crosstalk several
         self.settled = 0  # frames of the source before which all regions are known and judged
-        self._open: Region | None = None  # one that was judged while it goes on
+        self._start = -1  # of the region that was judged last,
+        self._judged = 0  # and as far as it was
         self._source = source
         self._envelopes = envelopes if others else None
         self._number, self._others = number, others
-        self._judged = round(JUDGED_S * source.source_hz)
+        self._part = round(PART_S * source.source_hz)
 
     def take(self, speech: Speech) -> None:
         """Take what a detector has found by now. Envelopes must be there as far as samples are."""
         for start, end in speech.regions:
-            self.regions.append(Region(start, end, self._is_crosstalk(start, end)))
-            self._open = None
+            self._judge(start, end, closed=True)
         speech.regions.clear()
         self.settled = speech.settled
-        if (region := speech.open_region) and region[1] - region[0] >= self._judged:
-            self._open = Region(*region, self._is_crosstalk(*region))
-            self.settled = region[1]
-        else:
-            self._open = None
+        if region := speech.open_region:
+            self._judge(*region, closed=False)
+            self.settled = max(self.settled, self._judged)
 
-    def _is_crosstalk(self, start: int, end: int) -> bool:
-        if self._open and self._open.start == start:
-            return self._open.crosstalk  # by its first 30 s, whatever the blocks
-        if self._envelopes is None:
-            return False
-        end = min(end, start + self._judged)
-        return self._envelopes.is_crosstalk(self._number, start, end, self._others)
+    def _judge(self, start: int, end: int, *, closed: bool) -> None:
+        """Judge a region as far as it is known, whatever the blocks in which it comes."""
+        if start != self._start:
+            self._start = self._judged = start
+        while end - self._judged >= 2 * self._part:
+            self._add(self._judged + self._part)
+        if closed and end > self._judged:
+            self._add(end)
+
+    def _add(self, end: int) -> None:
+        """Judge the next part of the region; parts that are alike are one."""
+        start, self._judged = self._judged, end
+        crosstalk = self._envelopes is not None and self._envelopes.is_crosstalk(
+            self._number, start, end, self._others
+        )
+        before = self.regions[-1] if start > self._start else None
+        if before and before.crosstalk == crosstalk:
+            self.regions[-1] = before._replace(end=end)
+        else:
+            self.regions.append(Region(start, end, crosstalk))
 
     def speech_frames(self, start: int, end: int) -> tuple[int, int]:
         """Frames of [start, end) with speech of this channel, and with crosstalk."""
@@ -70,7 +83,7 @@ class ChannelRegions:
 
     def _around(self, start: int, end: int) -> Iterator[Region]:
         first = bisect_right(self.regions, start, key=lambda region: region.end)
-        for region in chain(islice(self.regions, first, None), [self._open] if self._open else []):
+        for region in islice(self.regions, first, None):
             if region.start >= end:
                 return
             if region.end > start:

@@ -1,7 +1,8 @@
 """Crosstalk: the voice of one channel that leaks into another, later and softer.
 
-A region of speech is crosstalk if its envelope follows that of another channel, at a lower level
-and up to 300 ms later, throughout. So a region in which somebody speaks at the same time is none.
+A part of a region of speech is crosstalk if its envelope follows that of another channel, at a
+lower level and up to 300 ms later, throughout. So one in which somebody speaks at the same time is
+none.
 """
 
 from collections.abc import Iterable
