@@ -106,6 +106,7 @@ def _holds_audio(schema: pa.Schema) -> bool:
     fields = {field.name: field.type for field in schema.field(AUDIO).type}
     content, path = (fields.get(name, pa.null()) for name in ("bytes", "path"))
     is_text = pa.types.is_string(path) or pa.types.is_large_string(path)
+    is_text |= "path" in fields and pa.types.is_null(path)  # pandas, where no row has one
     return bool(is_text and (pa.types.is_binary(content) or pa.types.is_large_binary(content)))
 
 

@@ -22,6 +22,7 @@ from batch_ser.errors import FileError, Reason
 ENCRYPTED = 1  # bit of a member's flags
 HEADER_BYTES = 30
 SIGNATURE = b"PK\3\4"
+WINDOWS = 0  # or DOS: the system on which a member was added
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -83,8 +84,11 @@ class ZipArchive(Archive):
 
 def _entry(found: zipfile.ZipInfo) -> Found:
     place = found.header_offset, found.compress_size, found.compress_type, found.CRC
-    member = Member(found.filename, place, found.file_size)
-    is_folder = found.filename.endswith("/")
+    name = found.filename
+    if found.create_system == WINDOWS and "/" not in name:
+        name = name.replace("\\", "/")  # as old programs wrote it
+    member = Member(name, place, found.file_size)
+    is_folder = name.endswith("/")
     kind = stat.S_IFMT(found.external_attr >> 16)  # of Unix; 0 of other systems
     error = None
     if stat.S_ISLNK(kind):

@@ -21,6 +21,9 @@ from batch_ser.storage import Remote, in_order
 AT_ONCE = 16  # archives that are listed at a time; most of it is waiting for an object store
 
 
+NO_MEMBER = FileError(Reason.NOT_FOUND, "the archive has no such member")
+
+
 class _Listed(NamedTuple):
     archive: InputFile
     listing: Listing
@@ -87,7 +90,7 @@ class ArchiveFiles:
             self._members[path] = self._all_members(path)
         found = self._members[path].get(table_name(name))
         if found is None:
-            return file
+            return replace(file, error=NO_MEMBER) if self._members[path] else file
         return replace(
             file,
             path=path,

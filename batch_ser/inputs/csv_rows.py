@@ -81,10 +81,14 @@ def _lines(path: Path, separator: str) -> Lines:
     """All lines; a byte order mark (Excel's) and blank lines are passed over."""
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.reader(_utf8_lines(path, file), strict=True, delimiter=separator)
+        last = 0  # line of the row before: one with line breaks in its values has several
         try:
-            yield from ((reader.line_num, values) for values in reader if values)
+            for values in reader:
+                first, last = last + 1, reader.line_num
+                if values:
+                    yield first, values
         except csv.Error as error:
-            message = f"{path}: line {reader.line_num}: not a CSV file ({error})"
+            message = f"{path}: line {last + 1}: not a CSV file ({error})"
             raise _NotCSV(message) from error
 
 

@@ -17,6 +17,7 @@ from batch_ser.errors import FileError, Reason, UsageError
 from batch_ser.inputs.files import Line
 from batch_ser.inputs.given_segments import TIMES, GivenLines
 from batch_ser.inputs.names import printable
+from batch_ser.inputs.roles import parse_roles
 from batch_ser.inputs.root import Root
 from batch_ser.inputs.rows import OWN_COLUMNS, Columns, Row, header, read_rows, row_word
 from batch_ser.inputs.whole_addresses import WholeAddresses
@@ -196,6 +197,10 @@ def _row_fault(row: Row) -> str:
     """What keeps a line from naming a file with all its values; empty if nothing does."""
     if row.fault:
         return row.fault
+    try:
+        parse_roles(row.values.get("roles", ""))
+    except UsageError as error:
+        return f"the roles: {error}"
     return "" if row.values["file"].strip() else "the file column is empty"
 
 

@@ -16,16 +16,24 @@ INDEX = re.compile(r"__index_level_\d+__")  # of pandas: a column that nobody na
 
 
 def parquet_names(path: Path) -> list[str]:
-    """The names of the columns.
+    """The names of the columns; those that were the index in pandas first, which it writes last.
 
     Raises:
         UsageError: it is no Parquet file.
     """
     try:
         with pq.ParquetFile(path) as file:
-            return [name for name in file.schema_arrow.names if not INDEX.fullmatch(name)]
+            names = [name for name in file.schema_arrow.names if not INDEX.fullmatch(name)]
+            index = [name for name in _pandas_index(file.schema_arrow) if names.count(name) == 1]
+            return [*index, *(name for name in names if name not in index)]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _not_parquet(path, error) from error
+
+
+def _pandas_index(schema: pa.Schema) -> list[str]:
+    """The columns that were the index of a table in pandas, by its metadata."""
+    columns = (schema.pandas_metadata or {}).get("index_columns", [])
+    return [each for each in columns if isinstance(each, str)]
 
 
 def parquet_rows(path: Path, known: Collection[str] = ()) -> Iterator[RawRow]:

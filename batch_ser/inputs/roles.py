@@ -22,7 +22,8 @@ def parse_roles(text: str) -> dict[int, str]:
         return found
     for part in SEPARATORS.split(text):
         number, equals, role = (each.strip() for each in part.partition("="))
-        if not (equals and role and number.isascii() and number.isdecimal()):
+        is_number = number.isascii() and number.isdecimal()
+        if not (equals and role and is_number) or "=" in role:
             raise UsageError(f"found {text}; {EXPECTED}")
         if (channel := int(number)) in found:
             raise UsageError(f"found {text}, with channel {channel} twice; {EXPECTED}")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from batch_ser.archives import BELOW, archive_kind, split_member
-from batch_ser.errors import FileError, Reason, UsageError
-from batch_ser.inputs.archive_files import ArchiveFiles
+from batch_ser.errors import UsageError
+from batch_ser.inputs.archive_files import NO_MEMBER, ArchiveFiles
 from batch_ser.inputs.audio_folders import metadata_of
 from batch_ser.inputs.existence import check_apart_from_output, check_exists, is_there
 from batch_ser.inputs.files import InputFile, input_file, remote_file
@@ -134,6 +134,8 @@ class Walk:
                 f"no recordings found in {inputs}, {self.ignored:,} files were passed over by "
                 "their names; expected known audio suffixes (--include '*' takes every file)"
             )
+            if self._archives:
+                found += ", also in archives: there is none in these"
         raise UsageError(f"--input: {found}. --allow-empty makes empty tables")
 
     def __iter__(self) -> Iterator[InputFile]:
@@ -213,5 +215,4 @@ def _in_archive(each: str) -> tuple[str, str]:
 
 
 def _not_in(archive: InputFile, name: str) -> InputFile:
-    error = FileError(Reason.NOT_FOUND, "the archive has no such member")
-    return replace(archive, file=name, error=error)
+    return replace(archive, file=name, error=NO_MEMBER)

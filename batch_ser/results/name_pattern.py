@@ -97,7 +97,25 @@ def _regular(text: str) -> str:
                 f"{OPTION} {text}: found {{{name}}}, expected a name of letters, digits and _, "
                 f"{EXAMPLE}"
             )
-    fixed, names = map(re.escape, pieces[::2]), pieces[1::2]
+    fixed, names = pieces[::2], pieces[1::2]
+    _check(text, fixed, names)
     groups = [f"(?P<{name}>[^/]+?)" for name in names]
-    joined = "".join(a + b for a, b in zip(fixed, [*groups, ""], strict=True))
+    joined = "".join(re.escape(a) + b for a, b in zip(fixed, [*groups, ""], strict=True))
     return f"(?:^|/){joined}{ENDING}$"
+
+
+def _check(text: str, fixed: list[str], names: list[str]) -> None:
+    """Refuse what is a mistyped pattern.
+
+    Raises:
+        UsageError: a brace alone, a name twice, or two names with nothing between them.
+    """
+    problem = ""
+    if any(brace in each for each in fixed for brace in "{}"):
+        problem = "a brace that does not belong to a {name}"
+    elif twice := [name for name in names if names.count(name) > 1]:
+        problem = f"{{{twice[0]}}} twice"
+    elif "" in fixed[1:-1]:
+        problem = "two names with nothing between them, so that the first has one letter"
+    if problem:
+        raise UsageError(f"{OPTION} {text}: found {problem}; expected a pattern {EXAMPLE}")

@@ -91,17 +91,17 @@ def _roles_of(choice: ChannelChoice, channels: int) -> Roles:
         except UsageError as error:
             raise FileError(Reason.ROLE_MISSING, f"the manifest's roles: {error}") from error
     last = max(roles, default=0)
-    if choice.score is not None:
-        _check_scored(choice.score, roles, channels)
-    if last < channels:
-        return roles
-    if choice.own_roles:
+    if choice.own_roles and last >= channels and (choice.score is None or channels > 1):
         raise FileError(
             Reason.BAD_CHANNELS,
             f"the manifest gives a role to channel {last}, the recording has {channels} (0 to "
             f"{channels - 1})",
         )
-    return {}  # of a mono recording, say, which holds the voices of all
+    if choice.score is not None:
+        _check_scored(choice.score, roles, channels)
+    return (
+        roles if last < channels else {}
+    )  # of a mono recording, say, which holds the voices of all
 
 
 def _check_scored(score: str, roles: Roles, channels: int) -> None:

@@ -534,3 +534,22 @@ def test_an_object_that_changes_while_it_is_read(bucket: str, tmp_path: Path) ->
 def test_endings() -> None:
     assert all(map(is_archive, ("a.tar", "b.TAR.GZ", "c.tgz", "d.zip")))
     assert not any(map(is_archive, ("a.parquet", "tar", "a.tar.bz2", "a.gz")))
+
+
+def test_backslashes_in_names_of_old_windows_programs(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, system in (("monday\\a.wav", 0), ("..\\b.wav", 0), ("c\\d.wav", 3)):
+            info = zipfile.ZipInfo(name)
+            info.create_system = system
+            archive.writestr(info, b"x")
+    found = {each.file: each.error for each in walk(tmp_path / "a.zip")}
+    assert found.keys() == {"a.zip!/monday/a.wav", "a.zip!/../b.wav", "a.zip!/c\\d.wav"}
+    assert found["a.zip!/monday/a.wav"] is None
+    assert found["a.zip!/../b.wav"]
+
+
+def test_rows_of_parquet_without_paths(tmp_path: Path) -> None:
+    """pandas writes a column without a type where no row has a path."""
+    rows = [{"bytes": b"one", "path": None}, {"bytes": b"two", "path": None}]
+    pq.write_table(pa.table({"audio": rows, "a": ["x", "y"]}), tmp_path / "a.parquet")
+    assert names(tmp_path / "a.parquet") == ["a.parquet!/0", "a.parquet!/1"]

@@ -110,6 +110,37 @@ def test_separators_that_are_not_clear(recordings: Path, text: str, message: str
         Walk((str(recordings / "list.csv"),))
 
 
+def test_a_line_is_where_its_record_begins(recordings: Path) -> None:
+    path = recordings / "list.csv"
+    path.write_text('file,a\na.wav,"one\ntwo"\n\n,"three\nfour"\n')
+    with pytest.raises(UsageError, match="line 5: the file column is empty"):
+        Walk((str(path),))
+    path.write_text('file,a\na.wav,1\nb.wav,"never closed\n\n\n\n')
+    with pytest.raises(UsageError, match="line 3: not a CSV file"):
+        Walk((str(path),))
+
+
+@pytest.mark.parametrize("times", ["", ",start_s,end_s"])
+def test_roles_that_cannot_be_read_are_faults_of_their_lines(recordings: Path, times: str) -> None:
+    path, rest = recordings / "list.csv", ",0,1" if times else ""
+    lines = [f"a.wav,{roles}{rest}" for roles in ("0=agent 1=customer", "agent=0")]
+    path.write_text("\n".join([f"file,roles{times}", *lines, ""]))
+    with pytest.raises(UsageError, match=r"line 2: the roles: found 0=agent 1(.|\n)*line 3: the r"):
+        Walk((str(path),))
+
+
+def test_segments_of_audformat_that_pandas_keeps_as_index(recordings: Path) -> None:
+    """It writes an index behind the columns."""
+    times = [[pd.Timedelta(seconds=s) for s in some] for some in ((0.0, 1.0), (0.5, 2.0))]
+    table = pd.DataFrame(
+        {"file": ["a.wav"] * 2, "start": times[0], "end": times[1], "x": ["1"] * 2}
+    )
+    table.set_index(["file", "start", "end"]).to_parquet(recordings / "list.parquet")
+    walk = Walk((str(recordings / "list.parquet"),))
+    assert walk.has_given_segments
+    assert walk.manifest_columns == ("x",)
+
+
 def test_a_header_with_one_name_needs_no_separator(recordings: Path) -> None:
     (recordings / "list.csv").write_text("file\na.wav\nb;c.wav\n")
     assert [*listed(recordings / "list.csv")] == ["a.wav", "b;c.wav"]

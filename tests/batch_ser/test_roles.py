@@ -36,6 +36,7 @@ def test_one_way_of_writing_roles() -> None:
         "-1=agent",
         "1.0=agent",
         "128=agent",
+        "0=agent 1=customer",
     ],
 )
 def test_what_gives_no_roles_is_refused(text: str) -> None:

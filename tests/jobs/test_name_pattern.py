@@ -63,7 +63,9 @@ def test_parts_of_a_name_are_found_again(words: list[str], ending: str) -> None:
     [
         ("calls", "found no {name}"),
         ("re:calls", r"found no \(\?P<name>...\)"),
-        ("{agent}_{agent}", "not a pattern: redefinition of group name 'agent'"),
+        ("{agent}_{agent}", "found {agent} twice"),
+        ("{agent}{queue}", "found two names with nothing between them"),
+        ("{agent", "found a brace that does not belong to a {name}"),
         ("{the agent}", "found {the agent}, expected a name of letters"),
         ("{}", "found {}, expected a name"),
         ("re:(?P<a>", "not a pattern: missing "),

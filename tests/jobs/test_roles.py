@@ -132,7 +132,7 @@ def test_an_output_is_of_one_policy(call: Path, checkpoint_path: Path, tmp_path:
     [
         ("0=customer;1=agent", None, None),
         ("0=customer,2=agent", None, "bad_channels"),
-        ("0=customer,2=agent", "agent", "role_missing"),
+        ("0=customer,2=agent", "agent", "bad_channels"),
         ("customer", None, "role_missing"),
         ("0=guest", "customer", "role_missing"),
     ],
