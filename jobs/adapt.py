@@ -10,6 +10,7 @@ from batch_ser import SCORES_VERSION
 from batch_ser.errors import CheckpointError, MismatchError, UsageError
 from batch_ser.results import (
     GIVEN_DIGEST,
+    NAME_PATTERN,
     NONE,
     SPEECH,
     CommittedParts,
@@ -22,10 +23,10 @@ from batch_ser.results import (
     recover,
 )
 from jobs.earlier_output import earlier_output
-from jobs.fingerprint import ADAPTATION_SETTINGS, NAME_PATTERN
+from jobs.fingerprint import ADAPTATION_SETTINGS
 from jobs.heartbeat import Heartbeat
 from jobs.recovery import storage_errors
-from jobs.report import RunReport, failed_files
+from jobs.report import RunReport, failed_files, stale_notes
 from jobs.second_pass import Adaptation, SecondPass, expect_metadata
 from models.loading import load_checkpoint
 from models.scoring import Checkpoint
@@ -66,7 +67,9 @@ def adapt_again(
         second_pass = SecondPass.of(checkpoint, schemas, adaptation, source)
         changed = _changed(record, schemas, adaptation, source, committed)
         changed = finalise(output, committed, schemas, changed, second_pass, heartbeat.check)
-    return RunReport(changed, record.configuration["max_failed"], failed_files(output))
+    return RunReport(
+        changed, record.configuration["max_failed"], failed_files(output), stale_notes(output)
+    )
 
 
 def _adaptation(

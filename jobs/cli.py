@@ -8,6 +8,7 @@ import typer
 from batch_ser import __version__
 from jobs.commands import (
     adapt,
+    calls,
     diff,
     evaluate,
     models,
@@ -50,6 +51,7 @@ app.command()(status.status)
 app.command()(retry.retry)
 app.command()(verify.verify)
 app.command()(adapt.adapt)
+app.command()(calls.calls)
 app.command()(diff.diff)
 app.command()(models.models)
 app.command()(train.train)

@@ -31,7 +31,7 @@ from jobs.heartbeat import Heartbeat
 from jobs.job import Job, prepare
 from jobs.progress import Progress
 from jobs.recovery import recover_output, storage_errors
-from jobs.report import RunReport, failed_files
+from jobs.report import RunReport, failed_files, stale_notes
 from jobs.run_config import RunConfig
 from jobs.sharding import Shard, plan
 from jobs.stop import OrderlyStop
@@ -124,7 +124,9 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
             job.second_pass,
             heartbeat.check,
         )
-    return RunReport(record, job.config.max_failed, failed_files(job.output))
+    return RunReport(
+        record, job.config.max_failed, failed_files(job.output), stale_notes(job.output)
+    )
 
 
 def _results(

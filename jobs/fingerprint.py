@@ -9,7 +9,7 @@ from batch_ser.addresses import scheme_of
 from batch_ser.audio import normal_choice
 from batch_ser.errors import MismatchError
 from batch_ser.inputs import Walk, normal_roles, parse_roles
-from batch_ser.results import Output
+from batch_ser.results import NAME_PATTERN, Output
 from batch_ser.segments import SegmentSettings, as_metadata
 from jobs.run_config import RunConfig
 from jobs.second_pass import Adaptation
@@ -17,7 +17,6 @@ from models import Checkpoint
 
 # that `batch-ser adapt` changes
 ADAPTATION_SETTINGS = ("adapt", "expect", "adapt_from")
-NAME_PATTERN = "name_pattern"
 
 
 def fingerprint_of(

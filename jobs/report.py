@@ -1,6 +1,7 @@
 """The report of a run: its closing table and exit status."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from batch_ser.errors import UsageError
-from batch_ser.results import EMPTY, FAILED, OK, SUMS, Output, RunRecord
+from batch_ser.results import EMPTY, FAILED, OK, SUMS, Output, RunRecord, stale_tables
 from jobs.figures import duration, one_line
 
 COMPLETE, TOO_MANY_FAILED = 0, 3
@@ -30,6 +31,7 @@ class RunReport:
     record: RunRecord
     max_failed: str
     failed: Sequence[FailedFile] = ()
+    stale: Sequence[str] = ()  # what `stale_notes` returns
 
     @property
     def exit_code(self) -> int:
@@ -43,13 +45,13 @@ class RunReport:
         return json.dumps(self.record.as_json(), indent=1)
 
     def as_text(self) -> str:
-        """The closing table, and below it the files that failed."""
+        """The closing table, and below it the files that failed, and what is stale."""
         sections = [_files(self.record), _time(self.record), _emotions(self.record)]
         sections += [_stages(self.record), _equations(self.record), _checkpoint(self.record)]
         lines = [line for section in sections for line in section]
         width = max(len(name) for name, _ in lines)
         table = [f"{name:<{width}}  {text}".rstrip() for name, text in lines]
-        return "\n".join(table + self._failed_files())
+        return "\n".join([*table, *self._failed_files(), *self.stale])
 
     def _failed_files(self) -> list[str]:
         if not self.failed:
@@ -71,6 +73,15 @@ def failed_files(output: Output, most: int = 10) -> list[FailedFile]:
         )
         found += [FailedFile(**row) for row in rows.slice(0, most - len(found)).to_pylist()]
     return found
+
+
+def stale_notes(output: Output) -> list[str]:
+    """A line for each table of calls that was made of earlier tables than the present ones."""
+    return [
+        f"stale: {one_line(output.folder.place(name))} was made of earlier tables; give "
+        f"`batch-ser calls {one_line(shlex.quote(output.out))}` again"
+        for name in stale_tables(output)
+    ]
 
 
 def budget(max_failed: str, files: int) -> float:

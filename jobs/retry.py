@@ -15,7 +15,7 @@ from jobs.driver import run
 from jobs.failed_again import FailedAgain
 from jobs.progress import Progress
 from jobs.recovery import recover_output, storage_errors
-from jobs.report import RunReport, failed_files
+from jobs.report import RunReport, failed_files, stale_notes
 from jobs.run_config import WORKING_FOLDER, RunConfig
 from models.loading import resolve
 
@@ -97,7 +97,7 @@ def retry(
             )
         config, again = _prepare(output, record, frozenset(reasons), options)
         if not _any_failed(record, again) and output.settings() is None:
-            report = RunReport(record, config.max_failed, failed_files(output))
+            report = RunReport(record, config.max_failed, failed_files(output), stale_notes(output))
             return RetryReport(report, Retried())
     with _working_folder(output, record, config):
         report = run(config, progress, again)

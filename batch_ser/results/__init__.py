@@ -1,8 +1,9 @@
 """Tables of results: their columns, committed parts, publication, verification, group sums."""
 
 from batch_ser.results.changed_rows import times_and_scores, with_scores
-from batch_ser.results.committed import CommittedFile, CommittedParts
+from batch_ser.results.committed import CommittedFile, CommittedParts, Cursor
 from batch_ser.results.counts import SUMS
+from batch_ser.results.derived import MADE_FROM, check_derived, digest_of, stale_tables
 from batch_ser.results.final_tables import finalise
 from batch_ser.results.groups import (
     ARCHIVE,
@@ -19,8 +20,8 @@ from batch_ser.results.groups import (
     values_of,
 )
 from batch_ser.results.json_files import as_json, read_json
-from batch_ser.results.layout import Output
-from batch_ser.results.name_pattern import NamePattern
+from batch_ser.results.layout import CALLS, GROUPS, Output
+from batch_ser.results.name_pattern import NAME_PATTERN, NamePattern
 from batch_ser.results.parts import Part, new_parts
 from batch_ser.results.publication import is_interrupted, recover, remove
 from batch_ser.results.run_record import (
@@ -50,10 +51,14 @@ from batch_ser.results.verification import verify
 
 __all__ = [
     "ARCHIVE",
+    "CALLS",
     "EMBEDDINGS",
     "EMPTY",
     "FAILED",
     "GIVEN_DIGEST",
+    "GROUPS",
+    "MADE_FROM",
+    "NAME_PATTERN",
     "NONE",
     "OK",
     "PARTIAL",
@@ -66,6 +71,7 @@ __all__ = [
     "Committed",
     "CommittedFile",
     "CommittedParts",
+    "Cursor",
     "GroupSums",
     "Key",
     "LastRun",
@@ -79,7 +85,9 @@ __all__ = [
     "TableSchemas",
     "Tally",
     "as_json",
+    "check_derived",
     "check_grouping",
+    "digest_of",
     "file_row",
     "finalise",
     "is_interrupted",
@@ -91,6 +99,7 @@ __all__ = [
     "remove",
     "rounded",
     "rows_by_key",
+    "stale_tables",
     "talk_time",
     "times_and_scores",
     "to_table",

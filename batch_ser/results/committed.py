@@ -93,7 +93,7 @@ class CommittedParts:
         """
         names = sorted(self.files if only is None else only)
         numbers = {self.files[name].part for name in names}  # none of parts with partial rows
-        cursors = {number: _Cursor(self.parts[number].rows(table)) for number in numbers}
+        cursors = {number: Cursor(self.parts[number].rows(table)) for number in numbers}
         for name in names:
             rows = cursors[self.files[name].part].take(name)
             if rows is not None:
@@ -175,7 +175,7 @@ def beats(new: CommittedFile, old: CommittedFile) -> bool:
     return new.exceeded_h > old.exceeded_h
 
 
-class _Cursor:
+class Cursor:
     """Goes once through rows that are sorted by file."""
 
     def __init__(self, rows: Iterator[tuple[str, pa.Table]]) -> None:

@@ -23,6 +23,10 @@ from batch_ser.results.tables import EMBEDDINGS, SPEECH, TABLES, is_speech
 from batch_ser.storage import STORES, Folder, is_store, open_folder, split_address
 
 ALWAYS = TABLES[:2]  # the others depend on the settings of a job
+CALLS, GROUPS = "calls", "groups"
+# tables that are made from the others, with the endings of their files; whose they are, the first
+# of a name shows
+DERIVED = ((CALLS, "parquet"), (CALLS, "csv"), (GROUPS, "parquet"))
 OTHER_FORMATS = {".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".xls", ".xlsm", ".ods"}
 OTHER_FORMATS |= {".arrow", ".feather", ".h5", ".db", ".sqlite", ".duckdb", ".gz", ".zip"}
 DRIVER = "driver.json"  # in the working folder: the heartbeat of the driver that is at work
@@ -77,6 +81,17 @@ class Output:
             return name
         return f"{self._stem}.parquet" if name == "segments" else f"{self._stem}.{name}.parquet"
 
+    def derived(self, name: str, ending: str = "parquet") -> str:
+        """The file with a table of `DERIVED`; a folder of Parquet files holds no others."""
+        if self.single_file:
+            return f"{self._stem}.{name}.{ending}"
+        return f"{name}/{name}.parquet" if ending == "parquet" else f"{name}.{ending}"
+
+    @property
+    def derived_files(self) -> tuple[str, ...]:
+        """All files with tables that are made from the others."""
+        return tuple(self.derived(*each) for each in DERIVED)
+
     @property
     def run_json(self) -> str:
         return f"{self._stem}.run.json" if self.single_file else "run.json"
@@ -97,7 +112,7 @@ class Output:
     @property
     def own_paths(self) -> tuple[str, ...]:
         """Absolute paths, or addresses, that a walk must not take for inputs."""
-        names = [*map(self.table, TABLES), self.run_json, self.work]
+        names = [*map(self.table, TABLES), *self.derived_files, self.run_json, self.work]
         places = [self.folder.place(name) for name in names]
         if not self.single_file:
             places.append(self.out.rstrip("/"))

@@ -9,6 +9,7 @@ import pyarrow as pa
 from batch_ser.errors import UsageError
 
 OPTION = "--name-pattern"
+NAME_PATTERN = "name_pattern"  # its key among the settings of an output
 REGULAR = "re:"  # begins a regular expression
 PLACE = re.compile(r"\{([^{}]*)\}")
 ENDING = r"(?:\.[^/.]*)?"

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import MismatchError
+from batch_ser.results.derived import own_derived
 from batch_ser.results.json_files import read_json, write_json
-from batch_ser.results.layout import ALWAYS, Output
+from batch_ser.results.layout import ALWAYS, CALLS, GROUPS, Output
 from batch_ser.results.run_record import is_replacement
 from batch_ser.results.tables import SPEECH, TABLES
 from batch_ser.storage import describe
@@ -189,8 +190,10 @@ def _remove_all(output: Output, content: Record | None) -> None:
     if not output.single_file:
         found = [each.name for name in tables for each in folder.entries(name)]
         tables = [name for name in found if TABLE_FILE.fullmatch(name.partition("/")[2])]
+    for name in own_derived(output):
+        folder.remove(name)
     folder.remove(*{*tables, *output.own_tables(content)})
-    for name in () if output.single_file else TABLES:
+    for name in () if output.single_file else (*TABLES, CALLS, GROUPS):
         folder.remove_empty(name)  # unless there are files of others
     folder.remove(output.settings_json)
     _clear_work(output)

@@ -13,13 +13,17 @@ def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
         from batch_ser.results import Output
         from batch_ser.results import verify as recount
         from jobs.recovery import recover_output, storage_errors
+        from jobs.report import stale_notes
 
         output = Output(out)
         recover_output(output)
         with storage_errors(output):
             verdict = recount(output)
+            stale = stale_notes(output)
         for fault in verdict.faults:
             typer.echo(fault)
+        for note in stale:
+            typer.echo(note)
         counts = verdict.counts
         state = f"{verdict.fault_count} faults" if verdict.faults else "everything holds"
         typer.echo(f"{counts.files_in:,} files, {counts.segments:,} segments: {state}")

@@ -22,6 +22,7 @@ SUB_PACKAGES = {
         "inputs",
         "segments",
         "results",
+        "calls",
     ],
     "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
     "jobs": ["worker", "commands"],

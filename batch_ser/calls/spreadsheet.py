@@ -1,0 +1,40 @@
+"""CSV for spreadsheets: a cell that a spreadsheet would take for a formula begins with `'`."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters; OWASP, "CSV injection"
+ENCODING = "utf-8-sig"  # spreadsheets take a file without the mark for another encoding
+
+
+class SpreadsheetWriter:
+    """Writes rows as CSV; numbers stay numbers, null is an empty cell."""
+
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        self._columns = columns
+        self._file = path.open("w", encoding=ENCODING, newline="")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(map(safe_cell, columns))
+
+    def __enter__(self) -> "SpreadsheetWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Add a row, by the names of its columns."""
+        self._writer.writerow(safe_cell(row[name]) for name in self._columns)
+
+
+def safe_cell(value: Any) -> Any:
+    """A value that no spreadsheet computes."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
