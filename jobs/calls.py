@@ -121,6 +121,11 @@ class _Source:
         cls, output: Output, record: RunRecord, positive: str | None, negative: str | None
     ) -> "_Source":
         schema = pq.read_schema(output.table_files("segments")[0])
+        if missing := {"role", "crosstalk"}.difference(schema.names):
+            raise MismatchError(
+                f"{output.out}: found tables of an earlier version, without the column "
+                f"{min(missing)}; give its run again with --restart"
+            )
         schemas = TableSchemas.of(schema, apart=False, shown=True, given=False, detects=False)
         settings = record.fingerprint
         channels = Channels(

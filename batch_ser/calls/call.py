@@ -1,7 +1,7 @@
 """One row for each recording: the columns of the table of calls, and how a row is made."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -175,6 +175,6 @@ def _by_party(speech: pa.Table | None, parties: Mapping[int, str]) -> dict[str, 
 def _rows_of(party: str, parties: Mapping[int, str], segments: pa.Table | None) -> pa.Table | None:
     if segments is None:
         return None
-    channels: Iterable[int] = segments["channel"].to_pylist()
-    mine = segments.filter(pa.array([parties[each] == party for each in channels], pa.bool_()))
+    channels = pa.array([each for each in parties if parties[each] == party], pa.int8())
+    mine = segments.filter(pc.is_in(segments["channel"], channels))
     return mine if len(mine) else None

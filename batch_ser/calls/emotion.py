@@ -119,9 +119,9 @@ def emotion_columns(
     first, last = quarters[0], quarters[-1]
     trend = None if first is None or last is None else last - first
     lowest = _lowest(found, values)
-    means = np.average(found.probabilities, axis=0, weights=durations_s)
+    means = durations_s @ found.probabilities / durations_s.sum()
     columns: dict[str, Value] = {
-        "emotion_overall_score": float(np.average(values, weights=durations_s)),
+        "emotion_overall_score": _mean(values, durations_s),
         **{f"emotion_q{number}_score": each for number, each in enumerate(quarters, start=1)},
         "emotion_end_score": known[-1] if known else None,
         "emotion_trend": trend,
@@ -129,10 +129,14 @@ def emotion_columns(
         "negative_time_s": float((durations_s * minus).sum()),
         "longest_negative_s": _longest_run(durations_s, minus > 0.5),
         "recovery": None if last is None or lowest is None else last - lowest,
-        "uncertainty": float(np.average(_entropy(found.probabilities), weights=durations_s)),
+        "uncertainty": _mean(_entropy(found.probabilities), durations_s),
         **{f"p_{label}": float(each) for label, each in zip(scale.labels, means, strict=True)},
     }
     return columns | _anger_peak(found, scale.labels)
+
+
+def _mean(values: Floats, weights: Floats) -> float:
+    return float(values @ weights / weights.sum())
 
 
 def trend_class(trend: float | None) -> str:
@@ -152,7 +156,7 @@ def _quarters(found: PartySegments, values: Floats, end_s: float) -> list[float 
         inside = np.minimum(found.ends_s, end) - np.maximum(found.starts_s, start)
         weights = np.maximum(inside, 0)
         enough = weights.sum() >= LEAST_S
-        scores.append(float(np.average(values, weights=weights)) if enough else None)
+        scores.append(_mean(values, weights) if enough else None)
     return scores
 
 

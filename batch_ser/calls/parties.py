@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 MIX, SPLIT = "mix", "split"  # values of `--channels`; a mixture is a party of this name
@@ -45,8 +46,11 @@ class Channels:
         found = self.expected(file)
         for table in tables:
             if table is not None:
-                pairs = zip(table["channel"].to_pylist(), table["role"].to_pylist(), strict=True)
-                found |= {channel: party_of(channel, role) for channel, role in set(pairs)}
+                channels, first = np.unique(table["channel"].to_numpy(), return_index=True)
+                roles = (table["role"][at].as_py() for at in first.tolist())
+                found |= {
+                    n: party_of(n, role) for n, role in zip(channels.tolist(), roles, strict=True)
+                }
         return dict(sorted(found.items()))
 
     def expected(self, file: Mapping[str, Any]) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from math import inf
 
 Region = tuple[float, float]  # [start, end) in seconds
 
@@ -24,9 +25,9 @@ def length_s(regions: Iterable[Region]) -> float:
 
 def intersection(one: Iterable[Region], other: Sequence[Region]) -> list[Region]:
     """Where both have a region; `other` is a union."""
-    found, starts = [], [start for start, _ in other]
+    found = []
     for start, end in one:
-        at = max(0, bisect_right(starts, start) - 1)
+        at = max(0, bisect_right(other, (start, inf)) - 1)  # the last that starts by then
         while at < len(other) and other[at][0] < end:
             both = max(start, other[at][0]), min(end, other[at][1])
             if both[0] < both[1]:
@@ -37,5 +38,5 @@ def intersection(one: Iterable[Region], other: Sequence[Region]) -> list[Region]
 
 def holds(regions: Sequence[Region], at_s: float) -> bool:
     """Whether a time is inside one of the regions of a union, and not its start."""
-    number = bisect_right(regions, (at_s, float("-inf"))) - 1  # the last that starts before it
+    number = bisect_right(regions, (at_s, -inf)) - 1  # the last that starts before it
     return number >= 0 and at_s < regions[number][1]

@@ -17,8 +17,11 @@ from interruptions import Interruption, at_operation, interrupted
 from results import assert_holds, score
 from telephone_call import AGENT, CUSTOMER, RATE_HZ, composed
 
-from batch_ser.errors import UsageError
+from batch_ser.errors import MismatchError, UsageError
+from batch_ser.inputs import Selection, Walk
 from batch_ser.results import Output, remove, stale_tables
+from batch_ser.results.json_files import write_json
+from batch_ser.storage import describe_files
 from jobs import RunConfig, run
 from jobs.calls import make_calls
 
@@ -203,6 +206,7 @@ def test_groups_whose_means_were_subtracted_are_refused(tmp_path: Path) -> None:
 def test_without_a_speech_table_the_report_says_so(tmp_path: Path, batch_ser: Runner) -> None:
     files, segments, _ = drawn_calls()
     files = [each | {"speech_s": None} for each in files]
+    segments = [each | {"crosstalk": None} for each in segments]
     write_output(tmp_path / "out.parquet", files, segments, None, columns=("queue",))
     done = batch_ser("calls", "out.parquet")
     assert done.returncode == 0
@@ -223,6 +227,28 @@ def test_files_of_others_are_not_overwritten(out: Path, batch_ser: Runner) -> No
     assert other.read_bytes() == out.read_bytes()
     other.rename(out.with_suffix(".calls.csv"))
     assert batch_ser("calls", out).returncode == 2
+
+
+def test_tables_of_an_earlier_version_are_refused(out: Path) -> None:
+    """They lack a column, which cannot be made up."""
+    segments = pq.read_table(out).drop_columns("role")
+    pq.write_table(segments, out)
+    output = Output(str(out))
+    record = output.complete_record()
+    assert record
+    record["tables"] |= describe_files([out], out.parent)
+    write_json(output.folder, output.run_json, record)
+    with pytest.raises(MismatchError, match=r"without the column role; give its run again"):
+        make_calls(str(out))
+
+
+def test_its_files_are_no_inputs(out: Path) -> None:
+    """Of a later run over the folder that they are in."""
+    make_calls(str(out))
+    shutil.copy(out, out.with_name("other.parquet"))
+    never = Output(str(out)).own_paths
+    found = Walk((str(out.parent),), Selection(include=("*",), never=never))
+    assert [each.file for each in found] == ["other.parquet"]
 
 
 def test_a_missing_or_unfinished_output(tmp_path: Path, batch_ser: Runner) -> None:
