@@ -33,6 +33,13 @@ EMOTIONS = (
     "recovery",
     "uncertainty",
 )
+WHOLE = (
+    "non_talk_count",
+    "turn_count",
+    "interruptions_{r}_count",
+    "backchannels_{r}_count",
+    "anger_peak_segment_{r}",
+)
 SECONDS = "negative_time_s", "longest_negative_s"  # whose party stands before the unit
 Row = dict[str, Value]
 
@@ -61,8 +68,10 @@ class CallTable:
                 f"two columns of the calls would be named {twice[0]}; expected roles with other "
                 f"names than {', '.join(self.parties)}"
             )
-        texts = {*OWN, *self.carried_as.values()}
-        return pa.schema([(name, pa.string() if name in texts else _type(name)) for name in names])
+        types = dict.fromkeys(self._computed, pa.float64())
+        types |= dict.fromkeys(self._of_parties(WHOLE), pa.int32())
+        types |= dict.fromkeys(self._of_parties(("emotion_trend_class_{r}",)), pa.string())
+        return pa.schema([(name, types.get(name, pa.string())) for name in names])
 
     @cached_property
     def carried_as(self) -> dict[str, str]:
@@ -84,6 +93,9 @@ class CallTable:
             found += [name.format(r=party) for name in (*TIMES_OF_PARTY, SCORED, COVERAGE)]
             found += [_of_party(name, party) for name in emotions]
         return found
+
+    def _of_parties(self, names: Sequence[str]) -> list[str]:
+        return [name.format(r=party) for party in self.parties for name in names]
 
     def row(
         self, file: Mapping[str, Any], segments: pa.Table | None, speech: pa.Table | None
@@ -151,13 +163,6 @@ class CallTable:
 def _of_party(name: str, party: str) -> str:
     """The name of a party's column: its unit stands last in seconds, but for those of a peak."""
     return f"{name.removesuffix('_s')}_{party}_s" if name in SECONDS else f"{name}_{party}"
-
-
-def _type(name: str) -> pa.DataType:
-    if name.startswith("emotion_trend_class_"):
-        return pa.string()
-    counts = name.endswith("_count") or name.startswith("anger_peak_segment_")
-    return pa.int32() if counts else pa.float64()
 
 
 def _by_party(speech: pa.Table | None, parties: Mapping[int, str]) -> dict[str, list[Region]]:

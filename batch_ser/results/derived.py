@@ -16,7 +16,6 @@ from batch_ser.results.layout import CALLS, DERIVED, GROUPS, Output
 from batch_ser.results.run_record import tables_of
 
 MADE_FROM = "made_from"  # in the metadata: what `digest_of` returns
-PARQUET = "parquet"
 
 
 def digest_of(content: dict[str, Any] | None) -> str:

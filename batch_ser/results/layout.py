@@ -24,8 +24,8 @@ from batch_ser.storage import STORES, Folder, is_store, open_folder, split_addre
 
 ALWAYS = TABLES[:2]  # the others depend on the settings of a job
 CALLS, GROUPS = "calls", "groups"
-# tables that are made from the others, with the endings of their files; whose they are, the first
-# of a name shows
+# tables that are made from the others, with the endings of their files; the Parquet file of a name
+# states what it was made of
 DERIVED = ((CALLS, "parquet"), (CALLS, "csv"), (GROUPS, "parquet"))
 OTHER_FORMATS = {".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".xls", ".xlsm", ".ods"}
 OTHER_FORMATS |= {".arrow", ".feather", ".h5", ".db", ".sqlite", ".duckdb", ".gz", ".zip"}

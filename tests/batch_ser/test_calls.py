@@ -226,6 +226,15 @@ def test_roles_whose_columns_have_one_name_are_refused() -> None:
         _ = table.schema
 
 
+def test_types_do_not_depend_on_the_names_of_roles() -> None:
+    schema = CallTable(EmotionScale.of(LABELS), ("head_count", "agent")).schema
+    for role in ("head_count", "agent"):
+        assert schema.field(f"emotion_overall_score_{role}").type == pa.float64()
+        assert schema.field(f"backchannels_{role}_count").type == pa.int32()
+        assert schema.field(f"emotion_trend_class_{role}").type == pa.string()
+    assert schema.field("turn_count").type == pa.int32()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
