@@ -26,12 +26,27 @@ def metadata_of(each: str, opening: Opening) -> Iterator[ManifestFiles]:
         for place in found_at(each, lambda: [*filter(opening.remote.find, places)]):
             yield from _if_metadata(place, opening, name)
     elif os.path.isdir(each):
-        for folder, folders, files in os.walk(each):
-            folders[:] = sorted(below for below in folders if not below.startswith("."))
-            for found in sorted(set(METADATA).intersection(files)):
-                below = os.path.relpath(folder, each)
-                place = name if below == os.curdir else os.path.join(name, table_name(below))
-                yield from _if_metadata(os.path.join(folder, found), opening, place)
+        for path in _metadata_files(each):
+            below = os.path.relpath(os.path.dirname(path), each)
+            place = name if below == os.curdir else os.path.join(name, table_name(below))
+            yield from _if_metadata(path, opening, place)
+
+
+def _metadata_files(top: str) -> Iterator[str]:
+    """The paths of files with names of metadata, by folder, without recursion however deep."""
+    folders = [top]
+    while folders:
+        try:
+            found = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
+        except OSError:  # it gets its row when the inputs are listed
+            continue
+        yield from (each.path for each in found if each.name in METADATA and each.is_file())
+        below = [
+            each.path
+            for each in found
+            if not each.name.startswith(".") and each.is_dir(follow_symlinks=False)
+        ]
+        folders += reversed(below)
 
 
 def _if_metadata(place: str, opening: Opening, below: str) -> Iterator[ManifestFiles]:
