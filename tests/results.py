@@ -31,8 +31,9 @@ def assert_same_tables(left: Path, right: Path) -> None:
 
 
 def rows(out: Path, table: str) -> pd.DataFrame:
-    """A table of an output in single files or a folder."""
-    return pd.concat(map(pd.read_parquet, Output(str(out)).table_files(table)), ignore_index=True)
+    """A table of an output in single files or a folder; empty where it has none of that name."""
+    files = Output(str(out)).table_files(table)
+    return pd.concat([pd.DataFrame(), *map(pd.read_parquet, files)], ignore_index=True)
 
 
 def assert_equal(left: Path, right: Path) -> None:
