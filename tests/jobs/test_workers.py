@@ -86,7 +86,6 @@ def faulty_worker(markers: Path) -> type[Worker]:
     return Faulty
 
 
-@pytest.mark.ray
 @pytest.mark.parametrize("error", [Exception("the node timed out"), RuntimeError("no port")])
 def test_a_ray_that_does_not_start_is_a_sentence(
     error: Exception, checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -101,6 +100,7 @@ def test_a_ray_that_does_not_start_is_a_sentence(
         results_of(workers_of(checkpoint_path, 1), [])
 
 
+@pytest.mark.ray
 def test_a_file_fails_by_its_own_faults_alone(
     archive: Path, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
