@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from conftest import ENGINES, PROGRAM, Runner
+from conftest import PROGRAM, Runner
 from interruptions import base_of
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
@@ -39,8 +39,16 @@ def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "engine"),
+    [
+        (signal.SIGKILL, "inline"),
+        (signal.SIGTERM, "inline"),
+        (signal.SIGINT, "inline"),
+        pytest.param(signal.SIGKILL, "ray", marks=pytest.mark.ray),
+        pytest.param(signal.SIGTERM, "ray", marks=pytest.mark.ray),
+    ],
+)
 def test_a_stopped_job_resumes(
     long_archive: Path,
     long_calm: Path,
