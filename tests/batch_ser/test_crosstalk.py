@@ -104,7 +104,7 @@ def test_who_speaks_at_the_same_time_is_no_crosstalk(sides: Samples) -> None:
     detected, _ = found_in(mixed, [])
     talk = [each for each in detected.regions if each.start < 8 * RATE_HZ]
     assert talk
-    assert share_of_crosstalk(talk) < 0.1, "but for pauses, in which the other side is heard"
+    assert share_of_crosstalk(talk) < 0.1, "but for pauses, in which the other side is audible"
 
 
 @pytest.mark.parametrize(("gain_db", "delay_s"), [(0.0, 0.1), (-3.0, 0.1), (-20.0, 1.0)])
