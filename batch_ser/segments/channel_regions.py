@@ -23,7 +23,7 @@ class Region(NamedTuple):
 
 class ChannelRegions:
     """The regions of one channel. Each is judged in parts of 0.4 to 0.8 s, as they come: the
-    other side may be heard before and after this one without a pause.
+    other side may be audible before and after this one without a pause.
     """
 
     def __init__(
