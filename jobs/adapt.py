@@ -25,7 +25,7 @@ from batch_ser.results import (
 from jobs.earlier_output import earlier_output
 from jobs.fingerprint import ADAPTATION_SETTINGS
 from jobs.heartbeat import Heartbeat
-from jobs.recovery import storage_errors
+from jobs.recovery import check_exists, storage_errors
 from jobs.report import RunReport, failed_files, stale_notes
 from jobs.second_pass import Adaptation, SecondPass, expect_metadata
 from models.loading import load_checkpoint
@@ -48,9 +48,7 @@ def adapt_again(
         AlreadyRunning: a driver is at work on this output.
     """
     output = Output(out)
-    with storage_errors(output):
-        if not output.exists:
-            raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
+    check_exists(output)
     with storage_errors(output), Heartbeat(output) as heartbeat:
         recover(output)
         record = output.run_record()

@@ -41,7 +41,7 @@ from batch_ser.results import (
     recover,
 )
 from jobs.heartbeat import Heartbeat
-from jobs.recovery import storage_errors
+from jobs.recovery import check_exists, storage_errors
 
 ROWS_AT_ONCE = 1_024
 COMPRESSION = "zstd"
@@ -80,9 +80,7 @@ def make_calls(
         AlreadyRunning: a driver is at work on this output.
     """
     output = Output(out)
-    with storage_errors(output):
-        if not output.exists:
-            raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
+    check_exists(output)
     with storage_errors(output), Heartbeat(output) as heartbeat:
         recover(output)
         record = output.run_record()

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from batch_ser.errors import Incomplete
+from batch_ser.errors import Incomplete, MismatchError
 from batch_ser.results import Output, is_interrupted, recover
 from batch_ser.storage import StorageError, is_store
 from jobs.heartbeat import Heartbeat
@@ -46,6 +46,20 @@ def storage_errors(output: Output) -> Iterator[None]:
         raise Incomplete(
             f"{output.out}: {way_out}; then the same command goes on ({place})"
         ) from error
+
+
+def check_exists(output: Output) -> None:
+    """Check that there is something of an output, complete or not.
+
+    Raises:
+        MismatchError: there is nothing of this name.
+        Incomplete: the place cannot be read.
+    """
+    with storage_errors(output):
+        if not output.exists:
+            raise MismatchError(
+                f"{output.out}: no output of batch-ser; expected what --out of a run was"
+            )
 
 
 def recover_output(output: Output) -> None:

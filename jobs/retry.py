@@ -14,7 +14,7 @@ from batch_ser.results import FAILED, Output, RunRecord
 from jobs.driver import run
 from jobs.failed_again import FailedAgain
 from jobs.progress import Progress
-from jobs.recovery import recover_output, storage_errors
+from jobs.recovery import check_exists, recover_output, storage_errors
 from jobs.report import RunReport, failed_files, stale_notes
 from jobs.run_config import WORKING_FOLDER, RunConfig
 from models.loading import resolve
@@ -84,9 +84,7 @@ def retry(
     check_reasons(reasons)
     options = options or RetryOptions()
     output = Output(out if scheme_of(out) else os.path.abspath(out))
-    with storage_errors(output):
-        if not output.exists:
-            raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
+    check_exists(output)
     recover_output(output)
     with storage_errors(output):
         record = output.run_record()
