@@ -5,8 +5,10 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from conftest import REPOSITORY
 from documents import Block, blocks
 from typer.testing import CliRunner
@@ -16,6 +18,16 @@ from jobs.cli import app
 COOKBOOK = blocks(REPOSITORY / "docs" / "cookbook.md")
 SNIPPETS = [block for block in COOKBOOK if block.language == "python"]
 QUERIES = [block for block in COOKBOOK if block.language == "sql"]
+
+
+def write_stereo(folder: Path, calls: Path) -> None:
+    """Parts of a real call of two channels, of two agents, queues and days."""
+    samples, rate_hz = soundfile.read(calls / "support-ulaw.wav")
+    names = "2026-11-02/ann_sales_0001", "2026-11-02/ben_sales_0002", "2026-11-03/ann_support_0003"
+    for number, part in enumerate(np.array_split(samples, len(names))):
+        path = folder / f"{names[number]}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, part, rate_hz)
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, calls: Path) -> Path:
     shutil.copy(calls / "queue.mp3", folder / "today")
     lines = ["file,agent", "calls/queue.mp3,Ann", "calls/support-ulaw.wav,Ben"]
     (folder / "calls.csv").write_text("\n".join(lines))
+    write_stereo(folder / "stereo", calls)
     with contextlib.chdir(folder):
         for block in COOKBOOK:
             for command, *arguments in block.commands():
