@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_ser.results import (
@@ -48,6 +48,7 @@ def counted(folder: Path, commits: list[list[dict[str, Any]]]) -> tuple[Committe
 
 
 @given(COMMITS)
+@settings(max_examples=30)
 def test_counts_are_those_of_the_job(commits: list[dict[str, tuple[str, int]]]) -> None:
     rows = [[row(file, *each) for file, each in files.items()] for files in commits]
     with tempfile.TemporaryDirectory() as folder:

@@ -139,7 +139,9 @@ def test_a_training_of_nothing_is_refused(batch_ser: Runner) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive)]
+)
 def test_a_stopped_training_leaves_nothing_behind(
     tree: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

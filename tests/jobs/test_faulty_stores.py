@@ -171,7 +171,13 @@ def test_a_version_that_was_replaced_is_not_scored_again(
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("before", [["a.wav"], []], ids=["a recording first", "none before"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(["a.wav"], id="a recording first"),
+        pytest.param([], id="none before", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_listing_that_breaks_off_completes_nothing(
     before: list[str],
     recordings: Path,

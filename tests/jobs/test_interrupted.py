@@ -27,6 +27,8 @@ from jobs.worker import ShardResult
 
 WHOLE: dict[str, Any] = {"segment": {"method": "whole"}}
 EARLY, LATE = 3, 5  # files of the archive, in two steps
+MODULES = ("jobs.driver", "numpy", "pyarrow.parquet")
+FUNCTIONS = ("jobs.driver.prepare", "jobs.job.Walk", "jobs.driver.Heartbeat")
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +286,10 @@ def test_an_input_that_changes_while_it_runs(
     assert_holds(out)
 
 
-@pytest.mark.parametrize("module", ["jobs.driver", "torch", "numpy", "pyarrow.parquet"])
+@pytest.mark.parametrize(
+    "module",
+    ["torch", *(pytest.param(each, marks=pytest.mark.exhaustive) for each in MODULES)],
+)
 def test_sigterm_while_modules_are_imported(
     module: str, archive: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
@@ -293,7 +298,10 @@ def test_sigterm_while_modules_are_imported(
 
 @pytest.mark.parametrize(
     "function",
-    ["jobs.driver.prepare", "jobs.job.Walk", "jobs.job.load_checkpoint", "jobs.driver.Heartbeat"],
+    [
+        "jobs.job.load_checkpoint",
+        *(pytest.param(each, marks=pytest.mark.exhaustive) for each in FUNCTIONS),
+    ],
 )
 def test_sigterm_while_the_job_is_prepared(
     function: str, archive: Path, adapting_path: Path, tmp_path: Path

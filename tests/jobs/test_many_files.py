@@ -30,7 +30,7 @@ def peak_kb(listed: Path, checkpoint: Path) -> int:
     return int(peak)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # `make bench` measures it too
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads peak memory from /proc")
 def test_memory_does_not_grow_with_the_number_of_files(
     tmp_path: Path, checkpoint_path: Path

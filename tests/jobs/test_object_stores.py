@@ -34,6 +34,9 @@ from jobs.worker import ShardResult
 WHOLE: dict[str, Any] = {"segment": {"method": "whole"}}
 EARLY, LATE = 2, 4  # files of the archive, in two steps
 KINDS = pytest.mark.parametrize("name", ["out.parquet", "out"])
+ONE_KIND = pytest.mark.parametrize(
+    "name", ["out.parquet", pytest.param("out", marks=pytest.mark.exhaustive)]
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def outputs(make_once: MakeOnce, archive: Path, adapting: Path) -> Path:
     return make_once("outputs for stores", make)
 
 
-@KINDS
+@ONE_KIND
 def test_a_job_from_its_first_run_to_its_restart(
     name: str, outputs: Path, archive: Path, adapting: Path, bucket: str, tmp_path: Path
 ) -> None:
@@ -190,7 +193,7 @@ def test_a_store_that_cannot_be_used_is_a_sentence(
     assert time.monotonic() - started < 60
 
 
-@KINDS
+@ONE_KIND
 def test_a_store_that_fails_now_and_then(
     name: str,
     outputs: Path,

@@ -183,7 +183,7 @@ def test_each_segment_is_in_one_partial_result_at_most(
 
 
 @given(data=st.data())
-@settings(max_examples=12)
+@settings(max_examples=6)
 def test_interruptions_change_nothing(
     case_of: Callable[[str, str], Case], data: st.DataObject
 ) -> None:

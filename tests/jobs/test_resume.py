@@ -42,11 +42,11 @@ def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize(
     ("number", "engine"),
     [
-        (signal.SIGKILL, "inline"),
         (signal.SIGTERM, "inline"),
-        (signal.SIGINT, "inline"),
+        pytest.param(signal.SIGKILL, "inline", marks=pytest.mark.exhaustive),
+        pytest.param(signal.SIGINT, "inline", marks=pytest.mark.exhaustive),
         pytest.param(signal.SIGKILL, "ray", marks=pytest.mark.ray),
-        pytest.param(signal.SIGTERM, "ray", marks=pytest.mark.ray),
+        pytest.param(signal.SIGTERM, "ray", marks=[pytest.mark.ray, pytest.mark.exhaustive]),
     ],
 )
 def test_a_stopped_job_resumes(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,19 @@ COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: i
 
 
 def command_lines() -> Iterator[list[str]]:
-    """A secret in every option that takes a value, as an argument, and as an unknown option."""
+    """A secret in every option that takes a value, as an argument, and as an unknown option.
+
+    Each of the secrets in turn: all of them in every option are thousands of commands.
+    """
+    secrets = cycle(PLANTED)
     for command, about in COMMANDS.items():
         for parameter in about.params:
             option = parameter.opts[-1]
-            for secret in PLANTED:
-                if option.startswith("-"):
-                    yield [command, option, secret]
-                    yield [command, f"{option}={secret}"]
-                else:
-                    yield [command, secret]
+            if option.startswith("-"):
+                yield [command, option, next(secrets)]
+                yield [command, f"{option}={next(secrets)}"]
+            else:
+                yield [command, next(secrets)]
         yield from ([command, f"--{secret}"] for secret in PLANTED)
     yield from ([secret] for secret in PLANTED)
 

@@ -239,7 +239,7 @@ def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stopped_after", [1, 3])
+@pytest.mark.parametrize("stopped_after", [1, pytest.param(3, marks=pytest.mark.exhaustive)])
 def test_a_distillation_goes_on_where_it_was_stopped(
     tree: Path, tmp_path: Path, encoder: Path, stopped_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ def test_bfloat16_is_the_processor_s_own(monkeypatch: pytest.MonkeyPatch) -> Non
         assert has_bfloat16(CPU) is expected
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_mixed_precision_learns_what_float32_learns(tree: Path, tmp_path: Path) -> None:
     for precision in ("float32", "mixed"):
         train(training(tree, tmp_path / precision, "mfcc-cnn", f"precision={precision}"))
