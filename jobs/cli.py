@@ -12,6 +12,7 @@ from jobs.commands import (
     diff,
     evaluate,
     models,
+    plan,
     predict,
     retry,
     run,
@@ -45,6 +46,7 @@ def main(
     """Speech emotion recognition over large audio archives."""
 
 
+app.command()(plan.plan)
 app.command()(run.run)
 app.command()(predict.predict)
 app.command()(status.status)

@@ -120,7 +120,7 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
             job.output,
             committed,
             job.schemas,
-            _record(job, last_run, committed),
+            record_of(job, last_run, committed),
             job.second_pass,
             heartbeat.check,
         )
@@ -216,7 +216,7 @@ def _execute_on_ray(
         yield from on_ray.execute(shards, workers, stop, partial_rows)
 
 
-def _record(job: Job, last_run: LastRun, committed: CommittedParts) -> RunRecord:
+def record_of(job: Job, last_run: LastRun, committed: CommittedParts) -> RunRecord:
     """The record of the output, without its counts and tables."""
     info, pattern = job.checkpoint.info, job.schemas.name_pattern
     unmatched = pattern.unmatched(committed.files) if pattern else 0

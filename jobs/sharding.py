@@ -40,14 +40,24 @@ Shard = list[InputFile]
 
 def work_s(file: InputFile) -> float:
     """Estimated work in seconds of one core."""
+    return 0.002 + listed_s(file) * WORK_PER_AUDIO_S
+
+
+def listed_s(file: InputFile) -> float:
+    """Seconds of audio, estimated from the listing."""
+    return file.content_bytes / BYTES_PER_AUDIO_S.get(suffix_of(file), OTHER_BYTES_PER_AUDIO_S)
+
+
+def suffix_of(file: InputFile) -> str:
+    """The ending of a recording's name, such as `.wav`."""
     name = file.member.name if file.member else file.path
-    suffix = name[name.rfind(".") :].lower()
-    audio_s = file.content_bytes / BYTES_PER_AUDIO_S.get(suffix, OTHER_BYTES_PER_AUDIO_S)
-    return 0.002 + audio_s * WORK_PER_AUDIO_S
+    return name[name.rfind(".") :].lower()
 
 
-def _order(file: InputFile) -> tuple[int, str, tuple[int, ...], float]:
-    """Recordings in archives that are read forward come as they are there, others longest first."""
+def order(file: InputFile) -> tuple[int, str, tuple[int, ...], float]:
+    """How recordings are sorted: in archives that are read forward they come as they are there,
+    others longest first.
+    """
     if file.member and is_in_order(file.path):
         return 0, file.path, file.member.place, 0.0
     return 1, "", (), -work_s(file)
@@ -59,7 +69,7 @@ def plan(files: Iterable[InputFile], workers: int) -> Iterator[Shard]:
     """
     files = iter(files)
     made = 0
-    while window := sorted(islice(files, LOOK_AHEAD), key=_order):
+    while window := sorted(islice(files, LOOK_AHEAD), key=order):
         shard: Shard = []
         planned_s = 0.0
         for file in window:

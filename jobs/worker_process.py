@@ -35,6 +35,10 @@ class Worker:
         self._workers = workers
         self._archives = OpenArchives()  # of all shards: some are read forward
 
+    @property
+    def settings(self) -> ShardSettings:
+        return self._workers.settings
+
     def load(self) -> None:
         """Load the checkpoint; an error here is raised in the driver as it is."""
         import torch
@@ -49,8 +53,7 @@ class Worker:
 
     def score(self, shard: Shard, stored: Mapping[str, pa.Table]) -> Iterator[ShardResult]:
         """The results of a shard; of segments with `stored` rows these."""
-        settings = self._workers.settings
-        yield from score_shard(shard, self._checkpoint, settings, stored, self._archives)
+        yield from score_shard(shard, self._checkpoint, self.settings, stored, self._archives)
 
     def examine(self, shard: Shard) -> dict[int, FileError]:
         """The files of a shard that end every process that decodes them, by their position."""

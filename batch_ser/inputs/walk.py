@@ -124,19 +124,19 @@ class Walk:
         Raises:
             UsageError: there is none, which can hardly be meant.
         """
-        if next(iter(self), None) is not None:
-            return
+        if next(iter(self), None) is None:
+            raise UsageError(f"--input: {self.nothing_found()}. --allow-empty makes empty tables")
+
+    def nothing_found(self) -> str:
+        """What was found and expected, once everything is listed and there is no input."""
         inputs = ", ".join(self.inputs)
         if self._sources and not self._others:
-            found = f"{inputs} has a header and no lines; expected a line for each recording"
-        else:
-            found = (
-                f"no recordings found in {inputs}, {self.ignored:,} files were passed over by "
-                "their names; expected known audio suffixes (--include '*' takes every file)"
-            )
-            if self._archives:
-                found += ", also in archives: there is none in these"
-        raise UsageError(f"--input: {found}. --allow-empty makes empty tables")
+            return f"{inputs} has a header and no lines; expected a line for each recording"
+        found = (
+            f"no recordings found in {inputs}, {self.ignored:,} files were passed over by "
+            "their names; expected known audio suffixes (--include '*' takes every file)"
+        )
+        return f"{found}, also in archives: there is none in these" if self._archives else found
 
     def __iter__(self) -> Iterator[InputFile]:
         """Sources first: of a file that is also in a folder, the line with its columns counts."""

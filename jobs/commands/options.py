@@ -71,6 +71,18 @@ RawChannels = Annotated[
     int, typer.Option("--raw-channels", help="Channels of files without a header.")
 ]
 MaxHours = Annotated[float, typer.Option("--max-hours", help="Longer recordings fail: too_long.")]
+Include = Annotated[
+    list[str] | None, typer.Option(help="Only names like GLOB; '*' takes every file.")
+]
+Exclude = Annotated[list[str] | None, typer.Option(help="No names like GLOB.")]
+Root = Annotated[
+    str | None, typer.Option(help="Names in the tables start here, and stay below it.")
+]
+Limit = Annotated[int | None, typer.Option(help="Only the first N inputs.")]
+BatchS = Annotated[float, typer.Option(help="Seconds of audio in a batch.")]
+Embeddings = Annotated[
+    bool, typer.Option("--embeddings", help="Also store what the network's head receives.")
+]
 Adapt = Annotated[
     str | None,
     typer.Option(
@@ -125,3 +137,20 @@ def reading(encoding: str | None, rate_hz: int, channels: int, max_hours: float)
     from batch_ser.audio import RawSettings, Reading
 
     return Reading(RawSettings(encoding, rate_hz, channels), max_hours)
+
+
+def segment_options(
+    method: str | None,
+    window_s: float | None,
+    hop_s: float | None,
+    min_s: float | None,
+    max_s: float | None,
+) -> dict[str, float | str | None]:
+    """The options of the segmenter, by name; None: not given."""
+    return {
+        "method": method,
+        "window_s": window_s,
+        "hop_s": hop_s,
+        "min_s": min_s,
+        "max_s": max_s,
+    }

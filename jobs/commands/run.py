@@ -8,11 +8,16 @@ from jobs.commands.exits import exit_codes
 from jobs.commands.options import (
     Adapt,
     AdaptFrom,
+    BatchS,
     Channels,
     Device,
+    Embeddings,
+    Exclude,
     Expect,
     HopS,
+    Include,
     Input,
+    Limit,
     MaxHours,
     MaxS,
     MinS,
@@ -23,10 +28,12 @@ from jobs.commands.options import (
     RawEncoding,
     RawRate,
     Roles,
+    Root,
     Score,
     SegmentBy,
     WindowS,
     reading,
+    segment_options,
 )
 
 
@@ -47,14 +54,10 @@ def run(
     raw_rate: RawRate = 8_000,
     raw_channels: RawChannels = 1,
     max_hours: MaxHours = 48.0,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Only names like GLOB; '*' takes every file.")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="No names like GLOB.")] = None,
-    root: Annotated[
-        str | None, typer.Option(help="Names in the tables start here, and stay below it.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N inputs.")] = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    root: Root = None,
+    limit: Limit = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default: cores.")] = None,
     cpus_per_worker: Annotated[float, typer.Option(help="Ray's CPUs for each worker.")] = 1.0,
     gpus_per_worker: Annotated[
@@ -67,7 +70,7 @@ def run(
         str,
         typer.Option(help="ray, or inline: in this process, where a decoder's crash ends the job."),
     ] = "ray",
-    batch_s: Annotated[float, typer.Option(help="Seconds of audio in a batch.")] = 64.0,
+    batch_s: BatchS = 64.0,
     file_timeout: Annotated[float, typer.Option(help="Seconds that one file may take.")] = 3600.0,
     max_failed: Annotated[
         str, typer.Option(help="Failed files (N or P%) that still give exit status 0.")
@@ -75,9 +78,7 @@ def run(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Inputs without a single recording are no error.")
     ] = False,
-    embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="Also store what the network's head receives.")
-    ] = False,
+    embeddings: Embeddings = False,
     adapt: Adapt = None,
     expect: Expect = None,
     adapt_from: AdaptFrom = None,
@@ -102,7 +103,7 @@ def run(
                 out=out,
                 model=model,
                 device=device,
-                segment=_segment_options(segment, window_s, hop_s, min_s, max_s),
+                segment=segment_options(segment, window_s, hop_s, min_s, max_s),
                 channels=channels,
                 roles=roles,
                 score=score,
@@ -129,19 +130,3 @@ def run(
         )
         typer.echo(report.as_json() if as_json else report.as_text())
         raise typer.Exit(report.exit_code)
-
-
-def _segment_options(
-    method: str | None,
-    window_s: float | None,
-    hop_s: float | None,
-    min_s: float | None,
-    max_s: float | None,
-) -> dict[str, float | str | None]:
-    return {
-        "method": method,
-        "window_s": window_s,
-        "hop_s": hop_s,
-        "min_s": min_s,
-        "max_s": max_s,
-    }

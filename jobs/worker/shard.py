@@ -52,6 +52,7 @@ class ShardSettings:
     expect: str | None = None  # `--expect`, of a head with an offset
     offsets: ArchiveOffsets | None = None  # of such a head; None: the usual one
     partial_s: float | None = None  # of a recording, between two partial results; None: none
+    first_s: float = math.inf  # of each recording no block after these seconds: for estimates
 
     def choice(self, file: InputFile, given: Sequence[GivenSegment]) -> ChannelChoice:
         """What options and manifest state of the channels of a file."""
@@ -230,7 +231,7 @@ def _decoded(
     block: Samples | None = np.zeros(0, np.float32)
     while block is not None:
         with stages("decode"):
-            block = next(blocks, None)
+            block = next(blocks, None) if account.decoded_s < settings.first_s else None
         if detection:
             detection.append(block)
         for stream in account.streams:
