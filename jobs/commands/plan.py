@@ -80,7 +80,7 @@ def plan(
         from batch_ser.inputs import Selection
         from jobs.plan import PlanConfig
         from jobs.plan import plan as plan_run
-        from jobs.plan_text import as_lines
+        from jobs.plan.text import as_lines
         from jobs.run_config import RunConfig
 
         run = RunConfig(

@@ -15,15 +15,15 @@ from archive_files import content_of, pack
 from conftest import Runner
 from telephone_call import AGENT, CUSTOMER, RATE_HZ, composed
 
-import jobs.plan
-import jobs.sample_costs
+import jobs.plan.planning
+import jobs.plan.sample_costs
 from batch_ser.audio.samples import Samples
 from batch_ser.inputs import InputFile
 from jobs import RunConfig, RunReport, run
 from jobs.cli import app
-from jobs.estimates import Estimate, Units, ratios, total
 from jobs.plan import Plan, PlanConfig, plan
-from jobs.sampling import KEPT, Drawn, draw
+from jobs.plan.estimates import Estimate, Units, ratios, total
+from jobs.plan.sampling import KEPT, Drawn, draw
 
 Planned = Callable[..., Plan]
 # of a run alone: where it runs, where its results go, and what it reports
@@ -34,7 +34,7 @@ ALONE |= {"file_timeout", "max_failed", "allow_empty", "restart"}
 @pytest.fixture(autouse=True)
 def no_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that loads the checkpoint takes seconds; the last test has one."""
-    monkeypatch.setattr(jobs.plan, "process_s", lambda *_: 3.0)
+    monkeypatch.setattr(jobs.plan.planning, "process_s", lambda *_: 3.0)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_few_files_stand_for_many(
     many: Callable[[int], Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jobs.sample_costs, "MOST", 12)
+    monkeypatch.setattr(jobs.plan.sample_costs, "MOST", 12)
     folder = many(60)
     found, counts = planned(folder), done(folder).record.counts
     assert found.sampled == 12
@@ -124,7 +124,7 @@ def test_few_files_stand_for_many(
 def test_twice_the_files_take_twice_as_much(
     planned: Planned, many: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.sample_costs, "MOST", 20)
+    monkeypatch.setattr(jobs.plan.sample_costs, "MOST", 20)
     once, twice = planned(many(40)), planned(many(80))
     for name in ("audio_s", "scored_s", "segments"):
         ratio = getattr(twice, name).value / getattr(once, name).value
@@ -137,7 +137,7 @@ def test_of_a_long_recording_the_beginning_is_scored(
     long_archive: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jobs.plan, "FIRST_S", 20.0)
+    monkeypatch.setattr(jobs.plan.planning, "FIRST_S", 20.0)
     files = sorted(long_archive.iterdir())[:4]
     found, counts = planned(*files), done(*files).record.counts
     assert found.audio_s.value == pytest.approx(counts.seconds["duration_s"]) == 200
@@ -222,6 +222,7 @@ def test_of_given_segments_only_these_count(
     assert found.audio_s.value == pytest.approx(planned(folder).audio_s.value)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["a.tar.gz", "a.zip"])
 def test_recordings_in_archives_are_those_of_the_folder(
     planned: Planned, many: Callable[[int], Path], tmp_path: Path, kind: str
@@ -246,6 +247,7 @@ def test_one_role_is_less_to_score(planned: Planned, two_sided: Path) -> None:
     assert 0 < mixed.segments.value < both.segments.value
 
 
+@pytest.mark.exhaustive
 def test_embeddings_make_larger_results(planned: Planned, archive: Path) -> None:
     with_them, without = planned(archive, embeddings=True), planned(archive)
     assert with_them.results_bytes.value > without.results_bytes.value

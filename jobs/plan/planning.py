@@ -12,16 +12,16 @@ from batch_ser.errors import UsageError
 from batch_ser.inputs import Walk
 from batch_ser.results import Output
 from batch_ser.storage import scratch_folder
-from jobs.cost import Totals
-from jobs.estimates import Estimate
 from jobs.job import Job, prepare
+from jobs.plan.estimates import Estimate
+from jobs.plan.sample_costs import FIRST_S, Sample, decode, score
+from jobs.plan.sample_tables import table_costs
+from jobs.plan.sampling import Drawn, draw
+from jobs.plan.start_up import RAY_S, process_s
+from jobs.plan.totals import Totals
 from jobs.progress import Progress
 from jobs.recovery import storage_errors
 from jobs.run_config import RunConfig
-from jobs.sample_costs import FIRST_S, Sample, decode, score
-from jobs.sample_tables import table_costs
-from jobs.sampling import Drawn, draw
-from jobs.start_up import RAY_S, process_s
 from jobs.stop import OrderlyStop
 from jobs.worker_process import Worker, Workers
 from models.loading import resolve

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from batch_ser.results import SPEECH
-from jobs.estimates import Estimate, Units, ratios, total
-from jobs.sample_costs import Sample
-from jobs.sample_tables import FILES, SEGMENTS, TableCosts
-from jobs.sampling import Drawn, StratumKey
+from jobs.plan.estimates import Estimate, Units, ratios, total
+from jobs.plan.sample_costs import Sample
+from jobs.plan.sample_tables import FILES, SEGMENTS, TableCosts
+from jobs.plan.sampling import Drawn, StratumKey
 from jobs.sharding import listed_s
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from jobs.estimates import Estimate
 from jobs.figures import duration
-from jobs.plan import Plan
-from jobs.start_up import RAY_S
+from jobs.plan.estimates import Estimate
+from jobs.plan.planning import Plan
+from jobs.plan.start_up import RAY_S
 
 WAITING = 1.1  # seconds by the clock for a core-second, from which on it is worth a line
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from batch_ser.archives import OpenArchives
 from batch_ser.results import FAILED
-from jobs.sampling import Drawn, Stratum, StratumKey, in_turn
+from jobs.plan.sampling import Drawn, Stratum, StratumKey, in_turn
 from jobs.sharding import Shard, listed_s, order
 from jobs.worker import Decoded, ShardResult, ShardSettings, decoded
 from jobs.worker_process import Worker
