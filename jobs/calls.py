@@ -6,7 +6,7 @@ The tables are read once, file by file, after a look at who speaks: memory does 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -45,6 +45,7 @@ from jobs.recovery import check_exists, storage_errors
 
 ROWS_AT_ONCE = 1_024
 COMPRESSION = "zstd"
+BY, POSITIVE, NEGATIVE = "by", "positive", "negative"  # in the metadata: what was asked for
 NO_SPEECH = (
     "talk times are null: the output has no speech table; a run with --segment speech or with "
     "--roles makes one"
@@ -88,8 +89,10 @@ def make_calls(
             raise MismatchError(f"{out}: not complete; give its run again, and then calls")
         output.check_tables()
         check_derived(output)
-        source = _Source.of(output, record, positive, negative)
+        source = CallSource.of(output, record, positive, negative)
         groups = CallGroups(source.checked(by), source.table.parties)
+        asked = {BY: json.dumps(list(dict.fromkeys(by)))}
+        source = replace(source, metadata={**source.metadata, **asked})
         try:
             made = output.folder.new_tables(below := f"{output.work}/calls-{uuid4().hex[:8]}")
             calls = _write(source, made, groups)
@@ -106,7 +109,7 @@ def make_calls(
 
 
 @dataclass(frozen=True)
-class _Source:
+class CallSource:
     """A complete output, and the table of calls that is made of it."""
 
     output: Output
@@ -117,7 +120,7 @@ class _Source:
     @classmethod
     def of(
         cls, output: Output, record: RunRecord, positive: str | None, negative: str | None
-    ) -> "_Source":
+    ) -> "CallSource":
         schema = pq.read_schema(output.table_files("segments")[0])
         if missing := {"role", "crosstalk"}.difference(schema.names):
             raise MismatchError(
@@ -142,8 +145,8 @@ class _Source:
         )
         made_of = {
             MADE_FROM: digest_of(output.complete_record()),
-            "positive": json.dumps(scale.positive),
-            "negative": json.dumps(scale.negative),
+            POSITIVE: json.dumps(scale.positive),
+            NEGATIVE: json.dumps(scale.negative),
         }
         return cls(output, record, dict(schemas.metadata) | made_of, table)
 
@@ -197,7 +200,7 @@ def _parties(output: Output, channels: Channels) -> tuple[str, ...]:
     return in_order(found)
 
 
-def _write(source: _Source, made: Path, groups: CallGroups) -> int:
+def _write(source: CallSource, made: Path, groups: CallGroups) -> int:
     """Write the tables below a folder; returns the number of calls."""
     parquet, csv, grouped = (made / each for each in source.output.derived_files)
     for path in (parquet, csv, grouped):

@@ -14,6 +14,7 @@ from jobs.commands import (
     models,
     plan,
     predict,
+    report,
     retry,
     run,
     status,
@@ -54,6 +55,7 @@ app.command()(retry.retry)
 app.command()(verify.verify)
 app.command()(adapt.adapt)
 app.command()(calls.calls)
+app.command()(report.report)
 app.command()(diff.diff)
 app.command()(models.models)
 app.command()(train.train)

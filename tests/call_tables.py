@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +17,8 @@ from batch_ser.storage import describe_files
 
 LABELS = ("neutral", "happy", "angry", "sad")
 ROLES = {0: "agent", 1: "customer"}
+CALLS = 40  # that are drawn
+ROLE_SETTING = "0=agent,1=customer"
 PER_S = 1_000  # times of the composed calls are whole milliseconds
 Rows = list[dict[str, Any]]
 SCHEMAS = TableSchemas(LABELS, detects=True)
@@ -110,6 +113,32 @@ def call_row(
         for rows, schema in ((segments, SCHEMAS.segments), (speech, SCHEMAS.speech))
     )
     return table.row(files_row(speech, **file), *as_tables)
+
+
+def drawn_calls(count: int = CALLS) -> tuple[Rows, Rows, Rows]:
+    """Rows of the files, segments and speech tables of calls in queues, one with an odd name."""
+    draw = np.random.default_rng(0)
+    files: Rows = []
+    segments: Rows = []
+    speech: Rows = []
+    for number in range(count):
+        file, regions, scored = f"call{number:02}.wav", [], []
+        for channel in ROLES:
+            at = 0
+            for _ in range(draw.integers(1, 12)):
+                start = at + int(draw.integers(100, 9_000))
+                at = start + int(draw.integers(250, 8_000))
+                region = channel, start / 1_000, at / 1_000, bool(draw.random() < 0.1)
+                regions.append(region)
+                if draw.random() < 0.8:
+                    scored.append((*region, draw.dirichlet(np.ones(len(LABELS))).tolist()))
+        queue = ("=1+1", "sales", None)[number % 3]
+        mine = speech_rows(regions, file)
+        segments += segment_rows(scored, file, queue=queue)
+        speech += mine
+        files.append(files_row(mine, file, duration_s=200.0))
+    files.append(files_row(None, "failed.wav", status="failed", channels=None, duration_s=None))
+    return files, segments, speech
 
 
 def write_output(

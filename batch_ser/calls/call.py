@@ -110,7 +110,7 @@ class CallTable:
         parties = self.channels.parties(file, segments, speech)
         regions = None
         if file["speech_s"] is not None:
-            regions = _by_party(speech, parties)
+            regions = regions_by_party(speech, parties)
             row |= Conversation.of(regions).columns()
         for party in dict.fromkeys(parties.values()):
             if self.score in (None, party):
@@ -145,7 +145,7 @@ class CallTable:
         """The columns of a party that was scored; without segments, that nothing was."""
         row: Row = {SCORED.format(r=party): 0.0}
         covered: list[Region] = []
-        mine = _rows_of(party, parties, segments)
+        mine = rows_of(party, parties, segments)
         if mine is not None:
             found = PartySegments.of(mine, self.scale.labels)
             covered = union(zip(found.starts_s.tolist(), found.ends_s.tolist(), strict=True))
@@ -165,7 +165,9 @@ def _of_party(name: str, party: str) -> str:
     return f"{name.removesuffix('_s')}_{party}_s" if name in SECONDS else f"{name}_{party}"
 
 
-def _by_party(speech: pa.Table | None, parties: Mapping[int, str]) -> dict[str, list[Region]]:
+def regions_by_party(
+    speech: pa.Table | None, parties: Mapping[int, str]
+) -> dict[str, list[Region]]:
     """The regions of each party, without crosstalk."""
     found: dict[str, list[Region]] = {party: [] for party in parties.values()}
     if speech is None:
@@ -177,7 +179,8 @@ def _by_party(speech: pa.Table | None, parties: Mapping[int, str]) -> dict[str, 
     return found
 
 
-def _rows_of(party: str, parties: Mapping[int, str], segments: pa.Table | None) -> pa.Table | None:
+def rows_of(party: str, parties: Mapping[int, str], segments: pa.Table | None) -> pa.Table | None:
+    """The rows of a party in the segments table, of those of a recording; None: it has none."""
     if segments is None:
         return None
     channels = pa.array([each for each in parties if parties[each] == party], pa.int8())

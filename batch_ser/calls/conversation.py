@@ -83,12 +83,22 @@ class Conversation:
                     found[-2] = last._replace(end_s=min(last.end_s, start))
         return found
 
+    @property
+    def non_talk(self) -> list[Region]:
+        """Times of more than 3 s without speech, up to the last word."""
+        edges = [(0.0, 0.0), *self.talk]
+        gaps = [(before[1], after[0]) for before, after in pairwise(edges)]
+        return [(start, end) for start, end in gaps if end - start > NON_TALK_S]
+
+    def interruptions(self, party: str) -> list[Region]:
+        """When the party starts to speak while others do, as long as both speak: over 0.5 s."""
+        begun = (each for each in self._begun(party) if length_s(each) > FLOOR_S)
+        return [(each[0][0], each[-1][1]) for each in begun]
+
     def columns(self) -> dict[str, Value]:
         """The columns of the call and of its parties; those of `TIMES` and `TIMES_OF_PARTY`."""
         total, talk_s, overlap_s = self.duration_s, length_s(self.talk), self._overlap_s()
-        edges = [(0.0, 0.0), *self.talk]
-        gaps = [after[0] - before[1] for before, after in pairwise(edges)]
-        gaps = [gap for gap in gaps if gap > NON_TALK_S]
+        gaps = [end - start for start, end in self.non_talk]
         found: dict[str, Value] = {
             "total_conversation_duration_s": total,
             "talk_time_total_s": talk_s,
@@ -118,7 +128,7 @@ class Conversation:
         talk_s = length_s(self.speech[party])
         values: list[Value] = [talk_s, _percentage(talk_s, total)]
         if self._is_dialogue:
-            begun = self._overlaps_begun(party)
+            begun = list(map(length_s, self._begun(party)))
             interruptions = [overlap for overlap in begun if overlap > FLOOR_S]
             mine = [each for each in self.turns if each.party == party]
             answers = [x for each in mine if (x := each.silence_s) is not None and x >= 0]
@@ -131,13 +141,13 @@ class Conversation:
         names = (name.format(r=party) for name in TIMES_OF_PARTY)
         return dict(zip(names, values, strict=True))
 
-    def _overlaps_begun(self, party: str) -> list[float]:
-        """Of each region that the party begins while others speak, how long it overlaps theirs."""
+    def _begun(self, party: str) -> list[list[Region]]:
+        """Of each region that the party begins while others speak, where it overlaps theirs."""
         others = union(
             region for other, each in self.speech.items() if other != party for region in each
         )
         begun = (region for region in self.speech[party] if holds(others, region[0]))
-        return [length_s(intersection([region], others)) for region in begun]
+        return [intersection([region], others) for region in begun]
 
 
 def _percentage(part: float | None, total: float) -> float | None:

@@ -84,6 +84,7 @@ def _chosen(
 class PartySegments:
     """The scored segments of one party, by start; crosstalk, another's voice, is left out."""
 
+    channels: NDArray[np.int64]  # (n,)
     numbers: NDArray[np.int64]  # (n,): column `segment`
     starts_s: Floats  # (n,)
     ends_s: Floats  # (n,)
@@ -94,14 +95,25 @@ class PartySegments:
         """Rows of the segments table."""
         times = (rows[name].to_numpy() for name in ("start_s", "end_s"))
         scores = [rows[f"p_{label}"].to_numpy().astype(np.float64) for label in labels]
-        found = (rows["segment"].to_numpy().astype(np.int64), *times, np.stack(scores, axis=1))
+        numbers = (rows[name].to_numpy().astype(np.int64) for name in ("channel", "segment"))
+        found = (*numbers, *times, np.stack(scores, axis=1))
         own = ~rows["crosstalk"].fill_null(False).to_numpy()
-        order = np.argsort(found[1][own], kind="stable")
+        order = np.argsort(found[2][own], kind="stable")
         return cls(*(each[own][order] for each in found))
 
     @property
     def durations_s(self) -> Floats:
         return self.ends_s - self.starts_s
+
+    @property
+    def long_enough(self) -> NDArray[np.int64]:
+        """The indices of the segments of 1.5 s or more."""
+        return np.flatnonzero(self.durations_s >= PEAK_S)
+
+    def strongest(self, values: Floats) -> int | None:
+        """The index of the segment of 1.5 s or more with the highest of values (n,)."""
+        among = self.long_enough
+        return int(among[values[among].argmax()]) if len(among) else None
 
 
 def emotion_columns(
@@ -192,11 +204,11 @@ def _entropy(probabilities: Floats) -> Floats:
 
 
 def _anger_peak(found: PartySegments, labels: Sequence[str]) -> dict[str, Any]:
-    long_enough = np.flatnonzero(found.durations_s >= PEAK_S)
-    if ANGRY not in labels or not len(long_enough):
+    if ANGRY not in labels:
         return {}
     angry = found.probabilities[:, list(labels).index(ANGRY)]
-    best = long_enough[angry[long_enough].argmax()]
+    if (best := found.strongest(angry)) is None:
+        return {}
     return {
         "anger_peak": float(angry[best]),
         "anger_peak_start_s": float(found.starts_s[best]),

@@ -1,5 +1,6 @@
 """The inputs of a job: folders, globs and manifests, to a stream of files."""
 
+from batch_ser.inputs.below_root import BelowRoot
 from batch_ser.inputs.files import AUDIO_SUFFIXES, InputFile, archive_error, fetch_error
 from batch_ser.inputs.folders import Selection
 from batch_ser.inputs.given_segments import (
@@ -20,6 +21,7 @@ from batch_ser.inputs.whole_addresses import WholeAddresses
 __all__ = [
     "AUDIO_SUFFIXES",
     "TIMES",
+    "BelowRoot",
     "Columns",
     "GivenSegment",
     "InputFile",

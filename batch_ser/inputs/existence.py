@@ -73,8 +73,8 @@ def _check_address(address: str, remote: Remote) -> None:
         )
 
 
-def found_at(address: str, look_up: Callable[[], T]) -> T:
-    """What is found at an address of `--input`; an error of its store is the user's to solve.
+def found_at(address: str, look_up: Callable[[], T], option: str = "--input") -> T:
+    """What is found at an address of an option; an error of its store is the user's to solve.
 
     Raises:
         UsageError: there is nothing, or it cannot be reached.
@@ -83,11 +83,11 @@ def found_at(address: str, look_up: Callable[[], T]) -> T:
         return look_up()
     except StorageError as error:  # a missing bucket is also a missing file
         text = str(error).removeprefix(f"{address}: ")
-        raise UsageError(f"--input {address}: {text}") from error
+        raise UsageError(f"{option} {address}: {text}") from error
     except FileNotFoundError as error:
-        raise UsageError(f"--input {address}: {NO_FILE} ({error.strerror})") from error
+        raise UsageError(f"{option} {address}: {NO_FILE} ({error.strerror})") from error
     except PermissionError as error:
         raise UsageError(
-            f"--input {address}: access denied ({error.strerror}); expected credentials for it in "
+            f"{option} {address}: access denied ({error.strerror}); expected credentials for it in "
             "the environment, in an AWS profile, or of this machine's role"
         ) from error

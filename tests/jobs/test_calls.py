@@ -11,7 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from call_tables import LABELS, ROLES, Rows, files_row, segment_rows, speech_rows, write_output
+from call_tables import (
+    CALLS,
+    ROLE_SETTING,
+    drawn_calls,
+    write_output,
+)
 from conftest import Runner
 from interruptions import Interruption, at_operation, interrupted
 from results import assert_holds, score
@@ -25,8 +30,6 @@ from batch_ser.storage import describe_files
 from jobs import RunConfig, run
 from jobs.calls import make_calls
 
-CALLS = 40
-ROLE_SETTING = "0=agent,1=customer"
 TALK = """
     SELECT file, role, sum(end_s - start_s) AS talk_s
     FROM 'out.speech.parquet' WHERE NOT crosstalk GROUP BY ALL
@@ -76,32 +79,6 @@ QUARTERS = """
     SELECT file, role, q, 5 * sum(d * v) / sum(d) AS score
     FROM inside GROUP BY ALL HAVING sum(d) >= 3
 """
-
-
-def drawn_calls(count: int = CALLS) -> tuple[Rows, Rows, Rows]:
-    """Rows of the files, segments and speech tables of calls in queues, one with an odd name."""
-    draw = np.random.default_rng(0)
-    files: Rows = []
-    segments: Rows = []
-    speech: Rows = []
-    for number in range(count):
-        file, regions, scored = f"call{number:02}.wav", [], []
-        for channel in ROLES:
-            at = 0
-            for _ in range(draw.integers(1, 12)):
-                start = at + int(draw.integers(100, 9_000))
-                at = start + int(draw.integers(250, 8_000))
-                region = channel, start / 1_000, at / 1_000, bool(draw.random() < 0.1)
-                regions.append(region)
-                if draw.random() < 0.8:
-                    scored.append((*region, draw.dirichlet(np.ones(len(LABELS))).tolist()))
-        queue = ("=1+1", "sales", None)[number % 3]
-        mine = speech_rows(regions, file)
-        segments += segment_rows(scored, file, queue=queue)
-        speech += mine
-        files.append(files_row(mine, file, duration_s=200.0))
-    files.append(files_row(None, "failed.wav", status="failed", channels=None, duration_s=None))
-    return files, segments, speech
 
 
 @pytest.fixture

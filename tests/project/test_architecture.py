@@ -23,6 +23,7 @@ SUB_PACKAGES = {
         "segments",
         "results",
         "calls",
+        "report",
     ],
     "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
     "jobs": ["worker", "commands"],

@@ -1,0 +1,408 @@
+"""`batch-ser report`: from real recordings to the page, in a browser, and what is refused."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+from browser import browser, emulate, errors, requested
+from call_tables import ROLE_SETTING, drawn_calls, write_output
+from conftest import Runner
+from results import score
+from telephone_call import AGENT, CUSTOMER, RATE_HZ, composed
+
+from batch_ser.errors import MismatchError, UsageError
+from batch_ser.results import Output
+from batch_ser.results.json_files import write_json
+from jobs.calls import make_calls
+from jobs.html_report import ReportOptions, make_report
+
+HOSTILE = "2026-11-02_<img src=x onerror=document.title='taken'>_&amp;.wav"
+SCRIPT = "2026-11-03_</script><script>document.title='taken'</script>_6.wav"
+MEMBER = f"calls.tar!/{SCRIPT}"
+PATTERN = r"re:(?P<day>\d{4}-\d\d-\d\d)_(?P<queue>[^_]*)_"
+ALARM = {"name": "<b>silence</b>", "message": "12 calls & more are silent"}
+
+
+@pytest.fixture(scope="module")
+def recordings(calls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Calls with a voice on each channel, with odd names, in a tar file, and one that is none."""
+    folder = tmp_path_factory.mktemp("recordings")
+    agent, customer = (composed(calls, parts)[0] for parts in (AGENT, CUSTOMER))
+    names = ["2026-11-01_sales_1.wav", HOSTILE, "2026-11-02_sales_3.wav", "2026-11-03_sales_4.wav"]
+    for number, name in enumerate(names):
+        samples = np.stack([agent, customer * np.float32(1 - number / 5)], 1)
+        soundfile.write(folder / name, samples, RATE_HZ)
+    shutil.copy(folder / names[0], folder / "member.wav")
+    with tarfile.open(folder / "calls.tar", "w") as archive:
+        archive.add(folder / "member.wav", SCRIPT)
+    (folder / "member.wav").unlink()
+    (folder / "2026-11-03_sales_5.wav").write_text("no audio")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(
+    recordings: Path, checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Their complete output, with an alarm in its record."""
+    out = tmp_path_factory.mktemp("scored") / "out.parquet"
+    score(
+        recordings,
+        out,
+        checkpoint_path,
+        roles=ROLE_SETTING,
+        name_pattern=PATTERN,
+        max_failed="1",
+    )
+    output = Output(str(out))
+    record = output.complete_record()
+    assert record
+    write_json(output.folder, output.run_json, record | {"alarms": [ALARM, "no alarm"]})
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(scored: Path, recordings: Path) -> Path:
+    """The report, with clips of every call twice: as the loudest anger and by chance."""
+    html = scored.with_name("report.html")
+    report = make_report(str(scored), ReportOptions(str(html), str(recordings), ["queue"]))
+    assert (report.calls, report.clips, report.notes) == (6, 10, ())
+    return html
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    with browser() as driver:
+        yield driver
+
+
+@pytest.fixture
+def opened(driver: Any, page: Path) -> Any:
+    """The page, opened anew; it makes no request and the console stays empty, whatever is done."""
+    emulate(driver)
+    driver.get(page.as_uri())
+    assert driver.execute_script("return document.documentElement.dataset.ready") == "yes"
+    yield driver
+    assert errors(driver) == []
+    assert requested(driver) <= {page.as_uri(), "data:audio/mpeg;base64"}
+    assert driver.title == "Calls: out.parquet", "no name became a script"
+
+
+def content_of(html: Path) -> dict[str, Any]:
+    """The data in a page."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', html.read_text())
+    assert found
+    content: dict[str, Any] = json.loads(found[1])
+    return content
+
+
+def cells(driver: Any, column: int) -> list[str]:
+    """The texts of a column of the table of calls."""
+    script = "return [...document.querySelectorAll('table.calls tbody tr')].map((row) =>"
+    found: list[str] = driver.execute_script(f"{script} row.children[{column}].textContent)")
+    return found
+
+
+def names(driver: Any) -> list[str]:
+    script = "return [...document.querySelectorAll('table.calls .name')].map((e) => e.textContent)"
+    found: list[str] = driver.execute_script(script)
+    return found
+
+
+def wait(driver: Any, condition: str) -> None:
+    """Until an expression holds in the page."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 30).until(lambda each: each.execute_script(f"return {condition}"))
+
+
+def press(driver: Any, *keys: str) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(driver).send_keys(*keys).perform()
+
+
+def test_names_are_text_and_alarms_come_first(opened: Any) -> None:
+    assert {HOSTILE, MEMBER} <= set(names(opened))
+    assert (
+        opened.execute_script("return document.querySelectorAll('main img, main b img').length")
+        == 0
+    )
+    [alarm] = opened.execute_script(
+        "return [...document.querySelectorAll('.alarm')].map((e) => e.textContent)"
+    )
+    assert alarm == f"{ALARM['name']} {ALARM['message']}"
+    above = "document.querySelector('.alarm').compareDocumentPosition"
+    assert opened.execute_script(f"return {above}(document.querySelector('section')) & 4") == 4
+
+
+def test_calls_are_ordered_by_negative_time_of_the_customer(opened: Any, scored: Path) -> None:
+    table = pd.read_parquet(scored.with_suffix(".calls.parquet"))
+    table = table.sort_values("negative_time_customer_s", ascending=False, na_position="last")
+    assert names(opened) == table["file"].tolist()
+    shown = [float(each.removesuffix(" s")) for each in cells(opened, 1)[:-1]]
+    assert shown == pytest.approx(table["negative_time_customer_s"][:-1].tolist(), abs=0.06)
+    assert cells(opened, 1)[-1] == "–", "of the file that failed"
+
+
+def test_sorts_by_a_click_and_by_the_keyboard(opened: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    heads = "[...document.querySelectorAll('table.calls th')]"
+    number = opened.execute_script(f"return {heads}.findIndex((e) => e.textContent === 'day')")
+    opened.execute_script(f"{heads}[{number}].firstChild.click()")
+    days = cells(opened, number)
+    assert days == sorted(days)
+    assert len(set(days)) == 3
+    opened.execute_script(f"{heads}[{number}].firstChild.focus()")
+    press(opened, Keys.ENTER)
+    assert cells(opened, number) == sorted(days, reverse=True)
+    state = opened.execute_script(f"return {heads}[{number}].getAttribute('aria-sort')")
+    assert state == "descending"
+
+
+def test_filters(opened: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import Select
+
+    opened.find_element("id", "search").send_keys("onerror WAV")
+    assert names(opened) == [HOSTILE]
+    press(opened, *[Keys.BACKSPACE] * len("onerror WAV"))
+    assert len(names(opened)) == 6
+    queues = Select(opened.find_element("css selector", "select[data-column=queue]"))
+    queues.select_by_visible_text("sales")
+    assert all("_sales_" in name for name in names(opened))
+    assert len(names(opened)) == 4
+    Select(opened.find_element("id", "only")).select_by_visible_text("failed")
+    assert names(opened) == ["2026-11-03_sales_5.wav"]
+    state = opened.find_element("css selector", "#calls [role=status]").text
+    assert state == "1 to 1 of 1 that fit, of 6 recordings"
+
+
+def test_a_call_opens_by_the_keyboard_and_its_clip_plays(opened: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    opened.execute_script("document.querySelector('table.calls .name').focus()")
+    press(opened, Keys.ENTER)
+    wait(opened, "document.querySelector('dialog[open] rect.segment')")
+    first = names(opened)[0]
+    assert opened.find_element("id", "call-name").text == first
+    text = opened.find_element("id", "call").text
+    for expected in ("quarter 1", "loudest anger", "silence", "decide nothing", "negative time"):
+        assert expected in text, expected
+    before = opened.execute_script("return document.getElementById('player').src")
+    assert before == ""
+    opened.find_element("css selector", "dialog rect[data-plays]").send_keys(Keys.ENTER)
+    wait(opened, "document.getElementById('player').currentTime > 0.2")
+    state = opened.execute_script(
+        "const p = document.getElementById('player'); return [p.error, p.duration]"
+    )
+    assert state[0] is None
+    assert 1.4 < state[1] < 8.2
+    press(opened, Keys.ESCAPE)
+    wait(opened, "!document.querySelector('dialog[open]')")
+    assert opened.execute_script("return document.getElementById('player').paused")
+    opened.execute_script("document.querySelector('table.calls tbody tr').click()")
+    press(opened, Keys.ARROW_RIGHT)
+    assert opened.find_element("id", "call-name").text == names(opened)[1]
+
+
+def test_every_clip_can_be_played(opened: Any) -> None:
+    """Each by its own button, one at a time."""
+    buttons = opened.execute_script("return document.querySelectorAll('main .play').length")
+    assert buttons == 10
+    durations = []
+    for number in range(buttons):
+        opened.execute_script(f"document.querySelectorAll('main .play')[{number}].click()")
+        wait(opened, "document.getElementById('player').readyState >= 2")
+        durations.append(opened.execute_script("return document.getElementById('player').duration"))
+        pressed = "document.querySelectorAll('.play[aria-pressed=true]').length"
+        assert opened.execute_script(f"return {pressed}") == 1
+    assert all(1.4 < each < 8.2 for each in durations)
+
+
+def test_light_dark_narrow_and_print(opened: Any) -> None:
+    def colour(name: str, of: str = "body") -> str:
+        script = f"return getComputedStyle(document.querySelector('{of}')).{name}"
+        return str(opened.execute_script(script))
+
+    def is_light() -> bool:
+        """Whether what is below the text is lighter than it."""
+        page, text = (re.findall(r"\d+", colour(name)) for name in ("backgroundColor", "color"))
+        return sum(map(int, page)) > sum(map(int, text))
+
+    assert is_light()
+    emulate(opened, scheme="dark")
+    assert not is_light()
+    emulate(opened, width=400)
+    wide = opened.execute_script("return document.documentElement.scrollWidth")
+    assert wide <= 400, "only tables scroll to the side"
+    emulate(opened, scheme="dark", media="print")
+    assert colour("backgroundColor") == "rgb(255, 255, 255)"
+    assert colour("display", ".controls") == "none"
+    assert colour("display", "#worth-of-page") == "block", "on every page"
+    pdf = opened.execute_cdp_cmd("Page.printToPDF", {})["data"]
+    assert base64.b64decode(pdf).startswith(b"%PDF")
+
+
+def test_figures_are_those_of_the_tables(page: Path, scored: Path) -> None:
+    content = content_of(page)
+    calls = pd.read_parquet(scored.with_suffix(".calls.parquet")).set_index("file")
+    groups = pd.read_parquet(scored.with_suffix(".groups.parquet"))
+    assert content["files"] == {"ok": 5, "failed": 1, "in": 6}
+    assert content["reasons"] == [["unsupported", 1]]
+    assert content["parties"] == ["agent", "customer"]
+    found = content["calls"]["parties"][1]
+    for number, name in enumerate(content["calls"]["file"]):
+        expected = calls.loc[name, "emotion_overall_score_customer"]
+        value = found["emotion_overall_score"][number]
+        assert (np.nan if value is None else value) == pytest.approx(
+            expected, abs=0.006, nan_ok=True
+        )
+    assert content["groups"]["keys"] == [[each] for each in groups["queue"]]
+    mine = content["groups"]["parties"][1]
+    for ending in ("", "_low", "_high"):
+        name = f"emotion_overall_score{ending}"
+        expected = groups[f"emotion_overall_score_customer{ending}"].tolist()
+        assert [np.nan if each is None else each for each in mine[name]] == pytest.approx(
+            expected, abs=1e-3, nan_ok=True
+        )
+    by_day = calls[calls["status"] == "ok"].groupby("day")["emotion_overall_score_customer"].mean()
+    assert content["days"]["days"] == by_day.index.tolist()
+    assert content["days"]["parties"][1]["mean"] == pytest.approx(by_day.tolist(), abs=1e-3)
+    for each in content["shares"]:
+        assert sum(each["shares"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_clips_are_what_the_recordings_have(page: Path, recordings: Path) -> None:
+    """The right channel and times, of files and of members of archives; the strongest first."""
+    content = content_of(page)
+    kinds = [clip["kind"] for clip in content["clips"]]
+    assert kinds == ["strongest"] * 5 + ["control"] * 5
+    angry = [clip["angry"] for clip in content["clips"][:5]]
+    assert angry == sorted(angry, reverse=True)
+    with tarfile.open(recordings / "calls.tar") as archive:
+        member = archive.extractfile(SCRIPT)
+        assert member
+        inside = member.read()
+    for clip in content["clips"]:
+        name = content["calls"]["file"][clip["call"]]
+        source = io.BytesIO(inside) if name == MEMBER else recordings / name
+        call, _ = soundfile.read(source, dtype="float32")
+        start, end = (round(clip[each] * RATE_HZ) for each in ("start_s", "end_s"))
+        data = base64.b64decode(clip["audio"])
+        assert len(data) < 8 * 3_200
+        played, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32")
+        assert played.ndim == 1
+        louder = [_level(call[start:end, number]) for number in (0, 1)]
+        assert clip["party"] == "customer"
+        assert _level(played) == pytest.approx(louder[1], rel=0.25), (name, louder)
+        assert len(played) / rate_hz == pytest.approx(min(8, (end - start) / RATE_HZ), abs=0.2)
+
+
+def _level(samples: np.ndarray[Any, Any]) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
+
+
+def test_without_audio_there_are_no_clips(scored: Path, tmp_path: Path, batch_ser: Runner) -> None:
+    done = batch_ser("report", scored, "--html", tmp_path / "a.html", "--clips", "2")
+    assert done.returncode == 0, done.stderr
+    assert "6 calls, 0 clips" in done.stdout
+    content = content_of(tmp_path / "a.html")
+    assert [clip["audio"] for clip in content["clips"]] == [None] * 4
+    assert not content["has_audio"]
+
+
+def test_recordings_that_cannot_be_read_leave_the_report_whole(
+    scored: Path, recordings: Path, tmp_path: Path
+) -> None:
+    """Missing, changed, and behind a link that leads out of the folder."""
+    root, html = tmp_path / "root", tmp_path / "a.html"
+    root.mkdir()
+    for name in ("2026-11-01_sales_1.wav", "2026-11-02_sales_3.wav", "calls.tar"):
+        shutil.copy(recordings / name, root / name)
+    with (root / "2026-11-02_sales_3.wav").open("ab") as file:
+        file.write(b"\0")
+    (root / "2026-11-03_sales_4.wav").symlink_to(recordings / "2026-11-03_sales_4.wav")
+    report = make_report(str(scored), ReportOptions(str(html), str(root)))
+    assert report.clips == 4
+    assert report.notes == ("6 clips are missing; the report states why",)
+    content = content_of(html)
+    missing = {content["calls"]["file"][clip["call"]]: clip["missing"] for clip in content["clips"]}
+    assert missing["2026-11-01_sales_1.wav"] is None
+    assert missing[MEMBER] is None
+    assert missing[HOSTILE].startswith("not_found: there is no such file")
+    assert missing["2026-11-02_sales_3.wav"].startswith("fetch_failed: another file than the one")
+    assert missing["2026-11-03_sales_4.wav"].startswith("outside_root: it is outside of --audio")
+
+
+def test_only_own_files_are_overwritten(scored: Path, tmp_path: Path, batch_ser: Runner) -> None:
+    html = tmp_path / "a.html"
+    html.write_text("<html>mine</html>")
+    done = batch_ser("report", scored, "--html", html)
+    assert done.returncode == 2
+    assert "a.html exists and is not a report of batch-ser" in done.stderr
+    assert html.read_text() == "<html>mine</html>"
+    html.unlink()
+    options = ReportOptions(str(html), clips=0)
+    make_report(str(scored), options)
+    make_report(str(scored), options)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"], "nothing else is left"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"html": "a.txt"}, "expected a name that ends in .html"),
+        ({"html": "https://x/a.html"}, "found a web address"),
+        ({"html": "a.html", "clips": 999}, "--clips 999: expected 0 to 200"),
+        ({"html": "a.html", "audio": "missing"}, "--audio missing: found nothing, expected"),
+        ({"html": "a.html", "by": ["agent"]}, "--by agent: expected columns of the output"),
+    ],
+)
+def test_mistakes_are_refused(
+    options: dict[str, Any],
+    message: str,
+    scored: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        make_report(str(scored), ReportOptions(**options))
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_output_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MismatchError, match="no output of batch-ser"):
+        make_report(str(tmp_path / "out.parquet"), ReportOptions(str(tmp_path / "a.html")))
+
+
+def test_tables_of_calls_are_made_only_if_they_do_not_fit(tmp_path: Path) -> None:
+    """They keep the labels, and the columns if none are asked for."""
+    out, html = tmp_path / "out.parquet", tmp_path / "a.html"
+    write_output(out, *drawn_calls(8), columns=("queue",), roles=ROLE_SETTING)
+    table = tmp_path / "out.groups.parquet"
+    make_calls(str(out), ["queue"], negative="angry")
+    made = table.stat().st_ino
+    make_report(str(out), ReportOptions(str(html)))
+    assert table.stat().st_ino == made
+    assert content_of(html)["groups"]["by"] == ["queue"]
+    make_report(str(out), ReportOptions(str(html), by=[]))
+    assert table.stat().st_ino != made
+    assert content_of(html)["groups"]["by"] == []
+    assert content_of(html)["negative"] == ["angry"]
+    assert json.loads(pq.read_schema(table).metadata[b"by"]) == []
+    write_output(out, *drawn_calls(9), columns=("queue",), roles=ROLE_SETTING)  # now they are stale
+    assert make_report(str(out), ReportOptions(str(html))).calls == 10
