@@ -54,6 +54,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 	$(BIN)/python benchmarks/manifests.py
 	$(BIN)/python benchmarks/stores.py
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/report.py
 
 evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
 	$(BIN)/python benchmarks/accuracy.py

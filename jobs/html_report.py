@@ -14,7 +14,7 @@ from batch_ser.addresses import scheme_of
 from batch_ser.errors import MismatchError, UsageError
 from batch_ser.inputs import BelowRoot
 from batch_ser.report import CONTENT_BYTES, is_page, make_page
-from batch_ser.results import SUMS, Output, RunRecord
+from batch_ser.results import MADE_FROM, SUMS, Output, RunRecord, digest_of
 from batch_ser.storage import Folder, LocalFolder, is_store, open_folder, split_address
 from jobs.call_details import CallDetails
 from jobs.clips import make_clips
@@ -99,6 +99,10 @@ def make_report(out: str, options: ReportOptions) -> HtmlReport:
         content = _about(output, record) | tables.content() | details.content()
         content |= {"clips": [clip.content(numbers) for clip in clips], "has_audio": bool(root)}
         page = make_page(f"Calls: {PurePosixPath(out).name}", content)
+        if digest_of(output.complete_record()) != fresh.source.metadata[MADE_FROM]:
+            raise MismatchError(
+                f"{out}: its tables were replaced meanwhile; give the command again"
+            )
         folder.write(name, page)
     made = sum(bool(clip.data) for clip in clips)
     notes = [*fresh.notes]

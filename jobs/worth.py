@@ -11,9 +11,8 @@ from models.loading import DIRECTORY, SHIPPED, digest_of, resolve, shipped_check
 PURPOSE = "## What it is for, and what not\n\n"
 EXPECTED = "## What to expect\n\n"
 UNKNOWN = (
-    "The card of the checkpoint is not at hand: how good its scores are is not known here. They "
-    "rank how an emotion is expressed, not whether it is felt. Do not decide anything about a "
-    "single person by them."
+    "It is not at hand, so how good the scores are is not known here. They rank how an emotion is "
+    "expressed, not whether it is felt. Do not decide anything about a single person by them."
 )
 FIGURES = (
     "Its card states, for recordings that were not in its training: {figures}. UAR is the mean, "

@@ -19,7 +19,7 @@ function head() {
       audio ? "This file holds voices of people: handle it like the recordings." : ""),
     data.alarms.map((alarm) => el("div", { class: "alarm", role: "alert" }, el("strong", {}, text(alarm.name)), " ", text(alarm.message))),
     el("div", { class: "worth" }, el("h2", {}, "What these figures are worth"),
-      el("p", {}, WORTH), data.worth.map((each) => el("p", { class: "small" }, text(each))),
+      el("p", {}, WORTH), data.worth.map((each, at) => el("p", { class: "small" }, at ? "" : `The checkpoint ${data.checkpoint}, by its card: `, text(each))),
       el("p", { class: "small" }, "Scores compare calls within this output alone: whether it is angrier than another one, they do not show. Shares are mean probabilities given what was expected",
         data.expect ? ` (--expect ${data.expect})` : "", ", not a measurement of how many calls are angry. An interval states what another sample of calls would have given, not whether scores are right."),
       data.cautions.map((each) => el("p", {}, text(each)))),

@@ -45,7 +45,7 @@ function callFacts(call) {
     facts([
       ["to the last word", clock(of("total_conversation_duration_s"))],
       ["talk", clock(of("talk_time_total_s"))],
-      ["silence", known(silence) ? `${number(silence, 1)} %, longest ${number(of("longest_non_talk_s"), 1)} s` : null],
+      ["silence", known(silence) ? `${number(silence, 1)} %, ${of("longest_non_talk_s") ? `longest ${number(of("longest_non_talk_s"), 1)} s` : "never over 3 s"}` : null],
       ["both speak", known(of("overtalk_percentage")) ? `${number(of("overtalk_percentage"), 1)} %` : null],
       ["turns", known(of("turn_count")) ? number(of("turn_count")) : null],
     ]));

@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from browser import browser, emulate, errors, requested
-from call_tables import ROLE_SETTING, drawn_calls, write_output
+from call_tables import ROLE_SETTING, drawn_calls, files_row, write_output
 from conftest import Runner
 from results import score
 from telephone_call import AGENT, CUSTOMER, RATE_HZ, composed
 
 from batch_ser.errors import MismatchError, UsageError
+from batch_ser.report import is_page
 from batch_ser.results import Output
 from batch_ser.results.json_files import write_json
 from jobs.calls import make_calls
@@ -406,3 +407,94 @@ def test_tables_of_calls_are_made_only_if_they_do_not_fit(tmp_path: Path) -> Non
     assert json.loads(pq.read_schema(table).metadata[b"by"]) == []
     write_output(out, *drawn_calls(9), columns=("queue",), roles=ROLE_SETTING)  # now they are stale
     assert make_report(str(out), ReportOptions(str(html))).calls == 10
+
+
+def show(driver: Any, out: Path, **options: Any) -> dict[str, Any]:
+    """Make a report of an output, open it, and return its data; the console stays empty."""
+    html = out.with_name("shown.html")
+    make_report(str(out), ReportOptions(str(html), **options))
+    emulate(driver)
+    driver.get(html.as_uri())
+    assert driver.execute_script("return document.documentElement.dataset.ready") == "yes"
+    content = content_of(html)
+    if content["calls"]["file"]:
+        driver.execute_script("document.querySelector('table.calls .name').click()")
+        assert driver.find_element("id", "call-name").text == names(driver)[0]
+    assert errors(driver) == []
+    return content
+
+
+def test_without_roles_a_call_counts_by_its_most_negative_party(
+    driver: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    files, segments, speech = drawn_calls(12)
+    for row in (*segments, *speech):
+        row["role"] = None
+    write_output(out, files, segments, speech, columns=("queue",))
+    content = show(driver, out)
+    assert content["focus"] == ["ch0", "ch1"]
+    calls = pd.read_parquet(tmp_path / "out.calls.parquet").set_index("file")
+    seconds = calls[["negative_time_ch0_s", "negative_time_ch1_s"]]
+    expected = seconds.max(axis=1).sort_values(ascending=False)
+    assert names(driver) == expected.index.tolist()
+    parties = seconds.loc[expected.index[:-1]].idxmax(axis=1).str[-5:-2].tolist()
+    assert cells(driver, 1)[:-1] == parties
+    assert content["no_days"].startswith("No column states the day of each call")
+
+
+def test_of_a_party_that_was_not_scored_no_emotion_is_shown(driver: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    files, segments, speech = drawn_calls(5)
+    mine = [row for row in segments if row["channel"] == 1]
+    write_output(out, files, mine, speech, ("queue",), roles=ROLE_SETTING, score="customer")
+    content = show(driver, out)
+    assert [each["party"] for each in content["shares"]] == ["customer"]
+    assert {clip["party"] for clip in content["clips"]} == {"customer"}
+    for line in content["lines"].values():
+        assert set(json.loads(line)["segments"]) <= {"customer"}
+        assert set(json.loads(line)["speech"]) == {"agent", "customer"}
+    text = driver.find_element("id", "call").text
+    assert "Only customer was scored (--score): no emotion of others is computed." in text
+
+
+def test_a_page_is_bounded(driver: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many calls it has those with the most negative time, and says so."""
+    monkeypatch.setattr("jobs.report_tables.MOST_CALLS", 6)
+    monkeypatch.setattr("jobs.call_details.MOST_LINES", 3)
+    out = tmp_path / "out.parquet"
+    write_output(out, *drawn_calls(30), columns=("queue",), roles=ROLE_SETTING)
+    content = show(driver, out, clips=1)
+    assert len(content["calls"]["file"]) == 6
+    assert content["calls_in_all"] == 31
+    assert 3 <= len(content["lines"]) <= 5
+    text = driver.execute_script("return document.getElementById('calls').textContent")
+    assert "This page has 6 of 31 recordings: those with the most negative time" in text
+    calls = pd.read_parquet(tmp_path / "out.calls.parquet")
+    worst = calls.nlargest(4, "negative_time_customer_s")["file"]
+    assert set(worst) <= set(content["calls"]["file"])
+
+
+def test_nothing_to_show(driver: Any, tmp_path: Path) -> None:
+    """No recording at all, and one without speech."""
+    out = tmp_path / "out.parquet"
+    write_output(out, [], [], [], columns=("queue",))
+    assert show(driver, out)["calls"]["file"] == []
+    write_output(out, [files_row([], status="empty")], [], [], columns=("queue",))
+    assert show(driver, out)["shares"] == []
+
+
+def test_in_an_object_store(scored: Path, recordings: Path, bucket: str) -> None:
+    """Output, recordings and report are there; what is no report is not replaced."""
+    local, there = Output(str(scored)), Output(f"{bucket}/out.parquet")
+    for name in [*local.complete_record()["tables"], local.run_json]:
+        there.folder.write(name, (scored.parent / name).read_bytes())
+    for name in ("2026-11-01_sales_1.wav", "calls.tar"):
+        there.folder.write(f"calls/{name}", (recordings / name).read_bytes())
+    options = ReportOptions(f"{bucket}/reports/a.html", f"{bucket}/calls", ["queue"])
+    assert make_report(there.out, options).clips == 4
+    assert is_page(there.folder.read("reports/a.html"))
+    make_report(there.out, options)
+    there.folder.write("reports/a.html", b"mine")
+    with pytest.raises(MismatchError, match="is not a report of batch-ser"):
+        make_report(there.out, options)
