@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
 from batch_ser.calls import ANGRY, CallTable, PartySegments, rows_of
 from batch_ser.report import Sample, Window, time_line, worst_party
 from jobs.report_tables import ReportTables
-from train.progress import every_s
+from train.progress import counted
 
 MOST_LINES = 2_000  # calls of which time lines are made
 LINE_BYTES = 7_000_000  # of all that are kept
@@ -51,21 +50,15 @@ class CallDetails:
         wanted = named.union(row["file"] for row in tables.rows[:MOST_LINES])
         lines: dict[str, str] = {}
         chooser = _Chooser(tables, np.random.default_rng(SEED))
-        recordings = tqdm(
-            source.recordings(),
-            total=tables.calls,
-            desc="time lines",
-            mininterval=every_s(),
-            delay=every_s(),
-        )
-        for file, segments, speech in recordings:
+        for file, segments, speech in counted(source.recordings(), "time lines", tables.calls):
             if (name := file["file"]) in wanted and file["status"] == "ok":
                 line = time_line(file, segments, speech, source.table)
                 lines[name] = json.dumps(line, separators=(",", ":"))
                 if name in named and segments is not None:
                     found.segments += chooser.choose(file, by_name[name], segments)
-        order = {name: at for names in tables.samples.values() for at, name in enumerate(names)}
-        found.segments.sort(key=lambda each: (each.kind != Sample.STRONGEST, order[each.file]))
+        order = [(kind, name) for kind, names in tables.samples.items() for name in names]
+        places = {each: place for place, each in enumerate(order)}
+        found.segments.sort(key=lambda each: places[each.kind, each.file])
         found._keep(lines, named)
         return found
 

@@ -42,6 +42,7 @@ from batch_ser.results import (
 )
 from jobs.heartbeat import Heartbeat
 from jobs.recovery import check_exists, storage_errors
+from train.progress import counted
 
 ROWS_AT_ONCE = 1_024
 COMPRESSION = "zstd"
@@ -211,7 +212,8 @@ def _write(source: CallSource, made: Path, groups: CallGroups) -> int:
         pq.ParquetWriter(parquet, schema, compression=COMPRESSION) as writer,
         SpreadsheetWriter(csv, schema.names) as spreadsheet,
     ):
-        for file, segments, speech in source.recordings():
+        recordings = source.recordings()
+        for file, segments, speech in counted(recordings, "calls", source.record.counts.files_in):
             rows.append(source.table.row(file, segments, speech))
             spreadsheet.write(rows[-1])
             if file["status"] != FAILED:

@@ -6,8 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tqdm import tqdm
-
 from batch_ser.audio import RawSettings, Reading
 from batch_ser.errors import FileError, Incomplete, Reason
 from batch_ser.inputs import BelowRoot, InputFile
@@ -15,7 +13,7 @@ from batch_ser.report import MOST_CLIP_S, cut, encode
 from jobs.call_details import SampleSegment
 from jobs.figures import one_line
 from jobs.worker import Fetching
-from train.progress import every_s
+from train.progress import counted
 
 NO_ROOT = "the report was made without --audio"
 
@@ -65,7 +63,7 @@ def make_clips(
     numbers = {file.file: number for number, file in enumerate(good)}
     fetching, reading = Fetching(good), _reading(configuration)
     made: dict[SampleSegment, Clip] = {}
-    for name in tqdm(of_files, desc="clips", mininterval=every_s(), delay=every_s()):
+    for name in counted(of_files, "clips", len(of_files)):
         with ExitStack() as stack:
             try:
                 if error := found[name].error:

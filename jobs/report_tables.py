@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from batch_ser.calls import CallGroups
 from batch_ser.report import (
@@ -17,8 +16,9 @@ from batch_ser.report import (
     rounded,
 )
 from batch_ser.results import CALLS, FAILED, GROUPS, RECORDING
+from jobs.calls import ROWS_AT_ONCE
 from jobs.fresh_calls import FreshCalls
-from train.progress import every_s
+from train.progress import counted
 
 MOST_CALLS = 10_000
 MOST_GROUPS = 500
@@ -70,7 +70,8 @@ class ReportTables:
         chosen = ChosenCalls(self.focus, MOST_CALLS, samples)
         shares = EmotionShares(parties, self.columns.labels)
         days = CallGroups((DAY,), tuple(parties))
-        for row in _rows(self.fresh, self.columns.names, "calls"):
+        count = pq.read_metadata(self.fresh.path(CALLS)).num_rows
+        for row in counted(_rows(self.fresh, self.columns.names), "calls", count):
             chosen.add(row)
             shares.add(row)
             if day and row["status"] != FAILED and (at := day_of(row[day])):
@@ -151,21 +152,11 @@ def _focus(parties: Sequence[str], score: str | None) -> tuple[str, ...]:
     return tuple(parties)
 
 
-def _rows(
-    fresh: FreshCalls, names: Sequence[str], progress: str | None = None
-) -> Iterator[dict[str, Any]]:
+def _rows(fresh: FreshCalls, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Rows of the table of calls, of some columns."""
     file = pq.ParquetFile(fresh.path(CALLS))
-    with tqdm(
-        total=file.metadata.num_rows,
-        desc=progress,
-        mininterval=every_s(),
-        delay=every_s(),
-        disable=progress is None,
-    ) as bar:
-        for batch in file.iter_batches(1_024, columns=list(names)):
-            yield from batch.to_pylist()
-            bar.update(len(batch))
+    for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(names)):
+        yield from batch.to_pylist()
 
 
 def _decimals(values: Sequence[Any]) -> list[Any]:

@@ -131,7 +131,7 @@ function callsTable() {
       { name: "Trend", title: "score of the last quarter less that of the first", value: value("emotion_trend"), numeric: true, cell: (row) => trendCell(value("emotion_trend_class")(row), value("emotion_trend")(row)) },
       numeric("Length", "from the start to the last word", call("total_conversation_duration_s"), clock),
       ...shownColumns().map((name) => ({ name, value: (row) => ofCarried(name)[row], cell: (row) => text(ofCarried(name)[row] ?? NONE, { class: "text short" }) })),
-      numeric("Silence", "share of the call without speech", call("silence_percentage"), (each) => known(each) ? `${number(each)} %` : NONE),
+      numeric("Silence", "share of the call without speech", call("silence_percentage"), (each) => known(each) ? `${number(each)}\u00a0%` : NONE),
       numeric("Interrupts", "how often this party starts to speak while another does", value("interruptions_count"), (each) => number(each)),
       numeric("Coverage", "share of the party's talk time that was scored", value("coverage"), percent),
     ];

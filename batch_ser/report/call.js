@@ -45,8 +45,8 @@ function callFacts(call) {
     facts([
       ["to the last word", clock(of("total_conversation_duration_s"))],
       ["talk", clock(of("talk_time_total_s"))],
-      ["silence", known(silence) ? `${number(silence, 1)} %, ${of("longest_non_talk_s") ? `longest ${number(of("longest_non_talk_s"), 1)} s` : "never over 3 s"}` : null],
-      ["both speak", known(of("overtalk_percentage")) ? `${number(of("overtalk_percentage"), 1)} %` : null],
+      ["silence", known(silence) ? `${number(silence, 1)}\u00a0%, ${of("longest_non_talk_s") ? `longest ${number(of("longest_non_talk_s"), 1)} s` : "never over 3 s"}` : null],
+      ["both speak", known(of("overtalk_percentage")) ? `${number(of("overtalk_percentage"), 1)}\u00a0%` : null],
       ["turns", known(of("turn_count")) ? number(of("turn_count")) : null],
     ]));
 }
@@ -60,7 +60,7 @@ function partyPanel(call, party, columns) {
     el("h2", {}, text(party)),
     scored ? quarterChart(quarters, party, reachOf(call)) : el("p", { class: "soft small" }, emotionsMissing(party)),
     facts([
-      ["talk", known(of("talk_time_s")) ? `${clock(of("talk_time_s"))}, ${number(of("speaking_percentage"), 0)} % of the call` : null],
+      ["talk", known(of("talk_time_s")) ? `${clock(of("talk_time_s"))}, ${number(of("speaking_percentage"), 0)}\u00a0% of the call` : null],
       ["interrupts", known(of("interruptions_count")) ? `${plural(of("interruptions_count"), "time")}, ${number(of("interruptions_time_s"), 1)} s` : null],
       ["longest turn", known(of("longest_turn_s")) ? clock(of("longest_turn_s")) : null],
       ["answers after", known(of("response_time_median_s")) ? `${number(of("response_time_median_s"), 1)} s (median)` : null],
@@ -169,7 +169,7 @@ function segmentLane(call, lane, x, y, said) {
   for (let at = 0; at < lane.values.length; at += LINE) {
     const [start, long, label, sure, negative, angry] = lane.values.slice(at, at + LINE);
     const clip = data.clips.findIndex((each) => each.call === call && each.party === lane.party && Math.abs(each.start_s * 10 - start) <= 1 && each.audio);
-    const words = `${lane.party}, ${clock(start / 10)} to ${clock((start + long) / 10)}: ${angry >= 0 ? `angry ${angry} %, ` : ""}negative ${negative} %; label ${data.labels[label]}, ${sure} %`;
+    const words = `${lane.party}, ${clock(start / 10)} to ${clock((start + long) / 10)}: ${angry >= 0 ? `angry ${angry}\u00a0%, ` : ""}negative ${negative}\u00a0%; label ${data.labels[label]}, ${sure}\u00a0%`;
     const wide = Math.max(x(long) - 0.6, 1), tall = Math.max((negative / 100) * (HIGH - 2), 1);
     found.append(svg("rect", { x: x(start), y: base - tall, width: wide, height: tall, fill: "var(--negative)" }));
     found.append(svg("rect", { x: x(start), y: base + 2, width: wide, height: STRIP, fill: colour(data.labels[label]), opacity: 0.35 + 0.65 * sure / 100 }));

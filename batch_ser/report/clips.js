@@ -47,9 +47,9 @@ function playButton(at) {
 function clipScores(clip) {
   const strength = clip.angry ?? clip.negative;
   return [
-    el("span", { class: "meter", title: `${known(clip.angry) ? "angry" : "negative"} ${strength} %` },
+    el("span", { class: "meter", title: `${known(clip.angry) ? "angry" : "negative"} ${strength}\u00a0%` },
       styled(el("i"), { width: `${strength}%` })),
-    known(clip.angry) ? `angry ${clip.angry} %, ` : "", `negative ${clip.negative} %; label ${clip.label}, ${clip.percent} %`,
+    known(clip.angry) ? `angry ${clip.angry}\u00a0%, ` : "", `negative ${clip.negative}\u00a0%; label ${clip.label}, ${clip.percent}\u00a0%`,
     clip.is_cut && clip.audio ? "; its first 8 s" : "",
   ];
 }

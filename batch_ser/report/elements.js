@@ -35,7 +35,7 @@ function number(value, digits = 0) {
   return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-const percent = (share, digits = 0) => (known(share) ? `${number(100 * share, digits)} %` : NONE);
+const percent = (share, digits = 0) => (known(share) ? `${number(100 * share, digits)}\u00a0%` : NONE);
 
 // from -5 to 5, with its sign
 function score(value) {

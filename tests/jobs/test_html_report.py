@@ -286,19 +286,24 @@ def test_figures_are_those_of_the_tables(page: Path, scored: Path) -> None:
         assert sum(each["shares"]) == pytest.approx(1, abs=1e-3)
 
 
-def test_clips_are_what_the_recordings_have(page: Path, recordings: Path) -> None:
+def test_clips_are_what_the_recordings_have(page: Path, scored: Path, recordings: Path) -> None:
     """The right channel and times, of files and of members of archives; the strongest first."""
     content = content_of(page)
+    calls = pd.read_parquet(scored.with_suffix(".calls.parquet"))
+    loudest = calls.nlargest(5, "anger_peak_customer")
+    clips = [(content["calls"]["file"][each["call"]], each) for each in content["clips"]]
+    assert [name for name, _ in clips[:5]] == loudest["file"].tolist()
+    assert [name for name, _ in clips[5:]] == sorted(loudest["file"])
+    starts_s = loudest["anger_peak_start_s_customer"]
+    for clip, start_s in zip(content["clips"][:5], starts_s, strict=True):
+        assert clip["start_s"] == pytest.approx(start_s, abs=0.06)
     kinds = [clip["kind"] for clip in content["clips"]]
     assert kinds == ["strongest"] * 5 + ["control"] * 5
-    angry = [clip["angry"] for clip in content["clips"][:5]]
-    assert angry == sorted(angry, reverse=True)
     with tarfile.open(recordings / "calls.tar") as archive:
         member = archive.extractfile(SCRIPT)
         assert member
         inside = member.read()
-    for clip in content["clips"]:
-        name = content["calls"]["file"][clip["call"]]
+    for name, clip in clips:
         source = io.BytesIO(inside) if name == MEMBER else recordings / name
         call, _ = soundfile.read(source, dtype="float32")
         start, end = (round(clip[each] * RATE_HZ) for each in ("start_s", "end_s"))
