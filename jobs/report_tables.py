@@ -51,6 +51,7 @@ class ReportTables:
     calls: int = 0  # in all
     shares: list[dict[str, Any]] = field(default_factory=list)
     days: dict[str, Any] | None = None
+    no_days: str = NO_DAYS  # why there is no trend
 
     @classmethod
     def read(cls, fresh: FreshCalls, samples: int) -> "ReportTables":
@@ -78,7 +79,9 @@ class ReportTables:
                 days.add(row | {DAY: at.isoformat()}, 0.0)
         self.rows, self.samples, self.calls = chosen.rows, chosen.samples, chosen.count
         self.shares = list(shares.content())
-        if day and self.fresh.source.table.carried_as.get(self._adapted_by or "") != day:
+        if day and self.fresh.source.table.carried_as.get(self._adapted_by or "") == day:
+            self.no_days = f"{NO_DIFFERENCE.format(what=self._adapted_by)} So no trend is shown."
+        elif day:
             self.days = self._days(day, days.table().to_pydict())
 
     @property
@@ -113,7 +116,7 @@ class ReportTables:
             "negative": list(table.scale.negative),
             "shares": self.shares,
             "days": self.days,
-            "no_days": None if self.days else NO_DAYS,
+            "no_days": None if self.days else self.no_days,
             "groups": self._groups(),
             "cautions": notes,
             "calls": self.columns.content(self.rows),

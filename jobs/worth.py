@@ -1,12 +1,11 @@
 """What figures of a checkpoint are worth: sentences of its card."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from batch_ser.errors import CheckpointError
 from batch_ser.results import RunRecord
-from models.loading import DIRECTORY, SHIPPED, digest_of, resolve, shipped_checkpoints
+from jobs.run_config import WORKING_FOLDER
+from models.loading import DIRECTORY, SHIPPED, digest_of, shipped_checkpoints
 
 PURPOSE = "## What it is for, and what not\n\n"
 EXPECTED = "## What to expect\n\n"
@@ -36,8 +35,7 @@ def _candidates(record: RunRecord) -> Iterator[Path]:
     """Checkpoints that may be the one of an output: as it was given, or one of the package."""
     model = str(record.configuration.get("model", ""))
     if not model.startswith(DIRECTORY):
-        with suppress(CheckpointError):  # it is gone, or its path is relative to another folder
-            yield Path(resolve(model))
+        yield Path(str(record.configuration.get(WORKING_FOLDER, "")), model)
     for name in shipped_checkpoints():
         yield SHIPPED / f"{name}.safetensors"
 

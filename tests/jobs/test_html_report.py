@@ -7,6 +7,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from batch_ser.results import Output
 from batch_ser.results.json_files import write_json
 from jobs.calls import make_calls
 from jobs.html_report import ReportOptions, make_report
+from jobs.worth import worth_of
+from models.loading import SHIPPED, digest_of
 
 HOSTILE = "2026-11-02_<img src=x onerror=document.title='taken'>_&amp;.wav"
 SCRIPT = "2026-11-03_</script><script>document.title='taken'</script>_6.wav"
@@ -503,3 +506,34 @@ def test_in_an_object_store(scored: Path, recordings: Path, bucket: str) -> None
     there.folder.write("reports/a.html", b"mine")
     with pytest.raises(MismatchError, match="is not a report of batch-ser"):
         make_report(there.out, options)
+
+
+@pytest.mark.parametrize("adapt", ["archive", "recording", "day"])
+def test_what_was_subtracted_is_not_compared(adapt: str, tmp_path: Path) -> None:
+    out, html = tmp_path / "out.parquet", tmp_path / "a.html"
+    files, segments, speech = drawn_calls(6)
+    for row in segments:
+        row["day"] = f"2026-11-0{1 + int(row['file'][4:6]) % 3}"
+    write_output(out, files, segments, speech, ("queue", "day"), roles=ROLE_SETTING, adapt=adapt)
+    make_report(str(out), ReportOptions(str(html)))
+    content = content_of(html)
+    assert (content["days"] is None) == (adapt == "day")
+    assert (content["no_days"] or "").startswith("The mean of each day") == (adapt == "day")
+    caution = f"The mean of each {adapt} was subtracted (--adapt {adapt})"
+    found = [each for each in content["cautions"] if each.startswith(caution)]
+    assert len(content["cautions"]) == len(found) == (adapt != "archive")
+
+
+@pytest.mark.parametrize("name", ["accurate", "fast"])
+def test_what_figures_are_worth_is_from_the_card(name: str, scored: Path) -> None:
+    record = Output(str(scored)).run_record()
+    assert record
+    assert "not at hand" in worth_of(record)[0], "a checkpoint without a card"
+    path = SHIPPED / f"{name}.safetensors"
+    checkpoint = replace(record.checkpoint, name=name, sha256=digest_of(path))
+    purpose, figures = worth_of(replace(record, checkpoint=checkpoint))
+    card = " ".join(path.with_suffix(".md").read_text().split())
+    assert purpose in card
+    assert "not whether it is felt" in purpose
+    [uar] = re.findall(r"UAR ([\d.]+ %) \(mean of corpora left out, by archive\)", figures)
+    assert f"| mean of corpora left out, by archive | {uar} |" in card
