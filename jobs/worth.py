@@ -22,9 +22,8 @@ FIGURES = (
 def worth_of(record: RunRecord) -> list[str]:
     """Sentences from the card of the checkpoint that made an output, or that there is none."""
     for path in _candidates(record):
-        card = path.with_suffix(".md")
-        if _fits(path, record.checkpoint.sha256) and card.is_file():
-            text = card.read_text(encoding="utf-8", errors="replace")
+        if path.is_file() and digest_of(path) == record.checkpoint.sha256:
+            text = _card(path.with_suffix(".md"))
             found = [_paragraph(text, PURPOSE), _figures(text)]
             if found[0]:
                 return [each for each in found if each]
@@ -40,8 +39,8 @@ def _candidates(record: RunRecord) -> Iterator[Path]:
         yield SHIPPED / f"{name}.safetensors"
 
 
-def _fits(path: Path, sha256: str) -> bool:
-    return path.is_file() and digest_of(path) == sha256
+def _card(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _paragraph(card: str, heading: str) -> str:
