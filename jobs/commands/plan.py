@@ -78,9 +78,8 @@ def plan(
 
     with exit_codes(), Progress() as progress:
         from batch_ser.inputs import Selection
-        from jobs.plan import PlanConfig
+        from jobs.plan import PlanConfig, as_lines
         from jobs.plan import plan as plan_run
-        from jobs.plan.text import as_lines
         from jobs.run_config import RunConfig
 
         run = RunConfig(

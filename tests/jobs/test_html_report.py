@@ -28,7 +28,7 @@ from batch_ser.results import Output
 from batch_ser.results.json_files import write_json
 from jobs.calls import make_calls
 from jobs.html_report import ReportOptions, make_report
-from jobs.worth import worth_of
+from jobs.html_report.worth import worth_of
 from models.loading import SHIPPED, digest_of
 
 HOSTILE = "2026-11-02_<img src=x onerror=document.title='taken'>_&amp;.wav"
@@ -468,8 +468,8 @@ def test_of_a_party_that_was_not_scored_no_emotion_is_shown(driver: Any, tmp_pat
 
 def test_a_page_is_bounded(driver: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many calls it has those with the most negative time, and says so."""
-    monkeypatch.setattr("jobs.report_tables.MOST_CALLS", 6)
-    monkeypatch.setattr("jobs.call_details.MOST_LINES", 3)
+    monkeypatch.setattr("jobs.html_report.tables.MOST_CALLS", 6)
+    monkeypatch.setattr("jobs.html_report.call_details.MOST_LINES", 3)
     out = tmp_path / "out.parquet"
     write_output(out, *drawn_calls(30), columns=("queue",), roles=ROLE_SETTING)
     content = show(driver, out, clips=1)

@@ -17,7 +17,7 @@ from batch_ser.report import (
 )
 from batch_ser.results import CALLS, FAILED, GROUPS, RECORDING
 from jobs.calls import ROWS_AT_ONCE
-from jobs.fresh_calls import FreshCalls
+from jobs.html_report.fresh_calls import FreshCalls
 from train.progress import counted
 
 MOST_CALLS = 10_000

@@ -10,8 +10,8 @@ from batch_ser.audio import RawSettings, Reading
 from batch_ser.errors import FileError, Incomplete, Reason
 from batch_ser.inputs import BelowRoot, InputFile
 from batch_ser.report import MOST_CLIP_S, cut, encode
-from jobs.call_details import SampleSegment
 from jobs.figures import one_line
+from jobs.html_report.call_details import SampleSegment
 from jobs.worker import Fetching
 from train.progress import counted
 

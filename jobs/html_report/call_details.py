@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from batch_ser.calls import ANGRY, CallTable, PartySegments, rows_of
 from batch_ser.report import Sample, Window, time_line, worst_party
-from jobs.report_tables import ReportTables
+from jobs.html_report.tables import ReportTables
 from train.progress import counted
 
 MOST_LINES = 2_000  # calls of which time lines are made

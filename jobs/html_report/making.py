@@ -16,14 +16,14 @@ from batch_ser.inputs import BelowRoot
 from batch_ser.report import CONTENT_BYTES, is_page, make_page
 from batch_ser.results import MADE_FROM, SUMS, Output, RunRecord, digest_of
 from batch_ser.storage import Folder, LocalFolder, is_store, open_folder, split_address
-from jobs.call_details import CallDetails
-from jobs.clips import make_clips
 from jobs.figures import one_line
-from jobs.fresh_calls import fresh_calls
-from jobs.recovery import recover_output, storage_errors
+from jobs.html_report.call_details import CallDetails
+from jobs.html_report.clips import make_clips
+from jobs.html_report.fresh_calls import fresh_calls
+from jobs.html_report.tables import ReportTables
+from jobs.html_report.worth import worth_of
+from jobs.recovery import check_exists, recover_output, storage_errors
 from jobs.report import failed_files
-from jobs.report_tables import ReportTables
-from jobs.worth import worth_of
 
 ENDINGS = (".html", ".htm")
 MOST_CLIPS = 200  # of each kind: 400 of 8 s take 13 MB
@@ -83,9 +83,8 @@ def make_report(out: str, options: ReportOptions) -> HtmlReport:
     """
     output = Output(out)
     folder, name = _place(options.html)
+    check_exists(output)
     with storage_errors(output):
-        if not output.exists:
-            raise MismatchError(f"{out}: no output of batch-ser; expected what --out of a run was")
         _check_ours(folder, name, options.html)
     root = None if options.audio is None else BelowRoot("--audio", options.audio)
     recover_output(output)
