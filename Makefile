@@ -59,6 +59,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/recipe.py
+	$(BIN)/python benchmarks/alarms.py
 
 study: .venv/installed ## every architecture, trained and judged; hours, and goes on where it was stopped
 	$(BIN)/python benchmarks/architectures.py

@@ -22,6 +22,7 @@ from batch_ser.results import (
     finalise,
     recover,
 )
+from jobs.alarm_sums import AlarmSums
 from jobs.earlier_output import earlier_output
 from jobs.fingerprint import ADAPTATION_SETTINGS
 from jobs.heartbeat import Heartbeat
@@ -64,7 +65,10 @@ def adapt_again(
         source = adapt_from or record.configuration.get("adapt_from") or out
         second_pass = SecondPass.of(checkpoint, schemas, adaptation, source)
         changed = _changed(record, schemas, adaptation, source, committed)
-        changed = finalise(output, committed, schemas, changed, second_pass, heartbeat.check)
+        watching = AlarmSums(checkpoint, schemas, adaptation)
+        changed = finalise(
+            output, committed, schemas, changed, second_pass, heartbeat.check, watching
+        )
     return RunReport(
         changed, record.configuration["max_failed"], failed_files(output), stale_notes(output)
     )

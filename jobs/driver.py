@@ -23,6 +23,7 @@ from batch_ser.results import (
     recover,
     remove,
 )
+from jobs.alarm_sums import AlarmSums
 from jobs.commit import Committer
 from jobs.failed_again import FailedAgain
 from jobs.figures import MAKING_TABLES
@@ -123,6 +124,7 @@ def _drive(job: Job, progress: Progress, heartbeat: Heartbeat, stop: OrderlyStop
             record_of(job, last_run, committed),
             job.second_pass,
             heartbeat.check,
+            AlarmSums(job.checkpoint, job.schemas, job.adaptation),
         )
     return RunReport(
         record, job.config.max_failed, failed_files(job.output), stale_notes(job.output)

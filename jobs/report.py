@@ -45,13 +45,13 @@ class RunReport:
         return json.dumps(self.record.as_json(), indent=1)
 
     def as_text(self) -> str:
-        """The closing table, and below it the files that failed, and what is stale."""
+        """The closing table, and below it the files that failed, what is stale, and alarms."""
         sections = [_files(self.record), _time(self.record), _emotions(self.record)]
         sections += [_stages(self.record), _equations(self.record), _checkpoint(self.record)]
         lines = [line for section in sections for line in section]
         width = max(len(name) for name, _ in lines)
         table = [f"{name:<{width}}  {text}".rstrip() for name, text in lines]
-        return "\n".join([*table, *self._failed_files(), *self.stale])
+        return "\n".join([*table, *self._failed_files(), *self.stale, *alarm_lines(self.record)])
 
     def _failed_files(self) -> list[str]:
         if not self.failed:
@@ -73,6 +73,11 @@ def failed_files(output: Output, most: int = 10) -> list[FailedFile]:
         )
         found += [FailedFile(**row) for row in rows.slice(0, most - len(found)).to_pylist()]
     return found
+
+
+def alarm_lines(record: RunRecord) -> list[str]:
+    """A line for each alarm, as `run`, `status` and `verify` print them."""
+    return [one_line(f"warning: {each.name}: {each.message}") for each in record.alarms]
 
 
 def stale_notes(output: Output) -> list[str]:

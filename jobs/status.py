@@ -4,7 +4,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -104,6 +104,7 @@ class Status:
             "last_run": record and _last_run(record),
             "driver": self.driver and _driver(self.driver, self.seen),
             "progress": self.progress and vars(self.progress),
+            "alarms": [asdict(each) for each in record.alarms] if record else [],
             "next": self.next_step,
         }
 

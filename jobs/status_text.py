@@ -41,6 +41,9 @@ def as_lines(status: Status) -> list[str]:
             lines.append(("last run", f"{done}, {last['speed_x_real_time']:.0f} x real time"))
     if content["last_commit"]:
         lines.append(("last commit", content["last_commit"]))
+    lines += [
+        ("warning", one_line(f"{each['name']}: {each['message']}")) for each in content["alarms"]
+    ]
     lines.append(("next", one_line(content["next"])))
     width = max(len(name) for name, _ in lines)
     return [f"{name:<{width}}  {text}" for name, text in lines]

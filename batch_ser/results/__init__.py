@@ -25,6 +25,7 @@ from batch_ser.results.name_pattern import NAME_PATTERN, NamePattern
 from batch_ser.results.parts import Part, new_parts
 from batch_ser.results.publication import is_interrupted, recover, remove
 from batch_ser.results.run_record import (
+    Alarm,
     CheckpointRecord,
     LastRun,
     Listing,
@@ -67,6 +68,7 @@ __all__ = [
     "SUMS",
     "TABLES",
     "UNSPLIT",
+    "Alarm",
     "CheckpointRecord",
     "Committed",
     "CommittedFile",

@@ -1,7 +1,7 @@
 """Committed parts to the final tables, with flat memory."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,7 @@ from batch_ser.results.committed import CommittedParts
 from batch_ser.results.counts import Counts
 from batch_ser.results.layout import Output
 from batch_ser.results.publication import new_tables, publish
-from batch_ser.results.run_record import RunRecord
+from batch_ser.results.run_record import Alarm, RunRecord
 from batch_ser.results.tables import EMBEDDINGS, SPEECH, TableSchemas, parquet_options
 from batch_ser.storage import describe_files
 
@@ -40,6 +40,16 @@ class Rescoring(Protocol):
         """The second pass: rows with new probabilities."""
 
 
+class Watching(Protocol):
+    """What may be wrong with an output, found in its rows: `jobs/alarms.py`."""
+
+    def add(self, rows: pa.Table) -> None:
+        """Rows of the segments table, with their final probabilities."""
+
+    def found(self, record: RunRecord) -> Sequence[Alarm]:
+        """Once all rows were added: the alarms for `run.json`; `record` has its counts."""
+
+
 def finalise(
     output: Output,
     committed: CommittedParts,
@@ -47,6 +57,7 @@ def finalise(
     record: RunRecord,
     rescoring: Rescoring | None = None,
     check: Callable[[], None] = lambda: None,
+    watching: Watching | None = None,
 ) -> RunRecord:
     """Write the final tables and publish them with their record, which is returned complete.
 
@@ -58,12 +69,14 @@ def finalise(
         record = replace(record, offset=rescoring.record())
     counts = Counts()
     described: dict[str, Any] = {}
-    for table in _final_tables(schemas, counts, rescoring):
+    for table in _final_tables(schemas, counts, rescoring, watching):
         paths = _write_table(output, made, table, _rows(committed, schemas, table.source))
         described |= describe_files(paths, made)
     settings = output.settings()
     parts = settings[1].rpartition("/")[2] if settings else record.parts
     record = replace(record, counts=counts, tables=described, parts=parts)
+    if watching:
+        record = replace(record, alarms=watching.found(record))
     publish(output, made, record.as_json(), check)
     return record
 
@@ -86,7 +99,7 @@ class _Table:
 
 
 def _final_tables(
-    schemas: TableSchemas, counts: Counts, rescoring: Rescoring | None
+    schemas: TableSchemas, counts: Counts, rescoring: Rescoring | None, watching: Watching | None
 ) -> Iterator[_Table]:
     """The tables in the order in which they are written: files need the means of segments."""
     means: dict[str, NDArray[np.float64]] = {}
@@ -95,6 +108,8 @@ def _final_tables(
         rows = rescoring(rows) if rescoring else rows
         means.update(mean_scores(rows, schemas.labels))
         counts.add_segments(rows)
+        if watching:
+            watching.add(rows)
         rows = with_all_labels(rows.select(schemas.final_segments.names), schemas.labels)
         return with_roles(rows)
 

@@ -1,5 +1,6 @@
 """`run.json`: how a complete output was made, and what its tables hold."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -38,6 +39,14 @@ class LastRun:
 
 
 @dataclass(frozen=True)
+class Alarm:
+    """Why the figures of an output should not be trusted: a word, and a sentence or two."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """The record of a complete output; its fields are the keys of `run.json`."""
 
@@ -50,6 +59,7 @@ class RunRecord:
     last_run: LastRun
     offset: dict[str, Any] | None = None  # the archive's; None without adaptation
     counts: Counts = field(default_factory=Counts)
+    alarms: Sequence[Alarm] = ()  # why its figures should not be trusted
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)  # size and SHA-256 by name
     parts: str = ""  # the folder of committed parts that are in these tables, and count no more
 
@@ -61,7 +71,8 @@ class RunRecord:
         content |= {each.name: getattr(self, each.name) for each in fields(self)}
         for name in ("checkpoint", "listing", "last_run"):
             content[name] = asdict(content[name])
-        return content | {"counts": self.counts.as_json()}
+        found = [asdict(alarm) for alarm in self.alarms]
+        return content | {"counts": self.counts.as_json(), "alarms": found}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "RunRecord":
@@ -76,6 +87,7 @@ class RunRecord:
             "listing": Listing(**content["listing"]),
             "last_run": LastRun(**content["last_run"]),
             "counts": Counts.from_json(content["counts"]),
+            "alarms": [Alarm(**each) for each in content.get("alarms", ())],
         }
         return cls(**(known | typed))
 

@@ -13,16 +13,17 @@ def verify(out: Annotated[str, typer.Argument(help="What --out was.")]) -> None:
         from batch_ser.results import Output
         from batch_ser.results import verify as recount
         from jobs.recovery import recover_output, storage_errors
-        from jobs.report import stale_notes
+        from jobs.report import alarm_lines, stale_notes
 
         output = Output(out)
         recover_output(output)
         with storage_errors(output):
             verdict = recount(output)
-            stale = stale_notes(output)
+            record = output.run_record()
+            notes = stale_notes(output) + (alarm_lines(record) if record else [])
         for fault in verdict.faults:
             typer.echo(fault)
-        for note in stale:
+        for note in notes:
             typer.echo(note)
         counts = verdict.counts
         state = f"{verdict.fault_count} faults" if verdict.faults else "everything holds"
