@@ -5,7 +5,7 @@ or stale. Recordings are read for clips alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -28,7 +28,6 @@ from jobs.report import failed_files
 ENDINGS = (".html", ".htm")
 MOST_CLIPS = 200  # of each kind: 400 of 8 s take 13 MB
 FAILED_SHOWN = 50
-MOST_ALARMS = 100
 
 
 @dataclass(frozen=True)
@@ -149,20 +148,10 @@ def _about(output: Output, record: RunRecord) -> dict[str, Any]:
         "expect": settings.get("expect"),
         "score": settings.get("score"),
         "worth": worth_of(record),
-        "alarms": _alarms(output.complete_record() or {}),
+        "alarms": [asdict(each) for each in record.alarms],
         "files": dict(counts.files) | {"in": counts.files_in},
         "reasons": counts.reasons.most_common(),
         "notes": counts.notes.most_common(),
         "seconds": {name: round(counts.seconds[name], 1) for name in SUMS},
         "failed": [list(each) for each in failed_files(output, FAILED_SHOWN)],
     }
-
-
-def _alarms(content: dict[str, Any]) -> list[dict[str, str]]:
-    """The alarms that `run.json` states, if it does."""
-    alarms = content.get("alarms")
-    return [
-        {"name": str(each.get("name", "")), "message": str(each.get("message", ""))}
-        for each in (alarms if isinstance(alarms, list) else [])[:MOST_ALARMS]
-        if isinstance(each, dict)
-    ]

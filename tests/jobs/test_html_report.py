@@ -72,7 +72,7 @@ def scored(
     output = Output(str(out))
     record = output.complete_record()
     assert record
-    write_json(output.folder, output.run_json, record | {"alarms": [ALARM, "no alarm"]})
+    write_json(output.folder, output.run_json, record | {"alarms": [ALARM]})
     return out
 
 
