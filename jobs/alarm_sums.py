@@ -87,6 +87,7 @@ class AlarmSums:
             asked_s=seconds["decoded_s"] - seconds["not_asked_s"],
             scored_s=seconds["scored_s"],
             dual_mono=counts.notes["dual_mono"],
+            role_missing=counts.reasons["role_missing"],
             has_roles="roles" in settings or "roles_column" in settings,
             expect=expect,
             expected=dict(zip(labels, prior, strict=False)),

@@ -39,6 +39,7 @@ class Figures:
     asked_s: float = 0.0  # decoded, on channels that were to be scored
     scored_s: float = 0.0
     dual_mono: int = 0  # files
+    role_missing: int = 0  # files that failed for it
     has_roles: bool = False
     expect: str | None = None
     expected: Mapping[str, float] = field(default_factory=dict)  # the prior: shares of the labels
@@ -73,14 +74,14 @@ def little_speech(figures: Figures) -> str | None:
 
 
 def dual_mono(figures: Figures) -> str | None:
-    """Under `--roles`, recordings whose channels carry one signal: nobody knows who speaks."""
-    few = figures.files < MIN_FILES or figures.dual_mono < DUAL_MONO * figures.files
-    if few or not figures.has_roles:
+    """Under `--roles`, recordings with both voices in one signal: nobody knows who speaks."""
+    files, mixed = figures.files + figures.role_missing, figures.dual_mono + figures.role_missing
+    if files < MIN_FILES or mixed < DUAL_MONO * files or not figures.has_roles:
         return None
     return (
-        f"{figures.dual_mono:,} of {figures.files:,} files carry one signal on all channels, "
-        "expected a channel for each role; their rows have no role, and both voices are in them: "
-        "export the calls with separate channels"
+        f"{mixed:,} of {files:,} files carry both voices in one signal, expected a channel for "
+        "each role; their rows have no role, and with --score they fail (role_missing): export "
+        "the calls with separate channels"
     )
 
 

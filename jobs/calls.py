@@ -64,8 +64,8 @@ class CallsReport:
 
     def as_text(self) -> str:
         """A line for the tables, one for each file, and one for each note."""
-        counted = f"{self.calls:,} calls, {self.groups:,} groups"
-        return "\n".join([counted, *(f"  {each}" for each in self.files), *self.notes])
+        sizes = f"calls: {self.calls:,}, groups: {self.groups:,}"
+        return "\n".join([sizes, *(f"  {each}" for each in self.files), *self.notes])
 
 
 def make_calls(

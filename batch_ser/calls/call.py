@@ -148,7 +148,7 @@ class CallTable:
         mine = rows_of(party, parties, segments)
         if mine is not None:
             found = PartySegments.of(mine, self.scale.labels)
-            covered = union(zip(found.starts_s.tolist(), found.ends_s.tolist(), strict=True))
+            covered = found.regions
             row[SCORED.format(r=party)] = length_s(covered)
             end_s = spoken[-1][1] if spoken else covered[-1][1] if covered else 0.0
             columns = emotion_columns(found, self.scale, end_s)

@@ -11,7 +11,7 @@ from itertools import combinations, pairwise
 from statistics import median
 from typing import NamedTuple
 
-from batch_ser.calls.regions import Region, holds, intersection, length_s, union
+from batch_ser.calls.regions import Region, holding, intersection, length_s, union
 
 Value = float | int | str | None
 NON_TALK_S = 3.0  # a longer time without speech is non-talk time
@@ -92,8 +92,7 @@ class Conversation:
 
     def interruptions(self, party: str) -> list[Region]:
         """When the party starts to speak while others do, as long as both speak: over 0.5 s."""
-        begun = (each for each in self._begun(party) if length_s(each) > FLOOR_S)
-        return [(each[0][0], each[-1][1]) for each in begun]
+        return [(start, end) for start, end in self._begun(party) if end - start > FLOOR_S]
 
     def columns(self) -> dict[str, Value]:
         """The columns of the call and of its parties; those of `TIMES` and `TIMES_OF_PARTY`."""
@@ -128,11 +127,10 @@ class Conversation:
         talk_s = length_s(self.speech[party])
         values: list[Value] = [talk_s, _percentage(talk_s, total)]
         if self._is_dialogue:
-            begun = list(map(length_s, self._begun(party)))
-            interruptions = [overlap for overlap in begun if overlap > FLOOR_S]
+            begun, interruptions = self._begun(party), self.interruptions(party)
             mine = [each for each in self.turns if each.party == party]
             answers = [x for each in mine if (x := each.silence_s) is not None and x >= 0]
-            values += [len(interruptions), sum(interruptions, 0.0)]
+            values += [len(interruptions), length_s(interruptions)]
             values.append(len(begun) - len(interruptions))
             values.append(max((each.end_s - each.start_s for each in mine), default=None))
             values.append(median(answers) if answers else None)
@@ -141,13 +139,19 @@ class Conversation:
         names = (name.format(r=party) for name in TIMES_OF_PARTY)
         return dict(zip(names, values, strict=True))
 
-    def _begun(self, party: str) -> list[list[Region]]:
-        """Of each region that the party begins while others speak, where it overlaps theirs."""
+    def _begun(self, party: str) -> list[Region]:
+        """Of each region that the party begins while others speak, until it or they pause.
+
+        Others who begin later, while the party still speaks, are not interrupted: they interrupt.
+        """
         others = union(
             region for other, each in self.speech.items() if other != party for region in each
         )
-        begun = (region for region in self.speech[party] if holds(others, region[0]))
-        return [intersection([region], others) for region in begun]
+        return [
+            (start, min(end, theirs[1]))
+            for start, end in self.speech[party]
+            if (theirs := holding(others, start))
+        ]
 
 
 def _percentage(part: float | None, total: float) -> float | None:

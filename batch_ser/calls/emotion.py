@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from batch_ser.calls.conversation import Value
+from batch_ser.calls.regions import Region, length_s, union
 from batch_ser.errors import UsageError
 
 POSITIVE, NEGATIVE = ("happy",), ("angry", "sad", "fearful", "disgust")
@@ -106,6 +107,11 @@ class PartySegments:
         return self.ends_s - self.starts_s
 
     @property
+    def regions(self) -> list[Region]:
+        """Where there are segments; windows may overlap."""
+        return union(zip(self.starts_s.tolist(), self.ends_s.tolist(), strict=True))
+
+    @property
     def long_enough(self) -> NDArray[np.int64]:
         """The indices of the segments of 1.5 s or more."""
         return np.flatnonzero(self.durations_s >= PEAK_S)
@@ -138,8 +144,8 @@ def emotion_columns(
         "emotion_end_score": known[-1] if known else None,
         "emotion_trend": trend,
         "emotion_trend_class": trend_class(trend),
-        "negative_time_s": float((durations_s * minus).sum()),
-        "longest_negative_s": _longest_run(durations_s, minus > 0.5),
+        "negative_time_s": _mean(minus, durations_s) * length_s(found.regions),
+        "longest_negative_s": _longest_run(found, minus > 0.5),
         "recovery": None if last is None or lowest is None else last - lowest,
         "uncertainty": _mean(_entropy(found.probabilities), durations_s),
         **{f"p_{label}": float(each) for label, each in zip(scale.labels, means, strict=True)},
@@ -187,13 +193,16 @@ def _lowest(found: PartySegments, values: Floats) -> float | None:
     return float(((sums[ends] - sums[begins])[enough] / within[enough]).min())
 
 
-def _longest_run(durations_s: Floats, chosen: NDArray[np.bool_]) -> float:
-    """The most seconds of segments one after the other that are all chosen."""
-    longest = run = 0.0
-    for seconds, is_chosen in zip(durations_s.tolist(), chosen.tolist(), strict=True):
-        run = run + seconds if is_chosen else 0.0
-        longest = max(longest, run)
-    return longest
+def _longest_run(found: PartySegments, chosen: NDArray[np.bool_]) -> float:
+    """The most seconds of segments one after the other that are all chosen, without pauses."""
+    runs: list[list[Region]] = [[]]
+    times = zip(found.starts_s.tolist(), found.ends_s.tolist(), strict=True)
+    for region, is_chosen in zip(times, chosen.tolist(), strict=True):
+        if is_chosen:
+            runs[-1].append(region)
+        else:
+            runs.append([])
+    return max(length_s(union(run)) for run in runs)
 
 
 def _entropy(probabilities: Floats) -> Floats:

@@ -36,7 +36,7 @@ def intersection(one: Iterable[Region], other: Sequence[Region]) -> list[Region]
     return found
 
 
-def holds(regions: Sequence[Region], at_s: float) -> bool:
-    """Whether a time is inside one of the regions of a union, and not its start."""
+def holding(regions: Sequence[Region], at_s: float) -> Region | None:
+    """The region of a union that a time is inside of, and not its start."""
     number = bisect_right(regions, (at_s, -inf)) - 1  # the last that starts before it
-    return number >= 0 and at_s < regions[number][1]
+    return regions[number] if number >= 0 and at_s < regions[number][1] else None

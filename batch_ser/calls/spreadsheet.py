@@ -1,4 +1,7 @@
-"""CSV for spreadsheets: a cell that a spreadsheet would take for a formula begins with `'`."""
+"""CSV for spreadsheets: a cell that a spreadsheet would take for a formula begins with `'`.
+
+All text is quoted: some spreadsheets separate cells at `;`.
+"""
 
 import csv
 from collections.abc import Mapping
@@ -6,7 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters; OWASP, "CSV injection"
+# first characters; OWASP, "CSV injection"
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+DIGITS = 6
 ENCODING = "utf-8-sig"  # spreadsheets take a file without the mark for another encoding
 
 
@@ -16,7 +21,7 @@ class SpreadsheetWriter:
     def __init__(self, path: Path, columns: list[str]) -> None:
         self._columns = columns
         self._file = path.open("w", encoding=ENCODING, newline="")
-        self._writer = csv.writer(self._file)
+        self._writer = csv.writer(self._file, quoting=csv.QUOTE_NONNUMERIC)
         self._writer.writerow(map(safe_cell, columns))
 
     def __enter__(self) -> "SpreadsheetWriter":
@@ -36,5 +41,7 @@ class SpreadsheetWriter:
 
 
 def safe_cell(value: Any) -> Any:
-    """A value that no spreadsheet computes."""
+    """A value that no spreadsheet computes; numbers are rounded to `DIGITS` decimals."""
+    if isinstance(value, float):
+        return round(value, DIGITS)
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

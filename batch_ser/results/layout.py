@@ -179,15 +179,22 @@ class Output:
         """The record in `run.json`, or None while nothing is complete.
 
         Raises:
-            MismatchError: the file is damaged, or no record.
+            MismatchError: the file is damaged, no record, or that of an output of another name.
         """
         content = self.complete_record()
         if content is None:
             return None
         try:
-            return RunRecord.from_json(content)
+            record = RunRecord.from_json(content)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise MismatchError(f"{self._no_record} ({error!r}); --restart begins again") from error
+        if record.tables and not self.own_tables(content):
+            raise MismatchError(
+                f"{self.folder.place(self.run_json)} lists {min(record.tables)}, expected "
+                f"{self.table('segments')}: if the output was renamed, give all its files their "
+                "earlier names again"
+            )
+        return record
 
     @property
     def _no_record(self) -> str:

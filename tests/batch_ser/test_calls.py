@@ -162,6 +162,27 @@ def test_a_silent_party_and_a_silent_call() -> None:
     assert silent["turn_count"] == 0
 
 
+def test_who_begins_later_is_who_interrupts() -> None:
+    """The customer answers a little early and goes on; the agent then breaks in."""
+    speech = [(0, 0.5, 2.2, False), (0, 8.2, 9.9, False), (1, 1.9, 12.2, False)]
+    row = call_row(speech_rows(speech), [])
+    assert (row["interruptions_customer_count"], row["backchannels_customer_count"]) == (0, 1)
+    assert (row["interruptions_agent_count"], row["backchannels_agent_count"]) == (1, 0)
+    assert row["interruptions_time_customer_s"] == 0
+    assert row["interruptions_time_agent_s"] == pytest.approx(1.7)
+    assert row["overlap_s"] == pytest.approx(2.0)
+
+
+def test_seconds_of_windows_that_overlap_count_once() -> None:
+    """8 s in windows of 4 s each 2 s: half of it is negative, and the middle one for sure."""
+    angry = [(0.5, 0.0, 0.5, 0.0), (0.4, 0.0, 0.6, 0.0), (0.6, 0.0, 0.4, 0.0)]
+    windows = [(1, 2.0 * n, 2.0 * n + 4, False, each) for n, each in enumerate(angry)]
+    row = call_row(speech_rows([(1, 0.0, 8.0, False)]), segment_rows(windows))
+    assert row["scored_customer_s"] == 8.0
+    assert row["negative_time_customer_s"] == pytest.approx(4.0)
+    assert row["longest_negative_customer_s"] == pytest.approx(4.0)
+
+
 def test_on_one_channel_nobody_knows_who_interrupts() -> None:
     speech = speech_rows([each for each in SPEECH if each[0] == 0], roles={})
     segments = segment_rows([each for each in SEGMENTS if each[0] == 0], roles={})
@@ -306,10 +327,11 @@ def test_what_holds_of_every_call(recording: tuple[list[Any], list[Any]]) -> Non
     assert row["turn_count"] <= len(own)
     if len({each[0] for each in own}) == 2 and all(each[2] - each[1] > 0.5 for each in own):
         assert row["turn_count"] > 1
+    interrupted = [row[f"interruptions_time_{party}_s"] for party in ROLES.values()]
+    assert sum(interrupted) <= row["overlap_s"] + close
     for party in ROLES.values():
         begun = row[f"interruptions_{party}_count"] + row[f"backchannels_{party}_count"]
         assert begun <= sum(ROLES[each[0]] == party for each in own)
-        assert row[f"interruptions_time_{party}_s"] <= row["overlap_s"] + close
         assert 0 <= (row[f"coverage_{party}"] or 0) <= 1
         if (score := row[f"emotion_overall_score_{party}"]) is not None:
             assert row[f"negative_time_{party}_s"] <= row[f"scored_{party}_s"] + close

@@ -137,6 +137,11 @@ def test_neutral_throughout_is_no_alarm() -> None:
     assert names(same) == []
 
 
+def test_files_that_failed_for_their_roles_count_as_well() -> None:
+    """With `--score`, which scores no mixture of voices."""
+    assert names(replace(GOOD, files=0, segments=0, role_missing=14)) == ["dual_mono"]
+
+
 def test_dual_mono_without_roles_is_no_alarm() -> None:
     assert names(replace(GOOD, dual_mono=100, has_roles=False)) == []
 

@@ -1,7 +1,9 @@
 """`batch-ser calls`: the tables of an output to those of calls and groups, on disk and in S3."""
 
+import contextlib
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,12 @@ def test_groups_are_those_of_the_calls(out: Path) -> None:
     assert pd.read_parquet(out.with_suffix(".groups.parquet"))["calls"].tolist() == [CALLS]
 
 
+def is_number(cell: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return np.isfinite(float(cell))
+    return False
+
+
 def test_the_spreadsheet_has_the_same_and_computes_nothing(out: Path) -> None:
     make_calls(str(out))
     calls = pd.read_parquet(out.with_suffix(".calls.parquet"))
@@ -152,9 +160,11 @@ def test_the_spreadsheet_has_the_same_and_computes_nothing(out: Path) -> None:
     scores = [row["emotion_overall_score_agent"] for row in found]
     assert "-" in {score[:1] for score in scores}, "negative numbers stay numbers"
     numbers = [float(score) if score else None for score in scores]
-    np.testing.assert_array_equal(
-        np.array(numbers, float), calls["emotion_overall_score_agent"].to_numpy()
+    np.testing.assert_allclose(
+        np.array(numbers, float), calls["emotion_overall_score_agent"], rtol=0, atol=1e-6
     )
+    text = out.with_suffix(".calls.csv").read_text(encoding="utf-8-sig")
+    assert not [cell for cell in re.findall(r'(?:^|,)([^",\n]+)', text) if not is_number(cell)]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +197,7 @@ def test_without_a_speech_table_the_report_says_so(tmp_path: Path, batch_ser: Ru
     write_output(tmp_path / "out.parquet", files, segments, None, columns=("queue",))
     done = batch_ser("calls", "out.parquet")
     assert done.returncode == 0
-    assert f"{CALLS + 1} calls, 1 groups" in done.stdout
+    assert f"calls: {CALLS + 1}, groups: 1" in done.stdout
     assert "talk times are null" in done.stdout
     calls = pd.read_parquet(tmp_path / "out.calls.parquet")
     assert calls["talk_time_agent_s"].isna().all()

@@ -29,6 +29,19 @@ def test_verify_finds_what_was_changed(calm: Path, tmp_path: Path, batch_ser: Ru
     assert batch_ser("verify", out).returncode == 2
 
 
+@pytest.mark.parametrize("command", ["verify", "status", "calls", "adapt"])
+def test_a_renamed_output_is_noticed(
+    calm: Path, tmp_path: Path, command: str, batch_ser: Runner
+) -> None:
+    """Its record lists the earlier names: nothing of it would be found, and nothing missed."""
+    for path in calm.parent.glob("results*"):
+        if path.is_file():
+            shutil.copy(path, tmp_path / path.name.replace("results", "renamed"))
+    done = batch_ser(command, "renamed.parquet")
+    assert done.returncode == 2
+    assert "give all its files their earlier names again" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
