@@ -17,6 +17,7 @@ from jobs.commands import (
     report,
     retry,
     run,
+    sample,
     status,
     train,
     verify,
@@ -57,6 +58,7 @@ app.command()(adapt.adapt)
 app.command()(calls.calls)
 app.command()(report.report)
 app.command()(diff.diff)
+app.command()(sample.sample)
 app.command()(models.models)
 app.command()(train.train)
 app.command()(evaluate.evaluate)

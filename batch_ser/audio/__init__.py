@@ -10,6 +10,7 @@ from batch_ser.audio.channels import (
     parse_channels,
     same_signal,
 )
+from batch_ser.audio.excerpts import Excerpt, Excerpts
 from batch_ser.audio.raw import RAW_ENDINGS, RawSettings
 from batch_ser.audio.recording import Reading, Recording, load
 from batch_ser.audio.resample import Resampler
@@ -20,6 +21,8 @@ __all__ = [
     "MIXED",
     "RAW_ENDINGS",
     "SPLIT",
+    "Excerpt",
+    "Excerpts",
     "RawSettings",
     "Reading",
     "Recording",

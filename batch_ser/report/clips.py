@@ -2,13 +2,12 @@
 
 import io
 from collections.abc import Sequence
-from contextlib import closing
 from typing import NamedTuple
 
 import av
 import numpy as np
 
-from batch_ser.audio import Reading, Recording, Resampler, Samples, channel
+from batch_ser.audio import Excerpt, Excerpts, Reading, Resampler, Samples
 from batch_ser.errors import FileError, Reason
 
 RATE_HZ = 16_000
@@ -37,22 +36,13 @@ def cut(path: str, reading: Reading, windows: Sequence[Window]) -> list[Samples]
     Raises:
         FileError: it cannot be decoded, lacks a channel, or ends before a window.
     """
-    recording = Recording(path, reading)
-    rate_hz, last_s = recording.rate_hz, max(each.until_s for each in windows)
-    parts: list[list[Samples]] = [[] for _ in windows]
-    at = 0
-    with closing(recording):
-        for block in recording.blocks():
-            for window, found in zip(windows, parts, strict=True):
-                if window.channel >= block.shape[1]:
-                    raise FileError(Reason.BAD_CHANNELS, f"it has no channel {window.channel}")
-                start = max(0, round(window.start_s * rate_hz) - at)
-                end = max(0, round(window.until_s * rate_hz) - at)
-                found.append(channel(block[start:end], window.channel))
-            at += len(block)
-            if at >= last_s * rate_hz:
-                break
-    return [_finished(np.concatenate(found), rate_hz) for found in parts]
+    excerpts = Excerpts(
+        path, reading, [Excerpt(each.channel, each.start_s, each.until_s) for each in windows]
+    )
+    parts: list[list[Samples]] = [[np.zeros(0, np.float32)] for _ in windows]
+    for number, samples in excerpts.parts():
+        parts[number].append(samples)
+    return [_finished(np.concatenate(found), excerpts.rate_hz) for found in parts]
 
 
 def _finished(samples: Samples, rate_hz: int) -> Samples:

@@ -26,7 +26,7 @@ SUB_PACKAGES = {
         "report",
     ],
     "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
-    "jobs": ["worker", "plan", "html_report", "commands"],
+    "jobs": ["worker", "plan", "html_report", "sample", "commands"],
 }
 INTERFACES = {
     f"{package}.{name}"
