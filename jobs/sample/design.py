@@ -9,6 +9,7 @@ expectation and the total (Madow 1949; Tillé, Sampling Algorithms, 2006, sectio
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,8 @@ class Shares:
 
     @property
     def least_certain(self) -> int:
-        """How many are drawn for their low margin, about."""
-        return round(self.tasks * (1 - self.uniform) * self.uncertain)
+        """How many are drawn for their low margin, about; 0 only if none are wanted."""
+        return ceil(self.tasks * (1 - self.uniform) * self.uncertain)
 
 
 def expected_counts(cells: Sequence[Cell], sizes: NDArray[np.int64], shares: Shares) -> Counts:

@@ -149,7 +149,7 @@ class Source:
         """The sizes of the recordings of tasks, in bytes, as they were scored."""
         wanted, found = {task.file for task in tasks}, dict[str, int]()
         for path in self.output.table_files("files"):
-            with pq.ParquetFile(path) as parquet:
+            with pq.ParquetFile(path, pre_buffer=False) as parquet:
                 for batch in parquet.iter_batches(columns=["file", "size_bytes"]):
                     names, sizes = (batch[name].to_pylist() for name in ("file", "size_bytes"))
                     found |= {

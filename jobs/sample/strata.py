@@ -67,7 +67,8 @@ class ScoreReader:
         columns = [*SCORED, *(f"p_{label}" for label in self.labels), *further]
         columns += [self.by] if self.by else []
         for path in self.paths:
-            with pq.ParquetFile(path) as parquet:
+            # pre_buffer would hold the columns of the whole file
+            with pq.ParquetFile(path, pre_buffer=False) as parquet:
                 for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=columns):
                     yield self._scores(batch), batch
 

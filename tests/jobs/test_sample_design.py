@@ -39,13 +39,20 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file, regions = f"call{number:02}.wav", []
         for at in range(SEGMENTS // 20):
             p = random.dirichlet([5, 2, 1, 0.4]).tolist()
-            regions.append((at % 2, float(at), at + 0.9, bool(at % 10 == 9), p))
+            crosstalk = at % 10 == 9 or (None if number % 2 else False)
+            regions.append((at % 2, float(at), at + 0.9, crosstalk, p))
         segments += segment_rows(regions, file, queue=("sales", "support", None)[number % 7 % 3])
         files.append(files_row(None, file))
     out = tmp_path_factory.mktemp("design") / "out.parquet"
     write_output(out, files, segments, None, ("queue",))
     pq.write_table(pq.read_table(out), out)  # in one row group, which is read in no time
     return out
+
+
+def scored(table: Path) -> pd.DataFrame:
+    """The segments that may be drawn; where no speech is detected, crosstalk is null."""
+    frame = pd.read_parquet(table)
+    return frame[[each is not True for each in frame["crosstalk"]]]
 
 
 def drawn(table: Path, seed: int, by: str | None = None, **options: Any) -> Drawn:
@@ -92,7 +99,7 @@ def test_whole_numbers_have_the_expected_ones_as_mean() -> None:
 )
 def test_weights_are_those_of_the_draw(table: Path, options: dict[str, Any]) -> None:
     """Over many seeds a segment is drawn as often as its weight states; sums are unbiased."""
-    frame = pd.read_parquet(table).query("not crosstalk")
+    frame = scored(table)
     chances = {tuple(row): 0.0 for row in frame[KEY].itertuples(index=False)}
     counts: Counter[tuple[Any, ...]] = Counter()
     truth = dict(frame["emotion"].value_counts()) | {"angry seconds": 0.9 * frame["p_angry"].sum()}
@@ -119,7 +126,7 @@ def test_weights_are_those_of_the_draw(table: Path, options: dict[str, Any]) -> 
 
 def test_per_label_draws_as_many_of_each(table: Path) -> None:
     found = Counter(task.label for task in drawn(table, 0, uniform=0.0, per_label=True).tasks)
-    sizes = pd.read_parquet(table).query("not crosstalk")["emotion"].value_counts()
+    sizes = scored(table)["emotion"].value_counts()
     rare = [label for label in LABELS if sizes.get(label, 0) <= 15]
     assert rare, "a label of which there are not enough is drawn whole"
     assert all(found[label] == sizes.get(label, 0) for label in rare)
@@ -138,7 +145,7 @@ def test_groups_are_balanced(table: Path) -> None:
 
 
 def test_uncertain_segments_have_the_lowest_margins(table: Path) -> None:
-    frame = pd.read_parquet(table).query("not crosstalk")
+    frame = scored(table)
     ordered = np.sort(frame[P].to_numpy(), axis=1)
     margins = dict(
         zip(
@@ -153,6 +160,7 @@ def test_uncertain_segments_have_the_lowest_margins(table: Path) -> None:
     limit = sorted(margins.values())[96]  # twice as many as are drawn for it
     bin_width = 1 / 4096
     assert all(margins[t.file, t.channel, t.segment] <= limit + bin_width for t in own)
+    assert len(drawn(table, 0, tasks=10, uncertain=0.001).tasks) == 10
     assert "uncertain" not in " ".join(task.stratum for task in drawn(table, 0).tasks)
 
 
