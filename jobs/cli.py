@@ -11,6 +11,8 @@ from jobs.commands import (
     calls,
     diff,
     evaluate,
+    import_labels,
+    judge,
     models,
     plan,
     predict,
@@ -59,6 +61,8 @@ app.command()(calls.calls)
 app.command()(report.report)
 app.command()(diff.diff)
 app.command()(sample.sample)
+app.command()(import_labels.import_labels)
+app.command()(judge.judge)
 app.command()(models.models)
 app.command()(train.train)
 app.command()(evaluate.evaluate)

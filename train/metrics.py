@@ -73,10 +73,15 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def calibration_bins(confidence: Array, correct: NDArray[np.bool_]) -> Array:
-    """Per bin of confidence (bins, 3): recordings, summed confidence, correct ones."""
+def calibration_bins(
+    confidence: Array, correct: NDArray[np.bool_], weights: Array | None = None
+) -> Array:
+    """Per bin of confidence (bins, 3): recordings, summed confidence, correct ones; or with
+    weights (n,) what they count.
+    """
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    columns = (np.ones(len(bins)), confidence, correct.astype(float))
+    each = np.ones(len(bins)) if weights is None else weights
+    columns = (each, each * confidence, each * correct)
     return np.stack([np.bincount(bins, column, BINS) for column in columns], axis=1)
 
 
@@ -85,26 +90,30 @@ def calibration_error(bins: Array) -> Array:
 
     Source: Guo et al. 2017; 15 bins of equal width.
     """
-    total = bins[..., 0].sum(-1)
-    return np.asarray(np.abs(bins[..., 1] - bins[..., 2]).sum(-1) / np.maximum(total, 1))
+    return _ratio(np.abs(bins[..., 1] - bins[..., 2]).sum(-1), bins[..., 0].sum(-1))
 
 
 def headline(
-    truth: NDArray[np.int64], probabilities: Array, units: Sequence[str], seed: int = 0
+    truth: NDArray[np.int64],
+    probabilities: Array,
+    units: Sequence[str],
+    seed: int = 0,
+    weights: Array | None = None,
 ) -> dict[str, dict[str, Any]]:
     """UAR, accuracy, macro F1 and calibration error, each with its bootstrap 95 % interval.
 
     `truth` (n,) and `probabilities` (n, labels); `units` (n,) are drawn with replacement, all the
-    recordings of one together: speakers. With a single one there is no interval.
+    recordings of one together: speakers. With a single one there is no interval. `weights` (n,):
+    how much each recording counts; all the same if there are none.
     """
+    each = np.ones(len(truth)) if weights is None else weights
     predicted, labels = probabilities.argmax(1), probabilities.shape[1]
     names, unit = np.unique(np.array(units), return_inverse=True)
     confusion = np.zeros((len(names), labels, labels))
-    np.add.at(confusion, (unit, truth, predicted), 1)
+    np.add.at(confusion, (unit, truth, predicted), each)
     confidence, correct = probabilities.max(1), predicted == truth
-    bins = np.stack(
-        [calibration_bins(confidence[unit == i], correct[unit == i]) for i in range(len(names))]
-    )
+    owned = [unit == i for i in range(len(names))]
+    bins = np.stack([calibration_bins(confidence[i], correct[i], each[i]) for i in owned])
     whole = _figures(confusion.sum(0)[None], bins.sum(0)[None])
     found = {name: {"value": float(values[0])} for name, values in whole.items()}
     if len(names) < 2:
@@ -123,12 +132,17 @@ def _figures(confusion: Array, bins: Array) -> dict[str, Array]:
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     support, predictions = confusion.sum(2), confusion.sum(1)
     occurs = support > 0
-    recall = np.where(occurs, hits / np.maximum(support, 1), 0.0)
-    f1 = np.where(occurs, 2 * hits / np.maximum(support + predictions, 1), 0.0)
+    recall = np.where(occurs, _ratio(hits, support), 0.0)
+    f1 = np.where(occurs, _ratio(2 * hits, support + predictions), 0.0)
     counted = np.maximum(occurs.sum(1), 1)
     return {
         "uar": recall.sum(1) / counted,
-        "accuracy": hits.sum(1) / np.maximum(confusion.sum((1, 2)), 1),
+        "accuracy": _ratio(hits.sum(1), confusion.sum((1, 2))),
         "macro_f1": f1.sum(1) / counted,
         "calibration_error": calibration_error(bins),
     }
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    """Ratios, 0 where there is nothing."""
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole > 0)

@@ -5,7 +5,7 @@ from batch_ser.calls.conversation import Conversation
 from batch_ser.calls.emotion import ANGRY, EmotionScale, PartySegments
 from batch_ser.calls.groups import CallGroups
 from batch_ser.calls.parties import Channels, in_order, party_of
-from batch_ser.calls.spreadsheet import SpreadsheetWriter
+from batch_ser.calls.spreadsheet import SpreadsheetWriter, safe_cell
 
 __all__ = [
     "ANGRY",
@@ -20,4 +20,5 @@ __all__ = [
     "party_of",
     "regions_by_party",
     "rows_of",
+    "safe_cell",
 ]

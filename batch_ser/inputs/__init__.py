@@ -14,7 +14,7 @@ from batch_ser.inputs.given_segments import (
 )
 from batch_ser.inputs.names import printable, table_name
 from batch_ser.inputs.roles import Roles, normal_roles, parse_roles
-from batch_ser.inputs.rows import Columns, Row, read_rows, row_word
+from batch_ser.inputs.rows import Columns, Row, header, read_rows, row_word
 from batch_ser.inputs.walk import Walk
 from batch_ser.inputs.whole_addresses import WholeAddresses
 
@@ -33,6 +33,7 @@ __all__ = [
     "archive_error",
     "channel_faults",
     "fetch_error",
+    "header",
     "normal_roles",
     "parse_channel",
     "parse_roles",

@@ -23,10 +23,11 @@ SUB_PACKAGES = {
         "segments",
         "results",
         "calls",
+        "labels",
         "report",
     ],
     "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
-    "jobs": ["worker", "plan", "html_report", "sample", "commands"],
+    "jobs": ["worker", "plan", "html_report", "sample", "judge", "commands"],
 }
 INTERFACES = {
     f"{package}.{name}"

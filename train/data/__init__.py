@@ -11,7 +11,7 @@ from train.data.dataset import (
     possible_labels,
     read,
 )
-from train.data.labels import check_labels, in_order, shared_name
+from train.data.labels import check_labels, in_order, known_name, shared_name
 from train.data.overview import overview
 from train.data.utterances import Utterance, load_utterance
 
@@ -25,6 +25,7 @@ __all__ = [
     "corpus_names",
     "in_order",
     "is_called",
+    "known_name",
     "labelled",
     "licence_of",
     "load_utterance",

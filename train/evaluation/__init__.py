@@ -1,5 +1,6 @@
 """Figures, pictures, reports and cards from predictions on labelled recordings."""
 
+from train.evaluation import plots
 from train.evaluation.adaptation import CORPUS, SPEAKER, Adaptation
 from train.evaluation.checkpoint_info import checkpoint_info, versions
 from train.evaluation.figures import (
@@ -26,6 +27,7 @@ __all__ = [
     "card",
     "checkpoint_info",
     "note_of",
+    "plots",
     "predict",
     "predict_each",
     "predict_fold",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -37,25 +38,37 @@ def confusion(
 ) -> None:
     """The confusion matrix: percent of each true label, and counts."""
     counts = confusion_matrix(truth, predicted, labels=list(labels))
-    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 2.2 + 0.62 * len(labels)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    confusion_of(path, counts, counts, labels, labels)
+
+
+def confusion_of(
+    path: Path,
+    weighted: NDArray[Any],
+    counts: NDArray[Any],
+    true: Sequence[str],
+    predicted: Sequence[str],
+) -> None:
+    """The same from matrices (true, predicted): percent of what is weighted, and counts."""
+    totals = weighted.sum(1, keepdims=True)
+    shares = np.divide(100 * weighted, totals, out=np.zeros(weighted.shape), where=totals > 0)
+    height, width = 2.2 + 0.62 * len(true), 2.8 + 0.62 * len(predicted)
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    for row in range(len(labels)):
-        for column in range(len(labels)):
+    for row in range(len(true)):
+        for column in range(len(predicted)):
             colour = "white" if shares[row, column] > 55 else "black"
-            text = f"{shares[row, column]:.0f}\n({counts[row, column]})"
+            text = f"{shares[row, column]:.0f}\n({counts[row, column]:g})"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(predicted)), predicted, rotation=45, ha="right")
+    axes.set_yticks(range(len(true)), true)
     axes.set(xlabel="predicted", ylabel="true")
     figure.colorbar(image, ax=axes, shrink=0.8, label="percent of the true label")
     figure.savefig(path, dpi=120)
 
 
-def reliability(path: Path, bins: Array) -> None:
-    """Accuracy and recordings by confidence, from `metrics.calibration_bins`."""
+def reliability(path: Path, bins: Array, counted: str = "recordings") -> None:
+    """Accuracy and what is counted by confidence, from `metrics.calibration_bins`."""
     figure = Figure(figsize=(4.6, 5.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges = np.linspace(0, 1, len(bins) + 1)
@@ -67,7 +80,29 @@ def reliability(path: Path, bins: Array) -> None:
     top.set_title(f"expected calibration error {100 * float(calibration_error(bins)):.1f} %")
     top.legend(frameon=False)
     bottom.bar(edges[:-1], bins[:, 0], 1 / len(bins), align="edge", color="grey", edgecolor="white")
-    bottom.set(xlabel="confidence", ylabel="recordings")
+    bottom.set(xlabel="confidence", ylabel=counted)
+    figure.savefig(path, dpi=120)
+
+
+def thresholds(path: Path, curves: Mapping[str, Array], wanted: float) -> None:
+    """Precision and recall of each label by the threshold of its probability.
+
+    Curves (points, 3): threshold, precision, recall; a line marks the precision that is wanted.
+    """
+    columns = min(3, len(curves)) or 1
+    rows = -(-len(curves) // columns) or 1
+    figure = Figure(figsize=(0.6 + 3.2 * columns, 0.7 + 2.4 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes, (label, points) in zip(grid.flat, curves.items(), strict=False):
+        for number, (name, colour) in enumerate((("precision", TRAIN), ("recall", VALID)), 1):
+            axes.step(points[:, 0], points[:, number], where="pre", color=colour, label=name)
+        axes.axhline(wanted, color="grey", linestyle=":", linewidth=1, label="wanted precision")
+        axes.set_title(label, fontsize=10)
+        axes.set(xlim=(0, 1), ylim=(0, 1.03))
+    for axes in list(grid.flat)[len(curves) :]:
+        axes.set_axis_off()
+    grid[0, 0].legend(frameon=False, fontsize=8)
+    figure.supxlabel("threshold of the probability", fontsize=10)
     figure.savefig(path, dpi=120)
 
 

@@ -1,0 +1,47 @@
+"""Which reader a label file has, by its name and its first bytes."""
+
+import codecs
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from batch_ser.errors import UsageError
+from batch_ser.labels.audacity import read_audacity
+from batch_ser.labels.label_studio import read_label_studio
+from batch_ser.labels.reading import Found, bounded, content_of
+from batch_ser.labels.tables import read_table
+from batch_ser.labels.textgrid import is_textgrid, read_textgrid
+
+READERS: dict[str, Callable[[Path, str], Iterator[Found]]] = {
+    ".json": read_label_studio,
+    ".txt": read_audacity,
+    ".textgrid": read_textgrid,
+    ".csv": read_table,
+    ".tsv": read_table,
+}
+BY_FOLDER = (".txt", ".textgrid")  # an annotator has a file for each recording
+BEGINNING = 64  # bytes
+EXPECTED = (
+    "expected Label Studio's JSON (.json), an Audacity label track (.txt), a TextGrid of Praat "
+    "(.TextGrid), or a table of audformat or labels (.csv, .tsv)"
+)
+
+
+def read_labels(path: Path, annotator: str | None = None) -> Iterator[Found]:
+    """The labels of a file; its annotator, where the file itself states none, is `annotator`, or
+    has the name of the file, or of the folder where files are one for each recording.
+
+    Raises:
+        UsageError: no such file, too large, or none of the formats.
+    """
+    ending = path.suffix.lower()
+    if ending not in READERS:
+        raise UsageError(f"{path}: found the ending {ending or '(none)'}; {EXPECTED}")
+    beginning = content_of(path)[:BEGINNING]
+    utf_16 = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = beginning.decode("utf-16" if utf_16 else "utf-8", errors="ignore")
+    if text.lstrip("\ufeff \r\n").startswith("<"):
+        raise UsageError(f"{path}: found XML or HTML, which is not read; {EXPECTED}")
+    if ending == ".txt" and is_textgrid(text):
+        ending = ".textgrid"
+    default = path.absolute().parent.name if ending in BY_FOLDER else path.stem
+    yield from bounded(path, READERS[ending](path, annotator or default or "unnamed"))

@@ -1,0 +1,89 @@
+"""The folder that `sample` wrote: which segment each of its clips is, and with what weight."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from batch_ser.errors import UsageError
+from batch_ser.inputs import Columns, read_rows
+from batch_ser.labels.names import RecordingNames
+from batch_ser.labels.reading import Label, Problem, checked, content_of, seconds, whole
+
+TABLE = "sample.csv"
+COLUMNS = Columns(needed=("clip", "file", "channel", "segment", "start_s", "end_s", "weight"))
+Key = tuple[str, int, int]  # file, channel, segment
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One task: a segment of the output, and its weight."""
+
+    file: str
+    channel: int
+    segment: int
+    start_s: float
+    end_s: float
+    weight: float
+
+    @property
+    def key(self) -> Key:
+        return self.file, self.channel, self.segment
+
+
+class Sample:
+    """The tasks of a sample, by the names of their clips and by their segments."""
+
+    def __init__(self, clips: dict[str, Clip]) -> None:
+        self._clips = clips
+        self._names = RecordingNames(clips)
+        self._by_key = {clip.key: clip for clip in clips.values()}
+
+    @classmethod
+    def read(cls, folder: Path) -> "Sample":
+        """The sample in a folder.
+
+        Raises:
+            UsageError: there is none, or its table is faulty.
+        """
+        path = folder / TABLE
+        content_of(path)
+        clips: dict[str, Clip] = {}
+        for row in read_rows(path, COLUMNS):
+            found = row.fault or _clip(row.values)
+            if isinstance(found, str):
+                raise UsageError(f"{path}: line {row.number}: {found}; make the sample again")
+            clips[row.values["clip"]] = found
+        return cls(clips)
+
+    def clip(self, label: Label) -> Clip | None:
+        """The clip that a label file is named after, or that a task plays."""
+        if label.file or not label.like:
+            return None
+        name = label.like.partition("?")[0]
+        found = self._names.find("", name) or self._names.find("", PurePosixPath(name).stem)
+        return self._clips[found[0]] if len(found) == 1 else None
+
+    def weight(self, key: Key) -> float | None:
+        """The weight of a segment; None if it was not sampled."""
+        found = self._by_key.get(key)
+        return found.weight if found else None
+
+
+def _clip(values: dict[str, str]) -> Clip | str:
+    """A line of the table, or what is wrong with it."""
+    try:
+        numbers = {name: whole(values[name]) for name in ("channel", "segment")}
+        times = {name: seconds(values[name]) for name in ("start_s", "end_s", "weight")}
+    except (ValueError, OverflowError) as error:
+        return str(error)
+    if missing := [name for name, value in (numbers | times).items() if value is None]:
+        return f"the column {missing[0]} is empty"
+    checking = checked(Label("", "any", "any", values["file"], **numbers, **times))  # type: ignore[arg-type]
+    if isinstance(checking, Problem):
+        return checking.message
+    return Clip(values["file"], **numbers, **times)  # type: ignore[arg-type]
+
+
+def sample_beside(path: Path) -> Path | None:
+    """The folder of a sample that a label file lies in, or in a folder of."""
+    folders = list(path.absolute().parents)[:2]
+    return next((each for each in folders if (each / TABLE).is_file()), None)
