@@ -4,7 +4,7 @@ Archives are simulated: recordings have moods of their own, a model's probabilit
 weakly informative or useless, and either calibrated or too confident. Each is sampled in strata of
 the probability, the highest of them most densely, and without strata.
 
-    python benchmarks/judge.py
+`python benchmarks/judge.py` writes a section of docs/results.md.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from results import write_section
 
 from jobs.judge import share
 
@@ -90,10 +91,13 @@ ESTIMATORS: tuple[Callable[[Drawn, float], float], ...] = (weighted_mean, differ
 
 
 def main() -> None:
-    """One line for each kind of archive and of sample."""
+    """One row for each kind of archive and of sample."""
     draw = np.random.default_rng(0)
-    print(f"{LABELLED} labels of {RECORDINGS * SEGMENTS} segments, {DRAWS} samples of each archive")
-    print("root mean squared error in points; percent of the intervals of judge with the truth")
+    lines = [
+        "| the label's share, % | model | probabilities | sample | weighted mean | difference "
+        "| regression | intervals that hold the share, % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for rate in SHARES:
         for model, power in MODELS.items():
             for kind, scale in KINDS.items():
@@ -101,18 +105,31 @@ def main() -> None:
                 for design, quantiles in DESIGNS.items():
                     edges = np.quantile(whole.scores, quantiles)
                     samples = [drawn(draw, whole, edges) for _ in range(DRAWS)]
-                    _line(f"{model:<8}{kind:<11}{design:<7}", whole, samples)
+                    lines.append(row(f"{model} | {kind} | {design}", whole, samples))
+    lines += [
+        "",
+        f"Root mean squared errors in points, of {LABELLED} labels of {RECORDINGS * SEGMENTS:,} "
+        f"simulated segments of {RECORDINGS} recordings, over {DRAWS} samples. `judge` states the "
+        "weighted mean: where strata follow the probabilities, the other two are no nearer.",
+    ]
+    write_section("Prevalence", "python benchmarks/judge.py", lines)
 
 
-def _line(kind: str, whole: Archive, samples: list[Drawn]) -> None:
+def row(kind: str, whole: Archive, samples: list[Drawn]) -> str:
+    """The errors of all estimators, and what the intervals of `judge` hold."""
     true, mean = float(whole.truth.mean()), float(whole.scores.mean())
-    line = f"{100 * true:5.1f} % {kind}"
+    cells = [f"{100 * true:.1f}", kind]
     for each in ESTIMATORS:
-        errors = [each(one, mean) - true for one in samples]
-        line += f"  {each.__name__} {100 * np.sqrt(np.mean(np.square(errors))):.2f}"
-    found = [share(one.truth, one.weights, one.units) for one in samples]
-    holds = [each.low <= true <= each.high for each in found if each and each.low is not None]  # type: ignore[operator]
-    print(f"{line}  intervals {100 * np.mean(holds):.0f}")
+        errors = np.array([each(one, mean) - true for one in samples])
+        cells.append(f"{100 * np.sqrt(np.mean(errors**2)):.2f}")
+    held = []
+    for one in samples:
+        found = share(one.truth, one.weights, one.units)
+        assert found
+        assert found.low is not None
+        assert found.high is not None
+        held.append(found.low <= true <= found.high)
+    return f"| {' | '.join(cells)} | {100 * np.mean(held):.0f} |"
 
 
 if __name__ == "__main__":

@@ -154,6 +154,19 @@ def audformat(folder: Path, answers: Answers) -> list[Path]:
     return [path]
 
 
+def audformat_of_clips(folder: Path, answers: Answers) -> list[Path]:
+    """The table that `sample` writes for audformat, with what the model predicted beside."""
+    path = folder / "db.segments.csv"
+    lines = [
+        f"{task.clip},0 days 00:00:00,0 days 00:00:{task.length_s:012.9f},"
+        f"{task.label},{task.confidence},{task.weight},{text}"
+        for task, text in answers.items()
+    ]
+    header = "file,start,end,emotion,confidence,weight,answer"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return [path]
+
+
 def textgrids(
     folder: Path, answers: Answers, *, short: bool = False, encoding: str = "utf-8"
 ) -> list[Path]:
@@ -213,6 +226,7 @@ WRITERS: tuple[Callable[[Path, Answers], list[Path]], ...] = (
     filled_table,
     other_table,
     audformat,
+    audformat_of_clips,
     textgrids,
     short_textgrids,
 )

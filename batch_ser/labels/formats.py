@@ -8,6 +8,7 @@ from batch_ser.errors import UsageError
 from batch_ser.labels.audacity import read_audacity
 from batch_ser.labels.label_studio import read_label_studio
 from batch_ser.labels.reading import Found, bounded, content_of
+from batch_ser.labels.sampled import TABLE, sample_beside
 from batch_ser.labels.tables import read_table
 from batch_ser.labels.textgrid import is_textgrid, read_textgrid
 
@@ -18,7 +19,8 @@ READERS: dict[str, Callable[[Path, str], Iterator[Found]]] = {
     ".csv": read_table,
     ".tsv": read_table,
 }
-BY_FOLDER = (".txt", ".textgrid")  # an annotator has a file for each recording
+BY_FOLDER = (".txt", ".textgrid")  # an annotator has a file for each recording or clip
+OF_SAMPLE = (TABLE, "db.segments.csv")  # tables that `sample` writes, and annotators fill in
 BEGINNING = 64  # bytes
 EXPECTED = (
     "expected Label Studio's JSON (.json), an Audacity label track (.txt), a TextGrid of Praat "
@@ -28,7 +30,8 @@ EXPECTED = (
 
 def read_labels(path: Path, annotator: str | None = None) -> Iterator[Found]:
     """The labels of a file; its annotator, where the file itself states none, is `annotator`, or
-    has the name of the file, or of the folder where files are one for each recording.
+    has the name of the file. Tracks, TextGrids and tables of a sample have names of their own:
+    there it is the name of the folder, of a sample that of its own.
 
     Raises:
         UsageError: no such file, too large, or none of the formats.
@@ -43,5 +46,7 @@ def read_labels(path: Path, annotator: str | None = None) -> Iterator[Found]:
         raise UsageError(f"{path}: found XML or HTML, which is not read; {EXPECTED}")
     if ending == ".txt" and is_textgrid(text):
         ending = ".textgrid"
-    default = path.absolute().parent.name if ending in BY_FOLDER else path.stem
+    default = path.stem
+    if ending in BY_FOLDER or path.name in OF_SAMPLE:
+        default = (sample_beside(path) or path.absolute().parent).name
     yield from bounded(path, READERS[ending](path, annotator or default or "unnamed"))

@@ -105,6 +105,11 @@ def bounded(path: Path, found: Iterator[T]) -> Iterator[T]:
         yield each
 
 
+def unmarked(text: str) -> str:
+    """A cell without the apostrophe that `SpreadsheetWriter` puts before a formula."""
+    return text[1:] if text.startswith("'") and text[1:2] in FORMULA else text
+
+
 def answer(text: str) -> str:
     """What an annotator chose; empty where that is no label: `cannot tell`, `skip`, `?`."""
     plain = "".join(each for each in text.casefold() if each.isalnum())

@@ -1,12 +1,14 @@
 """The folder that `sample` wrote: which segment each of its clips is, and with what weight."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from urllib.parse import unquote
 
 from batch_ser.errors import UsageError
 from batch_ser.inputs import Columns, read_rows
 from batch_ser.labels.names import RecordingNames
-from batch_ser.labels.reading import Label, Problem, checked, content_of, seconds, whole
+from batch_ser.labels.reading import Label, Problem, checked, content_of, seconds, unmarked, whole
 
 TABLE = "sample.csv"
 COLUMNS = Columns(needed=("clip", "file", "channel", "segment", "start_s", "end_s", "weight"))
@@ -32,10 +34,11 @@ class Clip:
 class Sample:
     """The tasks of a sample, by the names of their clips and by their segments."""
 
-    def __init__(self, clips: dict[str, Clip]) -> None:
-        self._clips = clips
-        self._names = RecordingNames(clips)
-        self._by_key = {clip.key: clip for clip in clips.values()}
+    def __init__(self, clips: Sequence[tuple[str, Clip]]) -> None:
+        """Clips with their names, which are empty where recordings are labelled."""
+        self._clips = {name: clip for name, clip in clips if name}
+        self._names = RecordingNames(self._clips)
+        self._by_key = {clip.key: clip for _, clip in clips}
 
     @classmethod
     def read(cls, folder: Path) -> "Sample":
@@ -46,20 +49,19 @@ class Sample:
         """
         path = folder / TABLE
         content_of(path)
-        clips: dict[str, Clip] = {}
+        clips: list[tuple[str, Clip]] = []
         for row in read_rows(path, COLUMNS):
             found = row.fault or _clip(row.values)
             if isinstance(found, str):
                 raise UsageError(f"{path}: line {row.number}: {found}; make the sample again")
-            clips[row.values["clip"]] = found
+            clips.append((unmarked(row.values["clip"]), found))
         return cls(clips)
 
     def clip(self, label: Label) -> Clip | None:
-        """The clip that a label file is named after, or that a task plays."""
-        if label.file or not label.like:
-            return None
-        name = label.like.partition("?")[0]
-        found = self._names.find("", name) or self._names.find("", PurePosixPath(name).stem)
+        """The clip that a label names, or its file is named after, or a task plays."""
+        if label.file:
+            return self._clips.get(label.file)
+        found = self._names.find("", unquote(label.like)) if label.like else []
         return self._clips[found[0]] if len(found) == 1 else None
 
     def weight(self, key: Key) -> float | None:
@@ -77,10 +79,11 @@ def _clip(values: dict[str, str]) -> Clip | str:
         return str(error)
     if missing := [name for name, value in (numbers | times).items() if value is None]:
         return f"the column {missing[0]} is empty"
-    checking = checked(Label("", "any", "any", values["file"], **numbers, **times))  # type: ignore[arg-type]
+    file = unmarked(values["file"])
+    checking = checked(Label("", "any", "any", file, **numbers, **times))  # type: ignore[arg-type]
     if isinstance(checking, Problem):
         return checking.message
-    return Clip(values["file"], **numbers, **times)  # type: ignore[arg-type]
+    return Clip(file, **numbers, **times)  # type: ignore[arg-type]
 
 
 def sample_beside(path: Path) -> Path | None:

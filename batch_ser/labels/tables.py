@@ -13,13 +13,14 @@ from batch_ser.labels.reading import (
     checked,
     content_of,
     seconds,
+    unmarked,
     whole,
 )
 
 ANSWER = "answer"  # the column that an annotator fills in
 ANSWERS = (ANSWER, "label", "emotion")  # columns of labels, the first that there is
 ANNOTATORS = ("annotator", "rater")
-CLIPS = {"clip", "stratum", "confidence"}  # columns of the table that `sample` writes
+PREDICTED = {"confidence", "weight"}  # columns of tables that `sample` writes, beside predictions
 PLACES = ("file", "start_s", "end_s", "channel", "segment", "weight")
 ALL = Columns(needed=("file",))
 
@@ -49,10 +50,10 @@ def _label_column(path: Path, names: Sequence[str]) -> str:
     Raises:
         UsageError: there is none, or which one is not clear.
     """
-    if ANSWER not in names and set(names) >= CLIPS:
+    if ANSWER not in names and set(names) >= PREDICTED:
         raise UsageError(
-            f"{path}: found the table of `sample` without a column {ANSWER}; its column label is "
-            f"what the model predicted; expected what annotators chose in a column {ANSWER}"
+            f"{path}: found a table of `sample` without a column {ANSWER}; its labels are what the "
+            f"model predicted; expected what annotators chose in a column {ANSWER}"
         )
     found = [name for name in ANSWERS if name in names]
     further = [name for name in names if name not in (*PLACES, *ANNOTATORS)]
@@ -72,7 +73,7 @@ def _label(row: Row, place: str, text: str, annotator: str) -> Found:
                 place,
                 text,
                 annotator,
-                values["file"],
+                unmarked(values["file"]),
                 channel=whole(values.get("channel", "")),
                 segment=whole(values.get("segment", "")),
                 start_s=seconds(values.get("start_s", "")),

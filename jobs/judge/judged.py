@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
@@ -62,7 +63,7 @@ class Judged:
 
 @dataclass
 class Archive:
-    """All segments of an output, summed."""
+    """All segments of an output that a sample can hold, summed: crosstalk is left out."""
 
     segments: int = 0
     probabilities: dict[str, float] = field(default_factory=dict)  # their sums by label
@@ -70,6 +71,8 @@ class Archive:
 
     def add(self, rows: pa.Table, labels: Sequence[str]) -> None:
         """Add the segments of a recording."""
+        if "crosstalk" in rows.column_names:
+            rows = rows.filter(pc.invert(pc.fill_null(rows["crosstalk"], False)))
         self.segments += len(rows)
         self.emotions.update(rows["emotion"].to_pylist())
         for label in labels:

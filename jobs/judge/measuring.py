@@ -118,12 +118,13 @@ def _thresholds(judged: Judged, label: int, precision: float) -> dict[str, Any]:
 def _prevalence(judged: Judged) -> dict[str, Any]:
     """The share of each label in the archive by people, beside what the model states."""
     archive, found = judged.archive, {}
+    of = max(archive.segments, 1)
     for number, label in enumerate(judged.all_labels):
         people = share(judged.truth[:, number], judged.weights, judged.units)
         assert people, "there are labelled segments"
         own = label in judged.labels
         found[label] = people.as_json() | {
-            "mean_probability": archive.probabilities[label] / archive.segments if own else None,
-            "predicted": archive.emotions[label] / archive.segments if own else None,
+            "mean_probability": archive.probabilities[label] / of if own else None,
+            "predicted": archive.emotions[label] / of if own else None,
         }
     return found

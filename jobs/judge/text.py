@@ -1,5 +1,6 @@
 """What `judge` found, as text: `report.txt`, and what the command prints."""
 
+import math
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -49,7 +50,7 @@ def _about(found: dict[str, Any]) -> Iterator[str]:
 
 def _headline(found: dict[str, Any]) -> Iterator[str]:
     weighted = "weighted by 1 / probability of being sampled" if found["weighted"] else "no weights"
-    yield from ("", f"in percent, {weighted}; {found['interval']}")
+    yield from ("", f"in percent, {weighted}", f"  {found['interval']}")
     for name, title in HEADLINES.items():
         if found["headline"]:
             yield f"  {title:<24}{_estimate(found['headline'][name])}"
@@ -58,10 +59,11 @@ def _headline(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _by_label(by_label: dict[str, Any]) -> Iterator[str]:
-    yield from ("", f"{'the most probable label':<16}{'precision':>20}{'recall':>25}  segments")
+    yield from ("", "of the most probable label, in percent")
+    yield f"{'':<16}{'precision':>9}{'recall':>22}{'labelled':>27}"
     for label, each in by_label.items():
         figures = f"{_estimate(each['precision']):<25}{_estimate(each['recall']):<25}"
-        yield f"  {label:<14}{figures}{each['labelled']:g}"
+        yield f"  {label:<14}{figures}{each['labelled']:>8g}"
 
 
 def _confusion(found: dict[str, Any]) -> Iterator[str]:
@@ -84,7 +86,7 @@ def _thresholds(found: dict[str, Any]) -> Iterator[str]:
             yield f"  {label:<14}none reaches it"
             continue
         yield (
-            f"  {label:<14}p_{label} >= {point['threshold']:.4f}: "
+            f"  {label:<14}p_{label} >= {_floor(point['threshold'])}: "
             f"precision {_estimate(point['precision']).strip()}, "
             f"recall {_estimate(point['recall']).strip()}, "
             f"{_percent(point['selected'])} % of the segments ({point['segments']} labelled)"
@@ -103,7 +105,7 @@ def _prevalence(found: dict[str, Any]) -> Iterator[str]:
     for label, each in found["prevalence"].items():
         own = "".join(
             f"{NONE if each[name] is None else _percent(each[name]):>{width}}"
-            for name, width in (("mean_probability", 7), ("predicted", 17))
+            for name, width in (("mean_probability", 9), ("predicted", 17))
         )
         yield f"  {label:<14}{_estimate(each):<25}{own}"
 
@@ -118,3 +120,8 @@ def _estimate(each: dict[str, Any] | None) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
+
+
+def _floor(threshold: float) -> str:
+    """A threshold that the same segments reach."""
+    return f"{math.floor(threshold * 1e6) / 1e6:.6f}"

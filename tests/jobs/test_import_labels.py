@@ -113,6 +113,25 @@ def test_two_annotators(out: Path, folder: Path, tasks: list[Task], batch_ser: R
     assert f"conflicting {2 * different}" in done.stdout
 
 
+def test_each_annotator_has_a_copy_of_the_sample(
+    tmp_path: Path, out: Path, tasks: list[Task]
+) -> None:
+    """Their files have the same names, and the annotators those of the folders."""
+    answers = drawn_answers(tasks)
+    paths: list[Path] = []
+    for name in ("anna", "ben", "eve"):
+        write_sample(tmp_path / name, tasks)
+        (tmp_path / name / "clips").mkdir()
+    paths += label_files.audacity_clips(tmp_path / "anna" / "clips", answers)
+    paths += label_files.audformat_of_clips(tmp_path / "ben", answers)
+    paths += label_files.filled_table(tmp_path / "eve", answers)
+    found = imported(out, paths)
+    assert found["annotator"].value_counts().to_dict() == dict.fromkeys(
+        ("anna", "ben", "eve"), len(tasks)
+    )
+    assert problems(out).empty
+
+
 def test_what_is_no_label_is_listed(out: Path, folder: Path, tasks: list[Task]) -> None:
     """Skipped, undecided, contradictory, unknown, elsewhere: each has its reason and place."""
     good, *rest = tasks[:10]
@@ -268,7 +287,7 @@ def test_tiers_are_channels_or_roles(tmp_path: Path) -> None:
         ),
         ("a.csv", b"file,start_s\na.wav,1\n", "expected labels in a column"),
         ("a.csv", b"name\na.wav\n", "expected a column named file"),
-        ("a.csv", b"clip,file,label,confidence,stratum\na,b,c,1,1\n", "without a column answer"),
+        ("a.csv", b"clip,file,label,confidence,weight\na,b,c,1,1\n", "without a column answer"),
         ("a.csv", b"file,label\n\xe4.wav,sad\n", "is not UTF-8"),
         ("missing.csv", None, "there is no such label file"),
     ],

@@ -208,3 +208,26 @@ def test_files_that_are_no_manifest(folder: Path, name: str, content: str, messa
     (folder / name).write_text(content)
     with pytest.raises(UsageError, match=message):
         read_manifest(folder / name)
+
+
+def test_annotators_who_agree_and_who_do_not(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A segment is there once; of one annotator a second line stays a fault."""
+    name = next(str(each["file"]) for each in ENTRIES)
+    own = {"file": name, "start_s": 0.0, "end_s": 0.1}
+    later = own | {"start_s": 0.1, "end_s": 0.2}
+    lines = [
+        own | {"label": "anger", "annotator": "anna"},
+        own | {"label": "angry", "annotator": "ben"},
+        later | {"label": "sad", "annotator": "anna"},
+        later | {"label": "neutral", "annotator": "ben"},
+        {"file": name, "start_s": 0.3, "end_s": 0.4, "label": "neutral", "annotator": "ben"},
+    ]
+    write_csv(folder / "labels.csv", lines)
+    found = read_manifest(folder / "labels.csv")
+    assert [(each.start_s, each.label) for each in found] == [(0.0, "angry"), (0.3, "neutral")]
+    assert "1 segments are left out, which annotators label differently" in capsys.readouterr().err
+    write_csv(folder / "labels.csv", [lines[0], lines[0], lines[1]])
+    with pytest.raises(UsageError, match="is in line 2 too, with the same segment"):
+        read_manifest(folder / "labels.csv")

@@ -24,12 +24,13 @@ from batch_ser.inputs import (
     row_word,
     time_faults,
 )
+from train.data.annotators import ANNOTATOR, agreed
 from train.data.labels import SHARED, in_order, known_name
 from train.data.utterances import Extent, Utterance, extent, listed, recordings
 
 COLUMNS = Columns(
     needed=("file", "label"),
-    known=("file", "label", "speaker", "sex", "language", "start_s", "end_s", "channel", "split"),
+    known=("file", "label", "speaker", "sex", "language", *TIMES, "channel", "split", ANNOTATOR),
 )
 SIDES = {"train": "train", "test": "test"} | dict.fromkeys(
     ("valid", "validation", "val", "dev"), "valid"
@@ -41,6 +42,7 @@ ROUNDING_S = 0.01  # ends are often rounded to hundredths
 OWN = f"known labels are {', '.join(SHARED)}; labels of your own are named with --labels"
 UNKNOWN_FOLDERS = "these sub-folders are no known labels; rename them or take them out"
 Fault = tuple[int, str]  # the first line that it concerns, what is wrong
+Segment = tuple[str, float | str, float | str, int | None]
 Extents = dict[str, Extent | FileError]
 UNKNOWN = Extent(math.inf, MAX_CHANNELS)
 
@@ -77,7 +79,8 @@ def read_manifest(path: Path, own_labels: Collection[str] = ()) -> list[Utteranc
     """The utterances of a manifest of any format that `run` takes, in its order.
 
     Columns: `file`, from the manifest's folder on, and `label`; where known `speaker`, `sex`,
-    `language`, `start_s` and `end_s` (a given segment), `channel`, `split` (train, valid or test).
+    `language`, `start_s` and `end_s` (a given segment), `channel`, `split` (train, valid or test),
+    and `annotator`, where several label the same segments.
 
     Raises:
         UsageError: no such file, a column is missing, or faulty lines, all listed.
@@ -88,6 +91,7 @@ def read_manifest(path: Path, own_labels: Collection[str] = ()) -> list[Utteranc
     split = any(row.values.get("split") for row in rows)
     faults = [(row.number, f"{word} {row.number}: {row.fault}") for row in rows if row.fault]
     rows = [row for row in rows if not row.fault]
+    rows = agreed(path, rows, [_segment(row, root) for row in rows], own_labels)
     for row in rows:
         found = [*_faults(row, root, own_labels, extents), *(_split_faults(row) if split else ())]
         faults += [(row.number, f"{word} {row.number}: {fault}") for fault in found]
@@ -173,17 +177,21 @@ def _split_faults(row: Row) -> Iterator[str]:
 
 def _repeated(rows: Sequence[Row], root: Path, word: str) -> Iterator[Fault]:
     """Lines with the same recording, channel and segment as one before."""
-    first: dict[tuple[str, float | str, float | str, int | None], int] = {}
-    for number, values in ((row.number, row.values) for row in rows):
-        name = values["file"]
+    first: dict[Segment, int] = {}
+    for row in rows:
+        name, number = row.values["file"], row.number
         if not name:
             continue
-        start, end = (_moment(values.get(time, "")) for time in TIMES)
-        channel = parse_channel(values.get("channel", ""))
-        before = first.setdefault((_path(name, root), start, end, channel), number)
+        before = first.setdefault(_segment(row, root), number)
         if before != number:
             message = f"{printable(name)} is in {word} {before} too, with the same segment"
             yield number, f"{word} {number}: {message}"
+
+
+def _segment(row: Row, root: Path) -> Segment:
+    """Which recording it is, from when to when, on which channel."""
+    start, end = (_moment(row.values.get(time, "")) for time in TIMES)
+    return _path(row.values["file"], root), start, end, parse_channel(row.values.get("channel", ""))
 
 
 def _moment(text: str) -> float | str:

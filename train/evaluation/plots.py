@@ -1,5 +1,6 @@
 """Pictures of a training and of an evaluation, without global state of matplotlib."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def confusion_of(
     totals = weighted.sum(1, keepdims=True)
     shares = np.divide(100 * weighted, totals, out=np.zeros(weighted.shape), where=totals > 0)
     height, width = 2.2 + 0.62 * len(true), 2.8 + 0.62 * len(predicted)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="compressed")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for row in range(len(true)):
@@ -89,19 +90,20 @@ def thresholds(path: Path, curves: Mapping[str, Array], wanted: float) -> None:
 
     Curves (points, 3): threshold, precision, recall; a line marks the precision that is wanted.
     """
-    columns = min(3, len(curves)) or 1
-    rows = -(-len(curves) // columns) or 1
+    columns = math.ceil(math.sqrt(len(curves))) or 1
+    rows = math.ceil(len(curves) / columns) or 1
     figure = Figure(figsize=(0.6 + 3.2 * columns, 0.7 + 2.4 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes, (label, points) in zip(grid.flat, curves.items(), strict=False):
         for number, (name, colour) in enumerate((("precision", TRAIN), ("recall", VALID)), 1):
-            axes.step(points[:, 0], points[:, number], where="pre", color=colour, label=name)
+            axes.step(points[:, 0], points[:, number], where="post", color=colour, label=name)
         axes.axhline(wanted, color="grey", linestyle=":", linewidth=1, label="wanted precision")
         axes.set_title(label, fontsize=10)
         axes.set(xlim=(0, 1), ylim=(0, 1.03))
-    for axes in list(grid.flat)[len(curves) :]:
-        axes.set_axis_off()
-    grid[0, 0].legend(frameon=False, fontsize=8)
+    for number, axes in enumerate(grid.flat):
+        axes.tick_params(labelbottom=number + columns >= len(curves))
+        axes.set_axis_on() if number < len(curves) else axes.set_axis_off()
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     figure.supxlabel("threshold of the probability", fontsize=10)
     figure.savefig(path, dpi=120)
 
