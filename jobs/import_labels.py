@@ -53,8 +53,8 @@ class ImportReport:
         counts = Counter(each.name for mine in segments for each in mine.values())
         who = {name for mine in segments for name in mine}
         lines = [
-            f"{counts.total():,} labels of {len(segments):,} segments by {len(who):,} annotators: "
-            f"{self.labels}",
+            f"{counts.total():,} labels of {len(segments):,} segments by {len(who):,} "
+            f"annotator{'s' if len(who) != 1 else ''}: {self.labels}",
             "  " + ", ".join(f"{name} {counts[name]:,}" for name in in_order(counts)),
         ]
         if own := in_order(counts.keys() - set(self.known)):
