@@ -216,7 +216,7 @@ def test_audacity(sample: Any, recordings: Path) -> None:
         track = (dest / row["clip"]).with_suffix(".txt").read_text()
         [(start, end, label)] = [line.split("\t") for line in track.splitlines()]
         length_s = soundfile.info(dest / row["clip"]).duration
-        assert (float(start), label) == (0.0, row["label"])
+        assert (float(start), label) == (0.0, "?")
         assert float(end) == pytest.approx(length_s, abs=1 / RATE_HZ)
     assert len([*(dest / "clips").iterdir()]) == 40
     assert_clips_are_exact(dest, recordings, tasks_of(dest))
