@@ -1,13 +1,14 @@
 """Recordings of a complete output, found again below a root and read as the run read them."""
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from batch_ser.audio import RawSettings, Reading
 from batch_ser.errors import FileError, Incomplete, Reason
-from batch_ser.inputs import BelowRoot, InputFile
+from batch_ser.inputs import BelowRoot, InputFile, printable
 from jobs.figures import one_line
 from jobs.worker import Fetching
 
@@ -42,17 +43,34 @@ def from_recordings(
     numbers = {file.file: number for number, file in enumerate(good)}
     fetching = Fetching(good)
     for name, file in found.items():
+        local = file
         with ExitStack() as stack:
             made: T | Unreadable
             try:
                 if file.error:
                     raise file.error
-                made = use(name, stack.enter_context(fetching.local(numbers[name])).path)
+                local = stack.enter_context(fetching.local(numbers[name]))
+                made = use(name, local.path)
             except Incomplete:
                 raise
             except Exception as error:  # a fault of one recording keeps no other from being used
-                made = Unreadable.of(error)
+                why = Unreadable.of(error).reason
+                made = Unreadable(_without_folders(why, root, {file.path, local.path}, name))
         yield name, made
+
+
+def _without_folders(text: str, root: BelowRoot, paths: Iterable[str], name: str) -> str:
+    """What is made of recordings is passed on: it does not state where they are on this machine.
+
+    `paths` are those of the recording and of its copy: its name takes their place.
+    """
+    for path in sorted(map(printable, paths), key=len, reverse=True):
+        text = text.replace(path, printable(name))
+    for place in sorted({os.path.abspath(root.place), root.place}, key=len, reverse=True):
+        if place != "/":
+            shown = printable(place)
+            text = text.replace(f"{shown}/", "").replace(f" {shown}", "")
+    return text
 
 
 def _found(root: BelowRoot, name: str, size_bytes: int) -> InputFile:

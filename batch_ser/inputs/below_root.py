@@ -28,6 +28,7 @@ class BelowRoot:
             UsageError: there is no such folder.
         """
         self._option, self._root = option, root.rstrip("/") or "/"
+        self.place = self._root  # as it was given
         self._remote = Remote()
         self._archives = ArchiveFiles(Selection(include=("*",)), self._remote)
         if scheme_of(root):

@@ -11,7 +11,6 @@ OF_CALL = {  # with the decimals that are kept; those of text have none
     "total_conversation_duration_s": 1,
     "talk_time_total_s": 1,
     "silence_percentage": 1,
-    "non_talk_time_total_s": 1,
     "longest_non_talk_s": 1,
     "overtalk_percentage": 1,
     "turn_count": 0,

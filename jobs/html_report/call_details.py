@@ -26,6 +26,7 @@ class SampleSegment:
     kind: str  # of `Sample`
     party: str
     window: Window
+    place: int  # among the segments of the party, by start
     label: str
     percent: int  # the label's probability
     negative: int
@@ -88,24 +89,31 @@ class _Chooser:
         self, file: Mapping[str, Any], row: Mapping[str, Any], segments: pa.Table
     ) -> list[SampleSegment]:
         table, found = self.tables.fresh.source.table, []
+        parties = table.channels.parties(file, segments)
         for kind, names in self.tables.samples.items():
-            party = self._party(kind, row) if file["file"] in names else None
-            if party is None:
-                continue
-            parties = table.channels.parties(file, segments)
-            if (mine := rows_of(party, parties, segments)) is None:
-                continue
-            scored = PartySegments.of(mine, table.scale.labels)
-            if (at := self._at(kind, scored, table)) is not None:
-                found.append(_segment(file, kind, party, scored, at, table))
+            for party in self._parties(kind, row) if file["file"] in names else ():
+                if (mine := rows_of(party, parties, segments)) is None:
+                    continue
+                scored = PartySegments.of(mine, table.scale.labels)
+                if (at := self._at(kind, scored, table)) is not None:
+                    found.append(_segment(file, kind, party, scored, at, table))
+                    break
         return found
 
-    def _party(self, kind: str, row: Mapping[str, Any]) -> str | None:
+    def _parties(self, kind: str, row: Mapping[str, Any]) -> list[str]:
+        """The parties to take a segment from: of the first that has a long one.
+
+        One that is drawn must not depend on the scores, nor on how much each party speaks.
+        """
         focus = self.tables.focus
+        if kind == Sample.CONTROL:
+            scored = [each for each in focus if row[f"negative_time_{each}_s"] is not None]
+            return [scored[at] for at in self.draw.permutation(len(scored))]
         known = [each for each in focus if row[f"anger_peak_{each}"] is not None]
-        if kind == Sample.STRONGEST and known:
-            return max(known, key=lambda each: row[f"anger_peak_{each}"])
-        return worst_party(row, focus)
+        if known:
+            return [max(known, key=lambda each: row[f"anger_peak_{each}"])]
+        worst = worst_party(row, focus)
+        return [] if worst is None else [worst]
 
     def _at(self, kind: str, scored: PartySegments, table: CallTable) -> int | None:
         """The loudest anger, or without such a label the most negative segment; or a random one."""
@@ -133,6 +141,7 @@ def _segment(
         kind,
         party,
         Window(int(scored.channels[at]), float(scored.starts_s[at]), float(scored.ends_s[at])),
+        at,
         scale.labels[best],
         round(100 * p[0, best]),
         round(100 * float(scale.share(p, scale.negative)[0])),

@@ -11,12 +11,10 @@ from jobs.html_report.call_details import SampleSegment
 from jobs.recordings import Unreadable, from_recordings, reading_of
 from train.progress import counted
 
-NO_ROOT = "the report was made without --audio"
-
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip as MP3, or why there is none."""
+    """A clip as MP3, or why there is none; neither, if no recordings were to be read."""
 
     segment: SampleSegment
     data: bytes = b""
@@ -31,6 +29,7 @@ class Clip:
             "party": segment.party,
             "start_s": round(window.start_s, 1),
             "end_s": round(window.end_s, 1),
+            "place": segment.place,
             "is_cut": window.end_s - window.start_s > MOST_CLIP_S,
             "label": segment.label,
             "percent": segment.percent,
@@ -50,7 +49,7 @@ def make_clips(
         Incomplete: a copy of a recording cannot be written.
     """
     if root is None:
-        return [Clip(each, missing=NO_ROOT) for each in segments]
+        return [Clip(each) for each in segments]
     of_files: dict[str, list[SampleSegment]] = {}
     for each in segments:
         of_files.setdefault(each.file, []).append(each)

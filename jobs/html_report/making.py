@@ -4,14 +4,16 @@ Its figures are those of the tables of calls and groups, which are made first wh
 or stale. Recordings are read for clips alone.
 """
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
 from batch_ser.addresses import scheme_of
-from batch_ser.errors import MismatchError, UsageError
+from batch_ser.errors import Incomplete, MismatchError, UsageError
 from batch_ser.inputs import BelowRoot
 from batch_ser.report import CONTENT_BYTES, is_page, make_page
 from batch_ser.results import MADE_FROM, SUMS, Output, RunRecord, digest_of
@@ -22,7 +24,7 @@ from jobs.html_report.clips import make_clips
 from jobs.html_report.fresh_calls import fresh_calls
 from jobs.html_report.tables import ReportTables
 from jobs.html_report.worth import worth_of
-from jobs.recovery import check_exists, recover_output, storage_errors
+from jobs.recovery import WAYS_OUT, check_exists, recover_output, storage_errors
 from jobs.report import failed_files
 
 ENDINGS = (".html", ".htm")
@@ -84,7 +86,8 @@ def make_report(out: str, options: ReportOptions) -> HtmlReport:
     folder, name = _place(options.html)
     check_exists(output)
     with storage_errors(output):
-        _check_ours(folder, name, options.html)
+        with _html_errors(options.html):
+            _check_ours(folder, name, options.html)
     root = None if options.audio is None else BelowRoot("--audio", options.audio)
     recover_output(output)
     with storage_errors(output):
@@ -101,7 +104,8 @@ def make_report(out: str, options: ReportOptions) -> HtmlReport:
             raise MismatchError(
                 f"{out}: its tables were replaced meanwhile; give the command again"
             )
-        folder.write(name, page)
+        with _html_errors(options.html):
+            folder.write(name, page)
     made = sum(bool(clip.data) for clip in clips)
     notes = [*fresh.notes]
     if root and made < len(clips):
@@ -118,6 +122,24 @@ def _place(html: str) -> tuple[Folder, str]:
         below, _, name = key.rpartition("/")
         return open_folder(f"{bucket}/{below}"), name
     return open_folder(PurePosixPath(html).parent), PurePosixPath(html).name
+
+
+@contextmanager
+def _html_errors(html: str) -> Iterator[None]:
+    """Inside, a report that cannot be written is named, not the output, which is whole.
+
+    Raises:
+        Incomplete: it cannot be written, and why.
+    """
+    try:
+        yield
+    except OSError as error:
+        # ENOENT: no file was deleted meanwhile, as one of an output would have been
+        known = error.errno in WAYS_OUT and error.errno != errno.ENOENT
+        why = f"{WAYS_OUT[error.errno]}, or" if known else f"{error.strerror or error};"
+        raise Incomplete(
+            f"--html {html}: it cannot be written there: {why} choose another place"
+        ) from error
 
 
 def _check_ours(folder: Folder, name: str, html: str) -> None:
@@ -144,7 +166,6 @@ def _about(output: Output, record: RunRecord) -> dict[str, Any]:
         "made": datetime.now(UTC).isoformat(timespec="minutes"),
         "checkpoint": record.checkpoint.name,
         "licence": record.checkpoint.licence,
-        "adapt": settings.get("adapt"),
         "expect": settings.get("expect"),
         "score": settings.get("score"),
         "worth": worth_of(record),

@@ -27,7 +27,7 @@ DAY = "day"  # of groups of calls by day, whatever the column is named
 SCORE = "emotion_overall_score"
 IN_GROUPS = (
     *("emotion_overall_score_{r}", "emotion_end_score_{r}", "emotion_trend_{r}"),
-    *("share_below_0_{r}", "share_declining_{r}", "coverage_{r}"),
+    *("share_declining_{r}", "coverage_{r}"),
 )
 NO_DAYS = (
     "No column states the day of each call, so no trend is shown. A manifest with a column such as "
@@ -92,7 +92,8 @@ class ReportTables:
 
     def _days(self, day: str, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         parties = [self._trend(table, party) for party in self._scored]
-        return {"column": day, "days": table[DAY], "calls": table["calls"], "parties": parties}
+        own = {name: table[name] for name in ("calls", "few_calls")}
+        return {"column": day, "days": table[DAY], "parties": parties} | own
 
     @staticmethod
     def _trend(table: Mapping[str, Sequence[Any]], party: str) -> dict[str, Any]:

@@ -330,6 +330,7 @@ def test_without_audio_there_are_no_clips(scored: Path, tmp_path: Path, batch_se
     assert "6 calls, 0 clips" in done.stdout
     content = content_of(tmp_path / "a.html")
     assert [clip["audio"] for clip in content["clips"]] == [None] * 4
+    assert [clip["missing"] for clip in content["clips"]] == [None] * 4
     assert not content["has_audio"]
 
 
@@ -351,9 +352,11 @@ def test_recordings_that_cannot_be_read_leave_the_report_whole(
     missing = {content["calls"]["file"][clip["call"]]: clip["missing"] for clip in content["clips"]}
     assert missing["2026-11-01_sales_1.wav"] is None
     assert missing[MEMBER] is None
-    assert missing[HOSTILE].startswith("not_found: there is no such file")
+    assert missing[HOSTILE] == f"not_found: there is no such file: {HOSTILE}"
     assert missing["2026-11-02_sales_3.wav"].startswith("fetch_failed: another file than the one")
-    assert missing["2026-11-03_sales_4.wav"].startswith("outside_root: it is outside of --audio")
+    outside = "outside_root: it is outside of --audio: a link leads there"
+    assert missing["2026-11-03_sales_4.wav"] == outside
+    assert str(tmp_path) not in html.read_text(), "where the recordings are is not passed on"
 
 
 def test_only_own_files_are_overwritten(scored: Path, tmp_path: Path, batch_ser: Runner) -> None:
@@ -368,6 +371,19 @@ def test_only_own_files_are_overwritten(scored: Path, tmp_path: Path, batch_ser:
     make_report(str(scored), options)
     make_report(str(scored), options)
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"], "nothing else is left"
+
+
+@pytest.mark.parametrize(("place", "why"), [("mine", "expected a folder"), ("/proc", "No such")])
+def test_a_report_that_cannot_be_written_is_named(
+    place: str, why: str, scored: Path, tmp_path: Path, batch_ser: Runner
+) -> None:
+    (tmp_path / "mine").write_text("a file")
+    html = tmp_path / place / "a.html"
+    done = batch_ser("report", scored, "--html", html, "--clips", "0")
+    assert done.returncode == 1
+    assert f"--html {html}: it cannot be written there: {why}" in done.stderr
+    assert "choose another place" in done.stderr
+    assert str(scored) not in done.stderr, "nothing is wrong with the output"
 
 
 @pytest.mark.parametrize(
@@ -449,6 +465,17 @@ def test_without_roles_a_call_counts_by_its_most_negative_party(
     parties = seconds.loc[expected.index[:-1]].idxmax(axis=1).str[-5:-2].tolist()
     assert cells(driver, 1)[:-1] == parties
     assert content["no_days"].startswith("No column states the day of each call")
+    drawn = {
+        (content["calls"]["file"][each["call"]], each["party"])
+        for each in content["clips"]
+        if each["kind"] == "control"
+    }
+    both = {file: seconds.loc[file].idxmax()[-5:-2] for file in seconds.dropna().index}
+    worst = {(file, party) for file, party in drawn if both.get(file) == party}
+    assert len(both) > 6
+    assert 0 < len(worst) < len(both), "drawn, whichever party is more negative"
+    again = show(driver, out)
+    assert again["clips"] == content["clips"], "the draw is the same each time"
 
 
 def test_of_a_party_that_was_not_scored_no_emotion_is_shown(driver: Any, tmp_path: Path) -> None:
