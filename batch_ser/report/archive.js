@@ -59,7 +59,8 @@ function trend() {
   if (!data.days) return el("section", {}, el("h2", {}, "Trend by day"), el("p", { class: "soft" }, data.no_days));
   return el("section", {}, el("h2", {}, "Trend by day"),
     el("p", { class: "soft small" }, `Mean overall score of the calls of each day (column ${data.days.column}), from −5 to 5, with intervals of 95 %.`),
-    trendChart(data.days), data.days.parties.length > 1 ? legend(data.days.parties.map((each) => [each.party, partyColour(each.party)])) : null);
+    trendChart(data.days), data.days.parties.length > 1 ? legend(data.days.parties.map((each) => [each.party, partyColour(each.party)])) : null,
+    data.days.few_calls.some(Boolean) ? el("ul", { class: "legend few-calls" }, el("li", {}, el("i", { class: "hollow" }), "fewer than 30 calls: too few to conclude much from")) : null);
 }
 
 function groups() {
@@ -77,7 +78,7 @@ function groups() {
     const columns = [
       { name: found.by.join(" · "), value: name, cell: (row) => text(name(row), { class: "text short" }) },
       simple("Calls", "recordings that are ok or empty", (row) => found.calls[row], number),
-      { name: "Hours", numeric: true, value: (row) => found.hours[row], cell: (row) => number(found.hours[row], 1) },
+      { name: "Length", numeric: true, value: (row) => found.hours[row], cell: (row) => hours(found.hours[row] * 3600) },
       { name: "Overall score", title: "mean over calls, and its interval of 95 %", value: overall, numeric: true, cell: (row) => score(overall(row)) },
       { name: "95 % interval", cell: (row) => intervalMark(overall(row), low(row), high(row), scale) },
       simple("End", "mean of the score of the last quarter", of("emotion_end_score"), score),
@@ -191,7 +192,7 @@ function callsSection(table, choice, names) {
     ? `This page has ${number(rows.length)} of ${number(data.calls_in_all)} recordings: those with the most negative time, and the samples. The table of calls (Parquet and CSV) has all. ` : "";
   const columns = data.carried_left_out ? `${plural(data.carried_left_out, "further column")} of the manifest are in that table alone.` : "";
   return el("section", { class: "long", id: "calls" }, el("h2", {}, "Calls"),
-    el("p", { class: "soft small" }, `${fewer}The most negative time first. A click on a row, or Enter on its name, opens the call. ${columns}`),
+    el("p", { class: "soft small" }, `${fewer}A click on the name of a column sorts by it. A click on a row, or Enter on its name, opens the call. ${columns}`),
     el("div", { class: "controls" }, el("label", {}, "Search", search),
       names.length > 1 ? el("label", {}, "Scores of", choice) : null,
       selects.map(([, name, select]) => el("label", {}, text(name), select)),

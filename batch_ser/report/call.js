@@ -1,7 +1,7 @@
 // One call: its figures, its time line in lanes, and its clips.
 const dialog = document.getElementById("call");
 const LINE = 6; // numbers of a segment: start, length, label, percent of it, of negative, of angry
-const HIGH = 34, STRIP = 10, GAP = 12, THIN = 12;
+const HIGH = 34, STRIP = 10, GAP = 17, THIN = 13; // a label of two lines fits a thin lane and its gap
 
 function openCall(call, among) {
   if (player.paused === false) { player.pause(); stopped(); }
@@ -58,7 +58,7 @@ function partyPanel(call, party, columns) {
   const quarters = [1, 2, 3, 4].map((each) => of(`emotion_q${each}_score`));
   return el("section", {},
     el("h2", {}, text(party)),
-    scored ? quarterChart(quarters, party, reachOf(call)) : el("p", { class: "soft small" }, emotionsMissing(party)),
+    scored ? quarterChart(quarters, party, REACH) : el("p", { class: "soft small" }, emotionsMissing(party)),
     facts([
       ["talk", known(of("talk_time_s")) ? `${clock(of("talk_time_s"))}, ${number(of("speaking_percentage"), 0)}\u00a0% of the call` : null],
       ["interrupts", known(of("interruptions_count")) ? `${plural(of("interruptions_count"), "time")}, ${number(of("interruptions_time_s"), 1)} s` : null],
@@ -79,9 +79,9 @@ const emotionsMissing = (party) => data.score && party !== data.score
 const TRENDS = { NoChange: "no change", NotCalculated: "not calculated", SlightlyImproving: "slightly improving", SlightlyDeclining: "slightly declining", Improving: "improving", Declining: "declining" };
 const trendWords = (name, value) => known(name) ? `${TRENDS[name] || name}${known(value) ? ` (${score(value)})` : ""}` : NONE;
 
-// the largest score of a quarter of any party: all are drawn on one scale
-const reachOf = (call) => Math.max(1, ...data.calls.parties.flatMap((columns) =>
-  [1, 2, 3, 4].map((each) => Math.abs(columns[`emotion_q${each}_score`][call] ?? 0))));
+// the largest score of a quarter of any call of the page: all are drawn on one scale, to compare them
+const REACH = data.calls.parties.flatMap((columns) => [1, 2, 3, 4].flatMap((each) => columns[`emotion_q${each}_score`]))
+  .reduce((most, value) => Math.max(most, Math.abs(value ?? 0)), 1);
 
 // a number with an arrow, for tables
 function trendCell(name, value) {
@@ -105,13 +105,13 @@ function timeLine(call) {
     return el("p", { class: "soft small" }, why);
   }
   const line = JSON.parse(packed), lanes = lanesOf(line);
-  const said = el("p", { class: "chosen-text", role: "status", "aria-live": "polite" }, "Choose a segment for its scores; one with a triangle plays.");
+  const said = el("p", { class: "chosen-text", role: "status", "aria-live": "polite" }, "Choose a segment for its scores, by a click or by Tab and the arrow keys; one with a triangle plays.");
   const place = el("div", { class: "scroll" });
   const top = 18, height = lanes.reduce((sum, lane) => sum + lane.height + GAP, top);
   const labels = styled(el("div", { class: "labels", "aria-hidden": "true" }), { height: `${height}px` });
   let y = top;
   for (const lane of lanes) {
-    labels.append(styled(el("span", {}, text(lane.name)), { top: `${y}px` }));
+    labels.append(styled(el("span", {}, text(lane.name)), { top: `${y}px`, "max-height": `${lane.height + GAP}px` }));
     y += lane.height + GAP;
   }
   new ResizeObserver(([entry], observer) => {
@@ -125,7 +125,7 @@ function timeLine(call) {
 function lanesOf(line) {
   const found = [];
   for (const party of data.parties) {
-    if (line.segments[party]) found.push({ kind: "segments", party, name: `${party}: negative, and label`, height: HIGH + STRIP + 2, values: line.segments[party] });
+    if (line.segments[party]) found.push({ kind: "segments", party, name: `${party}: negative; label`, height: HIGH + STRIP + 2, values: line.segments[party] });
     if (line.speech && line.speech[party]) found.push({ kind: "regions", party, name: `${party} speaks`, height: THIN, values: line.speech[party], paint: "var(--speech)" });
   }
   for (const [party, values] of Object.entries(line.interruptions || {})) {
@@ -163,12 +163,12 @@ function regionLane(lane, x, y) {
 }
 
 function segmentLane(call, lane, x, y, said) {
-  const found = svg("g", {}), base = y + HIGH;
+  const found = svg("g", { onkeydown: stepAmongSegments }), base = y + HIGH;
   found.append(svg("line", { x1: 0, x2: x(1e9), y1: base, y2: base, class: "axis" }));
-  const peak = data.calls.parties[data.parties.indexOf(lane.party)].anger_peak_start_s[call];
+  const peak = peakOf(call, lane);
   for (let at = 0; at < lane.values.length; at += LINE) {
     const [start, long, label, sure, negative, angry] = lane.values.slice(at, at + LINE);
-    const clip = data.clips.findIndex((each) => each.call === call && each.party === lane.party && Math.abs(each.start_s * 10 - start) <= 1 && each.audio);
+    const clip = data.clips.findIndex((each) => each.call === call && each.party === lane.party && each.place === at / LINE && each.audio);
     const words = `${lane.party}, ${clock(start / 10)} to ${clock((start + long) / 10)}: ${angry >= 0 ? `angry ${angry}\u00a0%, ` : ""}negative ${negative}\u00a0%; label ${data.labels[label]}, ${sure}\u00a0%`;
     const wide = Math.max(x(long) - 0.6, 1), tall = Math.max((negative / 100) * (HIGH - 2), 1);
     found.append(svg("rect", { x: x(start), y: base - tall, width: wide, height: tall, fill: "var(--negative)" }));
@@ -177,15 +177,35 @@ function segmentLane(call, lane, x, y, said) {
     const act = () => choose(found, over, said, words, clip);
     const over = svg("rect", {
       x: x(start), y, width: wide, height: HIGH + STRIP + 2, fill: "transparent", class: "segment",
-      ...(clip >= 0 ? { tabindex: "0", role: "button", "data-plays": clip, "aria-label": `Play ${words}` } : {}),
+      tabindex: at === 0 || clip >= 0 ? "0" : "-1", role: "button", "aria-label": clip >= 0 ? `Play ${words}` : words,
+      "data-plays": clip >= 0 ? clip : null, onfocus: () => { said.textContent = words; },
       onclick: act, onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); act(); } },
     }, tip(clip >= 0 ? `${words} (plays)` : words));
     found.append(over);
-    if (known(peak) && Math.abs(peak * 10 - start) <= 1) {
+    if (at / LINE === peak) {
       found.append(svg("path", { d: `M${x(start) + wide / 2 - 5} ${base + STRIP + 11} h10 l-5 -8 z`, class: "peak" }, tip("loudest anger")));
     }
   }
   return found;
+}
+
+// the place of the segment with the loudest anger; -1: none
+function peakOf(call, lane) {
+  const columns = data.calls.parties[data.parties.indexOf(lane.party)], start = columns.anger_peak_start_s[call];
+  if (!known(start)) return -1;
+  const places = Array.from({ length: lane.values.length / LINE }, (_, place) => place);
+  const away = (place) => Math.abs(lane.values[place * LINE] - 10 * start)
+    + Math.abs(lane.values[place * LINE] + lane.values[place * LINE + 1] - 10 * columns.anger_peak_end_s[call]);
+  return places.reduce((best, place) => (away(place) < away(best) ? place : best), 0);
+}
+
+// one press of Tab leads to a lane, the arrow keys through its segments
+function stepAmongSegments(event) {
+  const to = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!to) return;
+  const segments = [...event.currentTarget.querySelectorAll(".segment")];
+  const next = segments[segments.indexOf(event.target) + to];
+  if (next) { next.focus(); event.preventDefault(); }
 }
 
 function choose(lane, rect, said, words, clip) {

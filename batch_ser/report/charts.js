@@ -97,14 +97,21 @@ function trendLine(each, days, at, x, y) {
   const indices = at.map((_, index) => index);
   const both = indices.filter((index) => known(each.low[index]) && known(each.high[index]));
   const edge = (values, from) => from.map((index) => `${x(at[index])},${y(values[index])}`);
-  const band = [...edge(each.high, both), ...edge(each.low, [...both].reverse())];
+  const runs = []; // of days with an interval, one after the other: no band crosses a day without
+  for (const index of both) {
+    if (runs.length && runs.at(-1).at(-1) === index - 1) runs.at(-1).push(index);
+    else runs.push([index]);
+  }
+  const band = (run) => run.length > 1
+    ? svg("polygon", { points: [...edge(each.high, run), ...edge(each.low, [...run].reverse())].join(" "), fill: paint, opacity: 0.16 })
+    : svg("line", { x1: x(at[run[0]]), x2: x(at[run[0]]), y1: y(each.low[run[0]]), y2: y(each.high[run[0]]), stroke: paint, "stroke-width": 4, opacity: 0.25 });
   const line = edge(each.mean, indices.filter((index) => known(each.mean[index])));
   return [
-    svg("polygon", { points: band.join(" "), fill: paint, opacity: 0.16 }),
+    runs.map(band),
     svg("polyline", { points: line.join(" "), fill: "none", stroke: paint, "stroke-width": 2 }),
     indices.filter((index) => known(each.mean[index])).map((index) =>
-      svg("circle", { cx: x(at[index]), cy: y(each.mean[index]), r: at.length > 120 ? 1.5 : 3, fill: paint },
-        tip(`${days.days[index]}, ${each.party}: ${interval(each.mean[index], each.low[index], each.high[index])}, ${plural(days.calls[index], "call")}`))),
+      svg("circle", { cx: x(at[index]), cy: y(each.mean[index]), r: at.length > 120 ? 1.5 : 3, fill: days.few_calls[index] ? "var(--card)" : paint, stroke: paint, "stroke-width": 1.5, class: days.few_calls[index] ? "few" : null },
+        tip(`${days.days[index]}, ${each.party}: ${interval(each.mean[index], each.low[index], each.high[index])}, ${plural(days.calls[index], "call")}${days.few_calls[index] ? " (few)" : ""}`))),
   ];
 }
 
@@ -123,7 +130,7 @@ function intervalMark(mean, low, high, [from, to]) {
   return styled(found, { width: `${width}px` });
 }
 
-// the scores of a call's quarters, from -5 to 5
+// the scores of a call's quarters, from -5 to 5; bars end at `reach`
 function quarterChart(values, party, reach) {
   const shown = values.map((value, index) => `quarter ${index + 1} ${score(value)}`).join(", ");
   return chart(`Scores of the quarters of ${party}: ${shown}`, 96, (width, height) => {

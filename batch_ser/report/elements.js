@@ -53,7 +53,12 @@ function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }
 
-const hours = (seconds) => `${number(seconds / 3600, seconds < 360_000 ? 1 : 0)} h`;
+// with about two digits, in the unit that fits
+function hours(seconds) {
+  if (seconds < 59.5) return `${number(seconds)}\u00a0s`;
+  if (seconds < 3570) return `${number(seconds / 60)}\u00a0min`;
+  return `${number(seconds / 3600, seconds < 360_000 ? 1 : 0)}\u00a0h`;
+}
 
 const COLOURED = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"];
 const others = data.labels.filter((label) => !COLOURED.includes(label));

@@ -18,7 +18,7 @@ def report(
         str | None, typer.Option(help="COLUMN,...: groups of calls by the values of columns.")
     ] = None,
     clips: Annotated[
-        int, typer.Option(help="Clips of the loudest anger, and as many drawn at random.")
+        int, typer.Option(help="0 to 200 clips of the loudest anger, and as many drawn at random.")
     ] = 20,
 ) -> None:
     """One HTML file that opens offline: calls, groups, days, and clips to listen to."""

@@ -85,9 +85,8 @@ def make_report(out: str, options: ReportOptions) -> HtmlReport:
     output = Output(out)
     folder, name = _place(options.html)
     check_exists(output)
-    with storage_errors(output):
-        with _html_errors(options.html):
-            _check_ours(folder, name, options.html)
+    with _html_errors(options.html):
+        _check_ours(folder, name, options.html)
     root = None if options.audio is None else BelowRoot("--audio", options.audio)
     recover_output(output)
     with storage_errors(output):

@@ -8,6 +8,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from results import score
 from telephone_call import AGENT, CUSTOMER, RATE_HZ, composed
 
 from batch_ser.errors import MismatchError, UsageError
-from batch_ser.report import is_page
+from batch_ser.report import is_page, make_page
 from batch_ser.results import Output
 from batch_ser.results.json_files import write_json
 from jobs.calls import make_calls
@@ -143,6 +144,9 @@ def test_names_are_text_and_alarms_come_first(opened: Any) -> None:
         opened.execute_script("return document.querySelectorAll('main img, main b img').length")
         == 0
     )
+    shown = opened.find_element("id", "archive").text
+    assert re.search(r"\d+\u00a0s scored", shown), "less than an hour is no 0.0 h"
+    assert "0.0" not in re.findall(r"([\d.]+)\u00a0h", shown)
     [alarm] = opened.execute_script(
         "return [...document.querySelectorAll('.alarm')].map((e) => e.textContent)"
     )
@@ -508,6 +512,152 @@ def test_a_page_is_bounded(driver: Any, tmp_path: Path, monkeypatch: pytest.Monk
     calls = pd.read_parquet(tmp_path / "out.calls.parquet")
     worst = calls.nlargest(4, "negative_time_customer_s")["file"]
     assert set(worst) <= set(content["calls"]["file"])
+
+
+@pytest.fixture(scope="module")
+def by_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of composed calls: 30 on the first day, then 2, 1 and 3."""
+    out = tmp_path_factory.mktemp("by_day") / "out.parquet"
+    files, segments, speech = drawn_calls(36)
+    for row in segments:
+        number = int(row["file"][4:6])
+        row["day"] = f"2026-11-0{1 + sum(number >= first for first in (30, 32, 33))}"
+    write_output(out, files, segments, speech, ("queue", "day"), roles=ROLE_SETTING)
+    make_report(str(out), ReportOptions(str(out.with_name("a.html"))))
+    return out.with_name("a.html")
+
+
+def open_page(driver: Any, html: Path, width: int = 1300) -> dict[str, Any]:
+    """Its data."""
+    emulate(driver, width=width)
+    driver.get(html.as_uri())
+    assert driver.execute_script("return document.documentElement.dataset.ready") == "yes"
+    return content_of(html)
+
+
+def test_days_of_few_calls_are_marked_and_no_band_crosses_one_without_an_interval(
+    driver: Any, by_day: Path
+) -> None:
+    days = open_page(driver, by_day)["days"]
+    assert days["calls"] == [30, 2, 1, 3]
+    assert days["few_calls"] == [False, True, True, True]
+    low = [each["low"] for each in days["parties"]]
+    assert all([each is None for each in mine] == [False, False, True, False] for mine in low)
+    wait(driver, "document.querySelectorAll('.chart circle').length")
+    chart = "document.querySelector('.chart circle').closest('svg')"
+    script = f"return [...{chart}.querySelectorAll('polygon')].map((e) => e.points.length)"
+    assert driver.execute_script(script) == [4, 4], "of the first two days, for each party"
+    script = (
+        f"return [...{chart}.querySelectorAll('line[opacity]')].map((e) => e.getAttribute('x1'))"
+    )
+    last = f"return {chart}.querySelectorAll('circle')[3].getAttribute('cx')"
+    assert driver.execute_script(script) == [driver.execute_script(last)] * 2
+    script = f"return [...{chart}.querySelectorAll('circle')].map((e) => e.matches('.few'))"
+    assert driver.execute_script(script) == days["few_calls"] * 2
+    legend = driver.find_element("css selector", ".few-calls").text
+    assert legend.startswith("fewer than 30 calls")
+
+
+def test_bars_of_quarters_have_one_scale_in_all_calls(driver: Any, by_day: Path) -> None:
+    content = open_page(driver, by_day)
+    reach = max(
+        abs(each or 0)
+        for columns in content["calls"]["parties"]
+        for number in range(1, 5)
+        for each in columns[f"emotion_q{number}_score"]
+    )
+    script = """
+        return [...document.querySelectorAll('dialog .chart')].flatMap((chart) => {
+          const words = chart.firstChild.getAttribute('aria-label');
+          return [...words.matchAll(/quarter . ([−+]?[\\d.]+|–)/g)].map(([, score], at) =>
+            [score.replace('−', '-'), chart.querySelectorAll('rect')[at].getAttribute('height')]);
+        })"""
+    driver.execute_script("document.querySelector('table.calls .name').click()")
+    found = []
+    for _ in range(3):
+        wait(driver, "[...document.querySelectorAll('dialog .chart')].every((e) => e.firstChild)")
+        found += [each for each in driver.execute_script(script) if each[0] != "–"]
+        driver.execute_script("[...document.querySelectorAll('dialog button')][1].click()")
+    assert len(found) > 12
+    for value, height in found:
+        assert float(height) == pytest.approx(max(1.5, abs(float(value)) / reach * 28), abs=0.1)
+
+
+@pytest.mark.parametrize("width", [1300, 400])
+def test_labels_of_lanes_do_not_overlap(driver: Any, by_day: Path, width: int) -> None:
+    open_page(driver, by_day, width)
+    driver.execute_script("document.querySelector('table.calls .name').click()")
+    wait(driver, "document.querySelector('dialog rect.segment')")
+    labels = "[...document.querySelectorAll('.labels > span')]"
+    texts = driver.execute_script(f"return {labels}.map((e) => e.textContent)")
+    assert {"customer speaks", "silence over 3 s"} <= set(texts)
+    script = f"return {labels}.map((e) => [e.offsetTop, e.offsetTop + e.scrollHeight])"
+    places = driver.execute_script(script)
+    assert all(one[1] <= other[0] + 1 for one, other in pairwise(places)), places
+
+
+def test_the_table_of_calls_fits_a_wide_page(driver: Any, by_day: Path) -> None:
+    open_page(driver, by_day)
+    script = "const e = document.querySelector('table.calls'); return e.offsetWidth"
+    assert driver.execute_script(f"{script} <= e.parentElement.clientWidth")
+    widths = driver.execute_script(
+        "return [...document.querySelectorAll('table.calls th')].map((e) => e.offsetWidth)"
+    )
+    assert widths[0] == max(widths), "names have the width"
+    assert widths[1] < 100
+
+
+def test_every_segment_can_be_reached_by_the_keyboard(driver: Any, by_day: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    content = open_page(driver, by_day)
+    first = next(at for at, line in content["lines"].items() if _segments_of_all(line) > 4)
+    row = content["calls"]["file"][int(first)]
+    driver.find_element("id", "search").send_keys(row)
+    driver.execute_script("document.querySelector('table.calls .name').click()")
+    wait(driver, "document.querySelector('dialog rect.segment')")
+    said, heard = "return document.querySelector('.chosen-text').textContent", []
+    lanes = len([each for each in json.loads(content["lines"][first])["segments"].values() if each])
+    for lane in range(lanes):
+        driver.execute_script(
+            f"[...document.querySelectorAll('dialog rect.segment[tabindex=\"0\"]')][{lane}].focus()"
+        )
+        while not heard or driver.execute_script(said) != heard[-1]:
+            heard.append(driver.execute_script(said))
+            press(driver, Keys.ARROW_RIGHT)
+    assert len(set(heard)) == _segments_of_all(content["lines"][first])
+    assert all("negative" in each for each in heard)
+    assert driver.find_element("id", "call-name").text == row, "arrows do not leave the call"
+
+
+def _segments_of_all(line: str) -> int:
+    return sum(len(each) // 6 for each in json.loads(line)["segments"].values())
+
+
+def test_of_overlapping_segments_the_one_with_the_clip_plays(
+    driver: Any, page: Path, tmp_path: Path
+) -> None:
+    content = content_of(page)
+    clip = next(each for each in content["clips"] if each["call"] == 0)
+    content["clips"] = [clip | {"place": 2, "start_s": 2.0, "end_s": 5.0}]
+    line = json.loads(content["lines"]["0"])
+    for party in line["segments"]:
+        line["segments"][party] = [n for at in range(18, 23) for n in (at, 30, 0, 60, 10, 5)]
+    content["lines"]["0"] = json.dumps(line)
+    for columns in content["calls"]["parties"]:
+        columns["anger_peak_start_s"][0], columns["anger_peak_end_s"][0] = 2.1, 5.1
+    (tmp_path / "a.html").write_bytes(make_page("a", content))
+    open_page(driver, tmp_path / "a.html")
+    driver.execute_script("document.querySelector('table.calls .name').click()")
+    wait(driver, "document.querySelector('dialog rect.segment')")
+    script = (
+        "return [...document.querySelectorAll('dialog rect.segment')].map((e) => e.dataset.plays)"
+    )
+    plays = driver.execute_script(script)
+    lanes = [plays[at : at + 5] for at in range(0, len(plays), 5)]
+    assert sorted(lanes, key=str) == [[None, None, "0", None, None], [None] * 5]
+    peaks = driver.execute_script("return document.querySelectorAll('dialog path.peak').length")
+    assert peaks == 3, "of the clip, and of the loudest anger of each party"
 
 
 def test_nothing_to_show(driver: Any, tmp_path: Path) -> None:
