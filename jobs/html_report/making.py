@@ -134,8 +134,8 @@ def _html_errors(html: str) -> Iterator[None]:
         yield
     except OSError as error:
         # ENOENT: no file was deleted meanwhile, as one of an output would have been
-        known = error.errno in WAYS_OUT and error.errno != errno.ENOENT
-        why = f"{WAYS_OUT[error.errno]}, or" if known else f"{error.strerror or error};"
+        way_out = None if error.errno == errno.ENOENT else WAYS_OUT.get(error.errno or 0)
+        why = f"{way_out}, or" if way_out else f"{error.strerror or error};"
         raise Incomplete(
             f"--html {html}: it cannot be written there: {why} choose another place"
         ) from error
