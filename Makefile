@@ -52,6 +52,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 	$(BIN)/python benchmarks/archives.py
 	$(BIN)/python benchmarks/many_files.py
 	$(BIN)/python benchmarks/manifests.py
+	$(BIN)/python benchmarks/many_calls.py
 	$(BIN)/python benchmarks/stores.py
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/report.py
@@ -60,6 +61,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/recipe.py
+	$(BIN)/python benchmarks/call_table.py
 	$(BIN)/python benchmarks/alarms.py
 
 study: .venv/installed ## every architecture, trained and judged; hours, and goes on where it was stopped
