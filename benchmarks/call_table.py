@@ -8,7 +8,6 @@ judge it.
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
