@@ -102,13 +102,12 @@ function clipSections(open) {
   if (!data.clips.length) return null;
   const missing = data.has_audio ? "" : " They can be listened to here if the report is made with --audio ROOT.";
   const shown = (kind, title, why) => el("section", { class: "long" }, el("h2", {}, title), el("p", { class: "soft small" }, why + missing), clipList(kind, open));
-  const anger = data.labels.includes("angry");
   return el("div", { class: "columns" },
-    shown("strongest", anger ? "Loudest anger" : "Most negative segments", `Of each call the segment of 1.5 s or more with the highest probability of ${anger ? "anger" : "negative labels"}; the highest first. Expect that some of them are no anger at all.`),
+    shown("strongest", hasAnger ? "Loudest anger" : "Most negative segments", `Of each call the segment of 1.5 s or more with the highest probability of ${hasAnger ? "anger" : "negative labels"}; the highest first. Expect that some of them are no anger at all.`),
     shown("control", "Control group, drawn at random", "A random segment of 1.5 s or more of random calls. Listen to these as well: what is heard in both lists is usual here, and nothing that the scores found."));
 }
 
-const MODE = { worst: "(most negative party)" };
+const MODE = { worst: "(angriest party)" };
 
 function callsTable() {
   const focus = data.focus;
@@ -125,8 +124,8 @@ function callsTable() {
     return [
       { name: "Recording", value: (row) => calls.file[row], cell: (row) => [el("button", { class: "name", type: "button" }, calls.file[row]), " ", marks(row)] },
       ...(choice.value === MODE.worst ? [{ name: "Party", value: (row) => data.parties[worstOf(row)] ?? null, cell: (row) => text(data.parties[worstOf(row)] ?? NONE) }] : []),
-      numeric("Negative time", "seconds, each weighted by the probability of the negative labels", value("negative_time_s"), (each) => known(each) ? `${number(each, 1)} s` : NONE),
       numeric("Anger peak", "highest probability of anger of a segment of 1.5 s or more", value("anger_peak"), percent),
+      numeric("Negative time", "seconds, each weighted by the probability of the negative labels: longer calls have more", value("negative_time_s"), (each) => known(each) ? `${number(each, 1)} s` : NONE),
       numeric("Overall", "score from -5 to 5 over the call", value("emotion_overall_score"), score),
       numeric("End", "score of the last quarter", value("emotion_end_score"), score),
       { name: "Trend", title: "score of the last quarter less that of the first", value: value("emotion_trend"), numeric: true, cell: (row) => trendCell(value("emotion_trend_class")(row), value("emotion_trend")(row)) },
@@ -139,7 +138,7 @@ function callsTable() {
   }
 
   const table = makeTable({
-    columns: columns(), rows, size: 25, sorted: { by: "Negative time", down: true }, open, className: "calls",
+    columns: columns(), rows, size: 25, sorted: { by: hasAnger ? "Anger peak" : "Negative time", down: true }, open, className: "calls",
     counted: (count) => count < rows.length ? `${number(count)} that fit, of ${plural(rows.length, "recording")}` : plural(count, "recording"),
   });
   return { element: callsSection(table, choice, names), open };
@@ -152,12 +151,15 @@ const marks = (row) => [
   calls.status[row] === "ok" ? null : el("span", { class: "tag failed" }, calls.status[row]),
 ];
 
-// the party with the most negative time, of those by which calls are ordered; -1: none
+const hasAnger = data.labels.includes("angry");
+
+// the angriest party, of those by which calls are ordered; -1: none
 function worstOf(row) {
-  let found = -1, most = -1;
+  let found = -1, most = [-1, -1];
   for (const party of data.focus) {
-    const at = data.parties.indexOf(party), value = calls.parties[at].negative_time_s[row];
-    if (known(value) && value > most) { found = at; most = value; }
+    const at = data.parties.indexOf(party), of = calls.parties[at];
+    const rank = [of.anger_peak[row] ?? -1, of.negative_time_s[row] ?? -1];
+    if (rank[0] > most[0] || (rank[0] === most[0] && rank[1] > most[1])) { found = at; most = rank; }
   }
   return found;
 }
@@ -189,7 +191,7 @@ function callsSection(table, choice, names) {
     : kind === "declining" ? /Declining$/.test(ofParty(row, "emotion_trend_class") ?? "")
     : ["ok", "empty", "failed"].includes(kind) ? calls.status[row] === kind : tagsOf(row).includes(kind));
   const fewer = data.calls_in_all > rows.length
-    ? `This page has ${number(rows.length)} of ${number(data.calls_in_all)} recordings: those with the most negative time, and the samples. The table of calls (Parquet and CSV) has all. ` : "";
+    ? `This page has ${number(rows.length)} of ${number(data.calls_in_all)} recordings: those with the highest anger peak, and the samples. The table of calls (Parquet and CSV) has all. ` : "";
   const columns = data.carried_left_out ? `${plural(data.carried_left_out, "further column")} of the manifest are in that table alone.` : "";
   return el("section", { class: "long", id: "calls" }, el("h2", {}, "Calls"),
     el("p", { class: "soft small" }, `${fewer}A click on the name of a column sorts by it. A click on a row, or Enter on its name, opens the call. ${columns}`),

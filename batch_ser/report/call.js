@@ -100,7 +100,7 @@ function timeLine(call) {
   const packed = data.lines[call];
   if (!packed) {
     const why = data.calls.status[call] === "ok"
-      ? "This file has the time lines of the calls with the most negative time and of the samples; of this call it has the figures alone. The segments and speech tables have its segments."
+      ? "This file has the time lines of the calls with the highest anger peak and of the samples; of this call it has the figures alone. The segments and speech tables have its segments."
       : "There is no time line: nothing was scored.";
     return el("p", { class: "soft small" }, why);
   }

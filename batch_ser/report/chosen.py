@@ -1,6 +1,8 @@
-"""Which calls a report shows: the most negative ones, and a control group that is drawn at random.
+"""Which calls a report shows: the angriest ones, and a control group that is drawn at random.
 
-Memory is that of the calls which are kept, however many there are.
+Calls are ordered by their loudest anger. Negative time grows with a call's length, and finds calls
+that turn angry hardly better than chance: docs/results.md, "The table of calls". Memory is that of
+the calls which are kept, however many there are.
 """
 
 import heapq
@@ -13,6 +15,8 @@ import numpy as np
 
 SEED = 0
 Row = Mapping[str, Any]
+Rank = tuple[float, float]  # the anger peak, then negative time: higher is first
+UNKNOWN = (-1.0, -1.0)
 
 
 class Sample(StrEnum):
@@ -27,9 +31,9 @@ class _Highest:
     """The rows with the highest values; of equal ones the first."""
 
     most: int
-    _heap: list[tuple[float, int, Row]] = field(default_factory=list)
+    _heap: list[tuple[Rank, int, Row]] = field(default_factory=list)
 
-    def add(self, value: float, number: int, row: Row) -> None:
+    def add(self, value: Rank, number: int, row: Row) -> None:
         if self.most:
             keep = heapq.heappushpop if len(self._heap) == self.most else heapq.heappush
             keep(self._heap, (value, -number, row))  # numbers differ: rows are not compared
@@ -37,14 +41,14 @@ class _Highest:
     @property
     def rows(self) -> list[Row]:
         """In order."""
-        return [row for *_, row in sorted(self._heap, key=lambda each: (-each[0], -each[1]))]
+        return [row for *_, row in sorted(self._heap, key=lambda each: each[:2], reverse=True)]
 
 
 class ChosenCalls:
     """Rows of the table of calls are added one by one, in the order of the table.
 
-    `parties` are those by which calls are ordered, such as the customer. A call counts by the one
-    with the most negative time.
+    `parties` are those by which calls are ordered, such as the customer. A call counts by the
+    angriest one.
     """
 
     def __init__(self, parties: Sequence[str], most: int, samples: int) -> None:
@@ -61,16 +65,13 @@ class ChosenCalls:
 
     def add(self, row: Row) -> None:
         """Add a call."""
-        party = worst_party(row, self._parties)
-        value = row[f"negative_time_{party}_s"] if party else None
-        self._highest.add(-1.0 if value is None else value, self.count, row)
+        rank = self._rank(row)
+        self._highest.add(rank, self.count, row)
         self.count += 1
-        if party is None:
+        if rank == UNKNOWN:
             return
         self._draw_control(row)
-        peaks = (row[f"anger_peak_{each}"] for each in self._parties)
-        known = [each for each in peaks if each is not None]
-        self._strongest.add(max(known, default=-1.0), self.count, row)
+        self._strongest.add(rank, self.count, row)
 
     def _draw_control(self, row: Row) -> None:
         """Reservoir sampling: each call so far is kept with the same probability."""
@@ -91,18 +92,25 @@ class ChosenCalls:
 
     @property
     def rows(self) -> list[Row]:
-        """The calls of the samples and those with the most negative time, by negative time."""
+        """The calls of the samples and the angriest ones, in order."""
         named = {row["file"]: row for row in (*self._strongest.rows, *self._control)}
         others = [row for row in self._highest.rows if row["file"] not in named]
         kept = [*named.values(), *others[: self._most - len(named)]]
-        return sorted(kept, key=lambda row: (-self._value(row), row["file"]))
+        by_name = sorted(kept, key=lambda row: str(row["file"]))
+        return sorted(by_name, key=self._rank, reverse=True)
 
-    def _value(self, row: Row) -> float:
-        party = worst_party(row, self._parties)
-        return float(row[f"negative_time_{party}_s"]) if party else -1.0
+    def _rank(self, row: Row) -> Rank:
+        return max((rank_of(row, party) for party in self._parties), default=UNKNOWN)
 
 
 def worst_party(row: Row, parties: Sequence[str]) -> str | None:
-    """The party of a call with the most negative time; None if no emotion of any is known."""
-    known = [each for each in parties if row[f"negative_time_{each}_s"] is not None]
-    return max(known, key=lambda each: row[f"negative_time_{each}_s"], default=None)
+    """The angriest party of a call; None if no emotion of any is known."""
+    worst = max(parties, key=lambda party: rank_of(row, party), default=None)
+    return worst if worst and rank_of(row, worst) > UNKNOWN else None
+
+
+def rank_of(row: Row, party: str) -> Rank:
+    """Where a party of a call stands: a checkpoint without the label angry has no peaks."""
+    values = row[f"anger_peak_{party}"], row[f"negative_time_{party}_s"]
+    peak, negative_s = (-1.0 if value is None else float(value) for value in values)
+    return peak, negative_s

@@ -69,7 +69,7 @@ class HtmlReport:
         """A line for the file, and one for each note."""
         calls = f"{self.calls:,} calls"
         if self.calls < self.calls_in_all:
-            calls += f" of {self.calls_in_all:,}, those with the most negative time"
+            calls += f" of {self.calls_in_all:,}, those with the highest anger peak"
         line = f"{one_line(self.place)}: {calls}, {self.clips} clips, "
         return "\n".join([f"{line}{self.size_bytes / 1e6:.1f} MB", *self.notes])
 

@@ -57,7 +57,7 @@ def chosen(rows: list[dict[str, Any]], most: int, samples: int) -> ChosenCalls:
     return found
 
 
-def test_the_most_negative_calls_are_kept_and_the_samples_besides() -> None:
+def test_the_angriest_calls_are_kept_and_the_samples_besides() -> None:
     draw = np.random.default_rng(1)
     seconds, peaks = draw.permutation(500) / 2.0, draw.permutation(500) / 500.0
     rows = [call(n, s, p) for n, (s, p) in enumerate(zip(seconds, peaks, strict=True))]
@@ -65,13 +65,13 @@ def test_the_most_negative_calls_are_kept_and_the_samples_besides() -> None:
     assert found.count == 501
     names = [row["file"] for row in found.rows]
     assert len(set(names)) == len(names) == 50
-    shown = [row["negative_time_customer_s"] for row in found.rows]
+    shown = [row["anger_peak_customer"] for row in found.rows]
     assert shown == sorted(shown, reverse=True)
     loudest = sorted(rows, key=lambda row: -row["anger_peak_customer"])[:5]
     assert found.samples["strongest"] == [row["file"] for row in loudest]
     samples = {*found.samples["strongest"], *found.samples["control"]}
     assert samples < set(names)
-    worst = sorted(rows, key=lambda row: -row["negative_time_customer_s"])
+    worst = sorted(rows, key=lambda row: -row["anger_peak_customer"])
     assert [row["file"] for row in worst[: 50 - len(samples)]] == [
         name for name in names if name in {row["file"] for row in worst[:50]}
     ][: 50 - len(samples)]
@@ -79,9 +79,15 @@ def test_the_most_negative_calls_are_kept_and_the_samples_besides() -> None:
 
 def test_few_calls_are_all_kept_those_without_scores_last() -> None:
     found = chosen([call(0, None), call(1, 2.0, 0.1), call(2, 7.0)], most=10, samples=4)
-    assert [row["file"] for row in found.rows] == ["00002.wav", "00001.wav", "00000.wav"]
+    assert [row["file"] for row in found.rows] == ["00001.wav", "00002.wav", "00000.wav"]
     assert found.samples["control"] == ["00001.wav", "00002.wav"]
     assert chosen([call(1, 2.0)], most=10, samples=0).samples["strongest"] == []
+
+
+def test_without_the_label_angry_calls_are_ordered_by_negative_time() -> None:
+    found = chosen([call(0, None), call(1, 2.0), call(2, 7.0)], most=10, samples=1)
+    assert [row["file"] for row in found.rows] == ["00002.wav", "00001.wav", "00000.wav"]
+    assert found.samples["strongest"] == ["00002.wav"]
 
 
 def test_every_call_is_drawn_as_often_as_any_other() -> None:

@@ -155,12 +155,13 @@ def test_names_are_text_and_alarms_come_first(opened: Any) -> None:
     assert opened.execute_script(f"return {above}(document.querySelector('section')) & 4") == 4
 
 
-def test_calls_are_ordered_by_negative_time_of_the_customer(opened: Any, scored: Path) -> None:
+def test_calls_are_ordered_by_the_anger_peak_of_the_customer(opened: Any, scored: Path) -> None:
     table = pd.read_parquet(scored.with_suffix(".calls.parquet"))
-    table = table.sort_values("negative_time_customer_s", ascending=False, na_position="last")
-    assert names(opened) == table["file"].tolist()
-    shown = [float(each.removesuffix(" s")) for each in cells(opened, 1)[:-1]]
-    assert shown == pytest.approx(table["negative_time_customer_s"][:-1].tolist(), abs=0.06)
+    table = table.sort_values("anger_peak_customer", ascending=False)
+    peaks = table.set_index("file")["anger_peak_customer"]
+    np.testing.assert_array_equal(peaks[names(opened)], peaks)
+    shown = [float(each.removesuffix("\xa0%")) / 100 for each in cells(opened, 1)[:-1]]
+    assert shown == pytest.approx(table["anger_peak_customer"][:-1].tolist(), abs=0.006)
     assert cells(opened, 1)[-1] == "–", "of the file that failed"
 
 
@@ -299,7 +300,8 @@ def test_clips_are_what_the_recordings_have(page: Path, scored: Path, recordings
     calls = pd.read_parquet(scored.with_suffix(".calls.parquet"))
     loudest = calls.nlargest(5, "anger_peak_customer")
     clips = [(content["calls"]["file"][each["call"]], each) for each in content["clips"]]
-    assert [name for name, _ in clips[:5]] == loudest["file"].tolist()
+    peaks = calls.set_index("file")["anger_peak_customer"]
+    assert [peaks[name] for name, _ in clips[:5]] == loudest["anger_peak_customer"].tolist()
     assert [name for name, _ in clips[5:]] == sorted(loudest["file"])
     starts_s = loudest["anger_peak_start_s_customer"]
     for clip, start_s in zip(content["clips"][:5], starts_s, strict=True):
@@ -452,9 +454,7 @@ def show(driver: Any, out: Path, **options: Any) -> dict[str, Any]:
     return content
 
 
-def test_without_roles_a_call_counts_by_its_most_negative_party(
-    driver: Any, tmp_path: Path
-) -> None:
+def test_without_roles_a_call_counts_by_its_angriest_party(driver: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     files, segments, speech = drawn_calls(12)
     for row in (*segments, *speech):
@@ -463,10 +463,10 @@ def test_without_roles_a_call_counts_by_its_most_negative_party(
     content = show(driver, out)
     assert content["focus"] == ["ch0", "ch1"]
     calls = pd.read_parquet(tmp_path / "out.calls.parquet").set_index("file")
-    seconds = calls[["negative_time_ch0_s", "negative_time_ch1_s"]]
-    expected = seconds.max(axis=1).sort_values(ascending=False)
+    peaks = calls[["anger_peak_ch0", "anger_peak_ch1"]]
+    expected = peaks.max(axis=1).sort_values(ascending=False)
     assert names(driver) == expected.index.tolist()
-    parties = seconds.loc[expected.index[:-1]].idxmax(axis=1).str[-5:-2].tolist()
+    parties = peaks.loc[expected.index[:-1]].idxmax(axis=1).str[-3:].tolist()
     assert cells(driver, 1)[:-1] == parties
     assert content["no_days"].startswith("No column states the day of each call")
     drawn = {
@@ -474,10 +474,10 @@ def test_without_roles_a_call_counts_by_its_most_negative_party(
         for each in content["clips"]
         if each["kind"] == "control"
     }
-    both = {file: seconds.loc[file].idxmax()[-5:-2] for file in seconds.dropna().index}
+    both = {file: peaks.loc[file].idxmax()[-3:] for file in peaks.dropna().index}
     worst = {(file, party) for file, party in drawn if both.get(file) == party}
     assert len(both) > 6
-    assert 0 < len(worst) < len(both), "drawn, whichever party is more negative"
+    assert 0 < len(worst) < len(both), "drawn, whichever party is angrier"
     again = show(driver, out)
     assert again["clips"] == content["clips"], "the draw is the same each time"
 
@@ -498,7 +498,7 @@ def test_of_a_party_that_was_not_scored_no_emotion_is_shown(driver: Any, tmp_pat
 
 
 def test_a_page_is_bounded(driver: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many calls it has those with the most negative time, and says so."""
+    """Of many calls it has those with the highest anger peak, and says so."""
     monkeypatch.setattr("jobs.html_report.tables.MOST_CALLS", 6)
     monkeypatch.setattr("jobs.html_report.call_details.MOST_LINES", 3)
     out = tmp_path / "out.parquet"
@@ -508,9 +508,9 @@ def test_a_page_is_bounded(driver: Any, tmp_path: Path, monkeypatch: pytest.Monk
     assert content["calls_in_all"] == 31
     assert 3 <= len(content["lines"]) <= 5
     text = driver.execute_script("return document.getElementById('calls').textContent")
-    assert "This page has 6 of 31 recordings: those with the most negative time" in text
+    assert "This page has 6 of 31 recordings: those with the highest anger peak" in text
     calls = pd.read_parquet(tmp_path / "out.calls.parquet")
-    worst = calls.nlargest(4, "negative_time_customer_s")["file"]
+    worst = calls.nlargest(4, "anger_peak_customer")["file"]
     assert set(worst) <= set(content["calls"]["file"])
 
 
