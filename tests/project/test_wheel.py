@@ -67,7 +67,9 @@ def test_it_holds_every_package_and_all_weights_and_nothing_else(wheel: Path) ->
     checkpoints = set((REPOSITORY / "models" / "checkpoints").iterdir())
     assert {path.suffix for path in checkpoints} == {".safetensors", ".md"}
     weights = checkpoints | {REPOSITORY / "batch_ser" / "segments" / "silero.safetensors"}
-    assert found == {path.relative_to(REPOSITORY).as_posix() for path in modules | weights}
+    page = {path for path in (REPOSITORY / "batch_ser" / "report").iterdir() if path.is_file()}
+    expected = modules | weights | page
+    assert found == {path.relative_to(REPOSITORY).as_posix() for path in expected}
     packages = {path.parent for path in modules}
     assert all(package / "__init__.py" in modules for package in packages)
 
