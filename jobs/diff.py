@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from batch_ser.errors import MismatchError, UsageError
-from batch_ser.results import Output, Part, TableSchemas
+from batch_ser.errors import UsageError
+from batch_ser.results import Part
 from jobs.agreement import Agreement
-from jobs.recovery import recover_output, storage_errors
+from jobs.recovery import storage_errors
+from jobs.scored_segments import ScoredSegments
 
 TIMES = ("start_s", "end_s")
 TIMES_PER_S = 1_000  # times of a segment are compared to a millisecond
@@ -95,28 +95,8 @@ def diff(left: str, right: str, by: str | None = None, most: int = 10) -> Differ
     return found
 
 
-@dataclass(frozen=True)
-class _Side:
+class _Side(ScoredSegments):
     """One of the outputs."""
-
-    output: Output
-    schemas: TableSchemas
-
-    @classmethod
-    def of(cls, out: str) -> "_Side":
-        output = Output(out)
-        recover_output(output)
-        with storage_errors(output):
-            tables = output.table_files("segments") if output.run_record() else []
-            if not tables:
-                raise MismatchError(
-                    f"{out}: no complete output of batch-ser; expected what --out of a run was, "
-                    "after its end"
-                )
-            schema = pq.read_schema(tables[0])
-            return cls(
-                output, TableSchemas.of(schema, apart=False, shown=True, given=False, detects=False)
-            )
 
     def rows(self, table: str) -> Iterator[tuple[str, pa.Table]]:
         """The rows of each file in a published table, by its name."""

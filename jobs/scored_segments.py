@@ -1,7 +1,8 @@
-"""The segments of a complete output, by recording, for what compares them with labels of people."""
+"""The segments of a complete output, by recording, for what compares them with others or labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +17,10 @@ class ScoredSegments:
     """A complete output, read file by file."""
 
     output: Output
-    labels: tuple[str, ...]  # of its checkpoint
+    schemas: TableSchemas
 
     @classmethod
-    def of(cls, out: str) -> "ScoredSegments":
+    def of(cls, out: str) -> Self:
         """Those of what `--out` was.
 
         Raises:
@@ -36,8 +37,14 @@ class ScoredSegments:
                 )
             output.check_tables()
             schema = pq.read_schema(tables[0])
-        schemas = TableSchemas.of(schema, apart=False, shown=True, given=False, detects=False)
-        return cls(output, schemas.labels)
+        return cls(
+            output, TableSchemas.of(schema, apart=False, shown=True, given=False, detects=False)
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of its checkpoint."""
+        return self.schemas.labels
 
     def files(self) -> Iterator[str]:
         """The names of all recordings, in order."""

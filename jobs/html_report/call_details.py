@@ -109,9 +109,6 @@ class _Chooser:
         if kind == Sample.CONTROL:
             scored = [each for each in focus if row[f"negative_time_{each}_s"] is not None]
             return [scored[at] for at in self.draw.permutation(len(scored))]
-        known = [each for each in focus if row[f"anger_peak_{each}"] is not None]
-        if known:
-            return [max(known, key=lambda each: row[f"anger_peak_{each}"])]
         worst = worst_party(row, focus)
         return [] if worst is None else [worst]
 

@@ -28,7 +28,7 @@ def _few(judged: Judged) -> Iterator[str]:
         count = judged.recordings
         yield (
             f"The labels are of {count} recording{'s' if count > 1 else ''}: how other recordings "
-            "differ from these cannot be told."
+            "differ from these cannot be known."
         )
     if not judged.is_weighted:
         yield NO_WEIGHTS
@@ -45,7 +45,7 @@ def _by_label(judged: Judged) -> Iterator[str]:
     if few:
         yield (
             f"Fewer than {FEW_OF_A_LABEL} segments are labelled {', '.join(few)}: the recall, and "
-            "with it UAR, can hardly be told."
+            "with it UAR, can hardly be known."
         )
 
 
