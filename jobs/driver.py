@@ -192,7 +192,9 @@ def _execute(
     archives = OpenArchives()  # of all shards: some are read forward
     for shard in shards:
         rows = partial_rows(shard)
-        yield from score_shard(shard, job.checkpoint, job.settings, rows, archives)
+        for result in score_shard(shard, job.checkpoint, job.settings, rows, archives):
+            yield result
+            stop.check()  # Python drops what is raised in a destructor or a callback from C
 
 
 def _execute_on_ray(

@@ -38,6 +38,7 @@ MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 SMALL = {"taps": (1, 2), "layers": 2, "d_model": 32, "heads": 2, "frozen_layers": 2}
 LABELS = ("neutral", "happy", "sad", "angry")
 ENGINES = ["inline", pytest.param("ray", marks=pytest.mark.ray)]
+INLINE_FIRST = ["inline", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.exhaustive])]
 
 
 settings.register_profile(

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import soundfile
 from archive_files import KINDS, content_of, pack
-from conftest import ENGINES, LABELS, MakeOnce, Runner
+from conftest import INLINE_FIRST, LABELS, MakeOnce, Runner
 from networks import small_checkpoint
 from object_stores import put
 from results import assert_holds, score, tables
@@ -92,7 +92,7 @@ def test_the_same_rows_as_of_files(
     assert out.stat().st_mtime_ns == before, "nothing to do"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INLINE_FIRST)
 def test_archives_in_a_folder(
     engine: str, folder: Path, expected: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ENGINES, Runner
+from conftest import INLINE_FIRST, Runner
 from object_stores import environment, make_bucket, put, s3_server
 from results import assert_same_tables, score
 from web_files import SIGNATURE, web_server
@@ -105,7 +105,7 @@ def test_names_that_a_file_system_does_not_take(name: str) -> None:
         assert Path(file.path).suffix == Path(name).suffix
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INLINE_FIRST)
 def test_a_job_over_objects_and_signed_web_files(
     engine: str,
     archive: Path,

@@ -18,9 +18,10 @@ from interruptions import Interruption, assert_no_mixture, assert_tidy, at_opera
 from networks import small_checkpoint
 from results import assert_holds, assert_same_tables, score
 
+from batch_ser.errors import Stopped
 from batch_ser.results.layout import Output
 from batch_ser.results.publication import is_interrupted
-from jobs import driver
+from jobs import RunConfig, driver, run
 from jobs.adapt import adapt_again
 from jobs.processes import started
 from jobs.worker import ShardResult
@@ -307,6 +308,37 @@ def test_sigterm_while_the_job_is_prepared(
     function: str, archive: Path, adapting_path: Path, tmp_path: Path
 ) -> None:
     assert_terminated(archive, adapting_path, tmp_path, "calling", function)
+
+
+def test_a_signal_in_a_destructor_stops_the_job(
+    calm: Path,
+    archive: Path,
+    checkpoint_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python drops what a destructor raises, and so the stop that a signal asked for there."""
+
+    class Signalling:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def dropping(*arguments: Any) -> Iterator[ShardResult]:
+        for result in score_shard(*arguments):
+            Signalling()
+            yield result
+
+    score_shard = driver.score_shard
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    monkeypatch.setattr(driver, "score_shard", dropping)
+    out = tmp_path / "out.parquet"
+    config = RunConfig((str(archive),), str(out), str(checkpoint_path), engine="inline")
+    with pytest.raises(Stopped):
+        run(config)
+    assert not (tmp_path / "out.run.json").exists()
+    monkeypatch.undo()
+    run(config)
+    assert_same_tables(out, calm)
 
 
 def assert_terminated(archive: Path, checkpoint: Path, folder: Path, when: str, what: str) -> None:

@@ -65,7 +65,7 @@ def test_a_stopped_job_resumes(
     job.send_signal(number)
     _, stderr = job.communicate(timeout=300)
     assert not (tmp_path / "out.run.json").exists()
-    assert 0 < sum(len(pq.read_table(p)) for p in tmp_path.glob("out.work/parts-*/*.files.*")) < 20
+    assert any(len(pq.read_table(p)) for p in tmp_path.glob("out.work/parts-*/*.files.*"))
     if number != signal.SIGKILL:
         assert job.returncode == 128 + number, stderr
         assert b"the same command goes on from here" in stderr

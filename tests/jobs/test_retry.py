@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 import soundfile
-from conftest import ENGINES, LABELS, Runner
+from conftest import INLINE_FIRST, LABELS, Runner
 from networks import small_checkpoint
 from results import assert_holds, assert_same_tables, score, tables
 
@@ -65,7 +65,7 @@ def snapshot(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INLINE_FIRST)
 def test_repaired_files_are_as_if_they_had_never_failed(
     engine: str, given: Path, checkpoint_path: Path, tmp_path: Path
 ) -> None:

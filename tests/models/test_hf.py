@@ -140,6 +140,7 @@ def test_a_job_with_a_directory(kind: str, written: Write, archive: Path, tmp_pa
 
 
 @pytest.mark.ray
+@pytest.mark.exhaustive
 def test_a_job_on_ray_from_another_folder(
     written: Write, archive: Path, tmp_path: Path, program: Runner
 ) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import ENGINES, PACKAGES, PROGRAM, REPOSITORY, Runner
+from conftest import INLINE_FIRST, PACKAGES, PROGRAM, REPOSITORY, Runner
 
 MODULES = sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
 # of each package, the right imports the left; what is not named comes after them, in any order
@@ -147,7 +147,7 @@ def test_help_loads_neither_torch_nor_ray(command: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INLINE_FIRST)
 def test_folders_with_the_names_of_our_packages_hide_nothing(
     engine: str, tmp_path: Path, program: Runner, checkpoint_path: Path, archive: Path
 ) -> None:
