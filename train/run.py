@@ -132,7 +132,7 @@ def train(config: TrainConfig) -> str:
 
 def _split(config: TrainConfig, recipe: Recipe, data: Data) -> Split:
     return make_split(
-        config.split or default_split(data.utterances),
+        config.split or default_split(data.utterances, folds=recipe.is_quick),
         data.utterances,
         data.contents,
         config.seed,
