@@ -34,6 +34,7 @@ from train.fitting import (
     teacher_outputs,
     train_encoder,
     training_features,
+    weights_of,
     write_history,
 )
 from train.recipes import Recipe
@@ -114,6 +115,7 @@ def _task(context: TrainingContext, fold: Fold, store: Store, labels: tuple[str,
         valid=np.flatnonzero(fold.valid & (targets >= 0)),  # labels that the network has
         seed=context.seed,
         device=context.device,
+        weights=weights_of(context.data.utterances),
     )
 
 
@@ -158,10 +160,11 @@ def _fit_linear(context: TrainingContext, network: Network, task: Task) -> float
     )
     rows = np.concatenate([task.train, task.valid])
     rows.sort()
-    truth = task.targets[rows]
-    set_linear_head(network, fit_linear(every[:, rows], truth, settings))
+    truth, weights = task.targets[rows], weights_of(data.utterances)[rows]
+    set_linear_head(network, fit_linear(every[:, rows], truth, settings, weights=weights))
     speakers = [data.utterances[row].speaker or data.utterances[row].name for row in rows]
-    return best_temperature(held_out_logits(every[:, rows], truth, speakers, settings), truth)
+    logits = held_out_logits(every[:, rows], truth, speakers, settings, weights)
+    return best_temperature(logits, truth)
 
 
 def _fit_gradient(network: Network, task: Task, folder: Path) -> float:
@@ -209,7 +212,8 @@ def _prepare(network: Network, task: Task) -> None:
     if task.recipe.optimisation.linear_probe_initialisation:
         assert isinstance(network, WhisperClassifier)  # `check_together` refuses others
         rows = torch.cat([network.pool(each) for each in training_features(task)]).numpy()
-        head = fit_linear(rows[None], task.targets[task.train], task.recipe.linear)
+        truth, weights = task.targets[task.train], task.training_weights()
+        head = fit_linear(rows[None], truth, task.recipe.linear, weights=weights)
         set_linear_head(network, head)
 
 

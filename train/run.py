@@ -18,10 +18,12 @@ from models.loading import load_checkpoint, load_network
 from train import metrics
 from train.data import Data, labelled, overview, read
 from train.evaluation import (
+    COMPARISON,
     FoldPredictions,
     card,
     note_of,
     predict_fold,
+    put_beside,
     versions,
     write_figures,
 )
@@ -130,7 +132,7 @@ def train(config: TrainConfig) -> str:
 
 def _split(config: TrainConfig, recipe: Recipe, data: Data) -> Split:
     return make_split(
-        config.split or default_split(data.utterances),
+        config.split or default_split(data.utterances, folds=recipe.is_quick),
         data.utterances,
         data.contents,
         config.seed,
@@ -191,7 +193,10 @@ def _train_folds(
     ]
     if not found:
         return []
-    return write_figures(config.folder, split, found, ", ".join(config.data), note)
+    init = init_path(context.recipe, config.init)
+    beside = put_beside(init, found, context.device.type)
+    record = beside.as_record() if beside else None
+    return write_figures(config.folder, split, found, ", ".join(config.data), note, record)
 
 
 def _fold_predictions(context: TrainingContext, fold: Fold, folder: Path) -> FoldPredictions:
@@ -231,7 +236,9 @@ def _publish(config: TrainConfig, folder: Path, note: str, *, all_seen: bool) ->
     info, network = load_network(folder / CHECKPOINT)
     path = folder / "figures.json"
     figures: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    info = replace(info, name=_name(config), metrics=figures, note=note)
+    compared = figures.pop(COMPARISON, {}).get("text", [])
+    report = "\n".join(f"- {each}" for each in compared)
+    info = replace(info, name=_name(config), metrics=figures, note=note, report=report)
     target = Path(config.out or "")
     places = [folder / CHECKPOINT]
     if target.suffix == SUFFIX:

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from manifests import FORMATS, WITH_SEGMENTS, Line
+from manifests import FORMATS, WITH_SEGMENTS, Line, jsonl, lhotse_cut
 from trainings import training
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import UsageError
+from batch_ser.inputs import unpack
+from batch_ser.inputs.manifest import Manifest
 from models import load_checkpoint
 from train.data.copies import drop_copies
 from train.data.manifest import read_manifest
@@ -56,6 +58,36 @@ def test_manifests_of_other_programs_have_labels(call: Path, name: str) -> None:
     lines = [{name: each[name] for name in each if name != "channel"} for each in LINES[:1]]
     (found,) = read_manifest(WITH_SEGMENTS[name](call, lines))
     assert (found.label, found.start_s, found.end_s, found.channel) == ("angry", 0.5, 1.5, None)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_SEGMENTS if name != "lhotse cuts"])
+def test_a_training_reads_the_segments_that_a_job_reads(
+    call: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same stretches of the same channels; columns that it does not use are named once."""
+    lines = [each | {"queue": "sales", "segment_id": "x"} for each in LINES]
+    path = WITH_SEGMENTS[name](call, lines)
+    entries = Manifest.check(path, None).entries()
+    given = {segment[:3] for entry in entries for segment in unpack(entry.given_segments)}
+    capsys.readouterr()
+    found = read_manifest(path)
+    assert {(each.start_s or 0.0, each.end_s, each.channel) for each in found} == given
+    assert {each.path for each in found} == {call / "a.wav"}
+    errors = [each for each in capsys.readouterr().err.splitlines() if "not used" in each]
+    (line,) = errors
+    assert "not used: queue, segment_id (columns: file, label" in line
+
+
+def test_channels_of_cuts_of_lhotse(call: Path) -> None:
+    """Of two channels, as a job takes them; both of them are the mixture."""
+    cuts = [lhotse_cut(each, channels=2) for each in LINES[:2]]
+    cuts.append(lhotse_cut(LINES[2] | {"end_s": 2.5}, channels=2) | {"channel": [0, 1]})
+    found = read_manifest(jsonl(call, cuts))
+    assert [(each.start_s, each.end_s, each.channel) for each in found] == [
+        (0.5, 1.5, 0),
+        (0.5, 1.5, 1),
+        (2.0, 2.5, None),
+    ]
 
 
 def test_faulty_channels_and_open_ends(call: Path) -> None:

@@ -1,7 +1,7 @@
 """Linear discriminant analysis with offsets: what it recovers, and what it cannot be misled by."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +59,12 @@ class World:
             number * SPEAKERS + count % SPEAKERS,
             number * 1000 + count,
             np.full(len(every), 3.0),
+            np.ones(len(every)),
         )
 
 
 def joined(*samples: Sample) -> Sample:
-    names = ("statistics", "labels", "corpora", "speakers", "recordings", "durations_s")
+    names = [each.name for each in fields(Sample)]
     return Sample(*(np.concatenate([getattr(each, name) for each in samples]) for name in names))
 
 

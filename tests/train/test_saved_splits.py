@@ -10,6 +10,7 @@ from split_cases import BOTH, RAVDESS, WITH_ORDINARY, masks, of, ordinary, same,
 
 from batch_ser.errors import UsageError
 from train.data.corpora import read_data
+from train.recipes.presets import RECIPES
 from train.splits.splits import default_split
 
 
@@ -178,4 +179,19 @@ def test_the_default_split_keeps_speakers_apart_where_it_can() -> None:
     assert default_split(RAVDESS[:48]) == "random:80/10/10"  # four speakers
     assert default_split([*RAVDESS, *ordinary(9)]) == "speakers:80/10/10"
     assert default_split([*RAVDESS[:60], *ordinary(9)[1:2]]) == "random:80/10/10"
-    assert default_split([replace(each, speaker="") for each in RAVDESS]) == "random:80/10/10"
+    unknown = [replace(each, speaker="") for each in RAVDESS]
+    assert default_split(unknown) == "random:80/10/10"
+
+
+def test_where_a_fit_takes_seconds_every_recording_is_tested_by_default() -> None:
+    """By speakers, or by files, if each fold has one of each label."""
+    assert default_split([*RAVDESS, *ordinary(9)], folds=True) == "speakers:5"
+    unknown = [replace(each, speaker="") for each in RAVDESS]
+    assert default_split([*unknown, *ordinary(9)], folds=True) == "kfold:5"
+    assert len(split("kfold:5", unknown).folds) == 5
+    few = [each for each in unknown if each.label != "sad" or "-01" in each.key]  # four of them
+    assert default_split(few, folds=True) == "random:80/10/10"
+    calls = [replace(each, path=Path(f"{row % 4}.wav")) for row, each in enumerate(unknown)]
+    assert default_split(calls, folds=True) == "random:80/10/10"
+    quick = {name for name, recipe in RECIPES.items() if recipe.is_quick}
+    assert quick == {"accurate", "fast", "whisper-frozen"}

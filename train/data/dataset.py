@@ -24,9 +24,9 @@ class Data:
     contents: tuple[str, ...]
 
     def digest(self) -> str:
-        """SHA-256 over every recording's name, label and content."""
+        """SHA-256 over every recording's name, label and content, and its weight if it has one."""
         described = [
-            (each.name, each.label, content)
+            (each.name, each.label, content, *([each.weight] if each.weight != 1 else []))
             for each, content in zip(self.utterances, self.contents, strict=True)
         ]
         return hashlib.sha256(repr(described).encode()).hexdigest()

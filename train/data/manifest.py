@@ -27,10 +27,14 @@ from batch_ser.inputs import (
 from train.data.annotators import ANNOTATOR, agreed
 from train.data.labels import SHARED, in_order, known_name
 from train.data.utterances import Extent, Utterance, extent, listed, recordings
+from train.data.weights import WEIGHT, parse_weight, report_lacking, weight_faults
 
 COLUMNS = Columns(
     needed=("file", "label"),
-    known=("file", "label", "speaker", "sex", "language", *TIMES, "channel", "split", ANNOTATOR),
+    known=(
+        *("file", "label", "speaker", "sex", "language", *TIMES),
+        *("channel", "split", ANNOTATOR, WEIGHT),
+    ),
 )
 SIDES = {"train": "train", "test": "test"} | dict.fromkeys(
     ("valid", "validation", "val", "dev"), "valid"
@@ -80,7 +84,7 @@ def read_manifest(path: Path, own_labels: Collection[str] = ()) -> list[Utteranc
 
     Columns: `file`, from the manifest's folder on, and `label`; where known `speaker`, `sex`,
     `language`, `start_s` and `end_s` (a given segment), `channel`, `split` (train, valid or test),
-    and `annotator`, where several label the same segments.
+    `annotator`, where several label the same segments, and `weight`.
 
     Raises:
         UsageError: no such file, a column is missing, or faulty lines, all listed.
@@ -103,6 +107,7 @@ def read_manifest(path: Path, own_labels: Collection[str] = ()) -> list[Utteranc
         raise listed(f"{path}: fix these {word}s and run again", messages, hint)
     if not rows:
         raise UsageError(f"{path}: found no {word}s; expected one for each recording")
+    report_lacking(path, rows, word)
     corpus = f"manifest:{path.stem}"
     return [_utterance(row, root, corpus, own_labels) for row in rows]
 
@@ -121,6 +126,7 @@ def _faults(row: Row, root: Path, own_labels: Collection[str], extents: Extents)
         yield f"the sex is {printable(values['sex'])}, expected female, male or nothing"
     yield from _segment_faults(values.get("start_s", ""), values.get("end_s", ""), found.length_s)
     yield from _channel_faults(printable(values.get("channel", "")), found.channels)
+    yield from weight_faults(values.get(WEIGHT, ""))
 
 
 def _unknown_label(row: Row, own_labels: Collection[str]) -> bool:
@@ -246,4 +252,5 @@ def _utterance(row: Row, root: Path, corpus: str, own_labels: Collection[str]) -
         channel=None if channel == MIXED else channel,
         side=SIDES.get(values.get("split", "").lower(), ""),
         root=root,
+        weight=parse_weight(values.get(WEIGHT, "")) or 1.0,
     )

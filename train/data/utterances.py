@@ -34,6 +34,7 @@ class Utterance:
     side: str = ""  # train, valid or test, where a manifest states it
     root: Path | None = None  # the folder of --data, or of the manifest
     style: str = "speech"  # or song, or ordinary
+    weight: float = 1.0  # how much it counts in a fit; a manifest states it
 
     @property
     def is_ordinary(self) -> bool:

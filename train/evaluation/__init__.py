@@ -2,8 +2,10 @@
 
 from train.evaluation import plots
 from train.evaluation.adaptation import CORPUS, SPEAKER, Adaptation
+from train.evaluation.beside import put_beside
 from train.evaluation.checkpoint_info import checkpoint_info, versions
 from train.evaluation.figures import (
+    COMPARISON,
     NOT_INDEPENDENT,
     FoldPredictions,
     note_of,
@@ -17,6 +19,7 @@ from train.evaluation.report import as_text
 from train.evaluation.scoring import predict, predict_each
 
 __all__ = [
+    "COMPARISON",
     "CORPUS",
     "NOT_INDEPENDENT",
     "SPEAKER",
@@ -31,6 +34,7 @@ __all__ = [
     "predict",
     "predict_each",
     "predict_fold",
+    "put_beside",
     "versions",
     "write_evaluation",
     "write_figures",

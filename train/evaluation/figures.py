@@ -24,6 +24,7 @@ DISTILLED_ON = (
     "the encoder was distilled in another training on {}, without labels, perhaps on the test side"
 )
 BY_ARCHIVE = ", by archive"
+COMPARISON = "comparison"  # a key of figures.json and metrics.json
 NONE_AND_ARCHIVE = (
     "by archive: with the offset of the test recordings of a corpus (--adapt archive); without "
     "that: with the usual offset (--adapt none), that of ordinary speech where the training had "
@@ -44,6 +45,11 @@ class FoldPredictions:
         if self.by_archive and other.by_archive:
             adapted = self.by_archive + other.by_archive
         return FoldPredictions(self.plain + other.plain, adapted)
+
+    @property
+    def counted(self) -> Predictions:
+        """Those by archive, as `run` scores by default, where there are any."""
+        return self.by_archive or self.plain
 
     def write(self, folder: Path, about: dict[str, Any]) -> None:
         """Write the files of an evaluation."""
@@ -69,13 +75,19 @@ def write_figures(
     found: Sequence[FoldPredictions],
     data: str,
     note: str,
+    comparison: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Write the held-out figures, of all folds together where they have the same labels."""
-    about = {
+    """Write the held-out figures, of all folds together where they have the same labels.
+
+    `comparison` is the record of another checkpoint on the same test sides.
+    """
+    about: dict[str, Any] = {
         "data": data,
         "split": f"{split.name}, seed {split.seed}",
         "note": note,
     }
+    compared = {COMPARISON: comparison} if comparison else {}
+    about |= compared
     figures = _by_fold_and_corpus([each.plain for each in found])
     adapted = [each.by_archive for each in found if each.by_archive]
     figures |= {f"{name}{BY_ARCHIVE}": own for name, own in _by_fold_and_corpus(adapted).items()}
@@ -87,8 +99,9 @@ def write_figures(
     else:
         for own, one in zip(fold_folders(folder, split.names), found, strict=True):
             one.write(own, about)
-    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (folder / "figures.json").write_text(json.dumps(figures | compared, indent=1) + "\n")
     notes = [NONE_AND_ARCHIVE] * bool(adapted) + [note] * bool(note)
+    notes += comparison["text"] if comparison else []
     return [metrics.as_line(name, values) for name, values in figures.items()] + notes
 
 

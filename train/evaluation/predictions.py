@@ -38,6 +38,10 @@ class Predictions:
         """Restricted to recordings whose label the checkpoint has; any label may be predicted."""
         return self._of(range(len(self.labels)))
 
+    def among(self, labels: Sequence[str]) -> "Predictions":
+        """Restricted to some of the labels, and recordings that carry one of them, renormalised."""
+        return self._of([self.labels.index(label) for label in labels])
+
     def shared(self) -> "Predictions":
         """Restricted to recordings and labels that occur on both sides, renormalised.
 

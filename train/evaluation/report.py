@@ -19,6 +19,7 @@ def as_text(found: dict[str, Any]) -> str:
     lines.append(f"{found['recordings']} recordings, {of}; labels: {', '.join(found['labels'])}")
     lines += _left_out(found["left_out"])
     lines += [found["note"]] if found.get("note") else []
+    lines += (found.get("comparison") or {}).get("text", [])
     lines += ["", f"in percent, {found['interval']}"]
     lines += [_headline(title, found["headline"][name]) for name, title in HEADLINES.items()]
     if found["by_adaptation"]:

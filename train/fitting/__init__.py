@@ -16,6 +16,7 @@ from train.fitting.left_out import Part, parts_left_out
 from train.fitting.linear import fit_linear, held_out_logits, set_linear_head
 from train.fitting.task import Task, training_features
 from train.fitting.teacher import teacher_outputs
+from train.fitting.weighting import weights_of
 
 __all__ = [
     "Epoch",
@@ -44,5 +45,6 @@ __all__ = [
     "teacher_outputs",
     "train_encoder",
     "training_features",
+    "weights_of",
     "write_history",
 ]

@@ -9,12 +9,13 @@ gradients; a fit takes seconds.
 The effect of each part on corpora left out: docs/results.md, `benchmarks/recipe.py`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
+from train.fitting.weighting import moments
 from train.recipes import LDASettings
 
 Floats = NDArray[np.float64]
@@ -34,6 +35,7 @@ class Sample:
     speakers: Numbers  # (n,): -1 for an unknown speaker
     recordings: Numbers  # (n,): several rows of one recording are views of it
     durations_s: Floats  # (n,)
+    weights: Floats  # (n,): how much a recording counts beside others of its corpus and label
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,7 +77,7 @@ def fit_discriminant(
 
     `width` is how many numbers an embedding has at the most.
     """
-    labelled = sample.rows(~sample.is_ordinary)
+    labelled = _relative(sample.rows(~sample.is_ordinary))
     ordinary = sample.rows(sample.is_ordinary)
     shift = labelled.statistics.mean(0).astype(np.float64)
     scale = 1 / _spread(labelled)
@@ -135,22 +137,32 @@ def _averaging(numbers: Numbers, weights: NDArray[np.generic], count: int) -> Fl
     return np.asarray(found / np.maximum(found.sum(1, keepdims=True), 1e-300))
 
 
+def _relative(sample: Sample) -> Sample:
+    """With weights of 1 on average in each label of a corpus, so that none of these counts more."""
+    cell, _ = _cells(sample)
+    total = np.bincount(cell, sample.weights) / np.bincount(cell)
+    return replace(sample, weights=sample.weights / total[cell])
+
+
 def _weights(sample: Sample) -> Floats:
     """Weights (n,) by which every corpus counts the same, and in it every label."""
-    cells, cell, count = np.unique(
-        np.stack([sample.corpora, sample.labels]), axis=1, return_inverse=True, return_counts=True
-    )
-    cell = cell.reshape(-1)
-    corpora = np.unique(cells[0], return_counts=True)
-    labels_of = dict(zip(*corpora, strict=True))
-    each = np.array([labels_of[corpus] for corpus in sample.corpora])
-    return np.asarray(1 / (count[cell] * each))
+    cell, corpora = _cells(sample)
+    labels_of = np.bincount(corpora)  # how many labels a corpus has
+    each = labels_of[corpora[cell]]
+    return np.asarray(sample.weights / (np.bincount(cell)[cell] * each))
+
+
+def _cells(sample: Sample) -> tuple[Numbers, Numbers]:
+    """The number of each row's label of a corpus (n,), and the corpus of each number (cells,)."""
+    cells, cell = np.unique(np.stack([sample.corpora, sample.labels]), axis=1, return_inverse=True)
+    return cell.reshape(-1), cells[0]
 
 
 def _spread(sample: Sample) -> Floats:
     """The mean over corpora of each number's standard deviation (width,)."""
     corpora = np.unique(sample.corpora)
-    every = [sample.statistics[sample.corpora == corpus].std(0) for corpus in corpora]
+    rows = [sample.corpora == corpus for corpus in corpora]
+    every = [moments(sample.statistics[own], sample.weights[own])[1] for own in rows]
     return np.asarray(np.mean(every, axis=0), np.float64) + 1e-3
 
 
@@ -159,8 +171,9 @@ def _disagreement(sample: Sample, residuals: Floats) -> Floats:
     cells = np.unique(np.stack([sample.corpora, sample.labels]), axis=1).T
     apart = np.stack(
         [
-            residuals[(sample.corpora == corpus) & (sample.labels == label)].mean(0)
+            np.average(residuals[own], axis=0, weights=sample.weights[own])
             for corpus, label in cells
+            for own in [(sample.corpora == corpus) & (sample.labels == label)]
         ]
     )
     return np.asarray(apart.T @ apart / len(cells))
@@ -178,7 +191,7 @@ def _speaker_means(residuals: Floats, sample: Sample) -> Floats:
     """The mean residuals of each speaker (speakers, width)."""
     who = np.where(sample.speakers < 0, sample.speakers.max(initial=0) + 1, sample.speakers)
     numbers = np.unique(who, return_inverse=True)[1]
-    return _averaging(numbers, np.ones(len(numbers)), int(numbers.max()) + 1) @ residuals
+    return _averaging(numbers, sample.weights, int(numbers.max()) + 1) @ residuals
 
 
 def _axes(means: Floats, further: Floats, width: int, first: int) -> Floats:

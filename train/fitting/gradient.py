@@ -135,9 +135,11 @@ def _train(descent: Descent, number: int) -> tuple[float, float]:
 
 
 def _class_weights(task: Task) -> torch.Tensor:
-    """Inverse to a label's share, 1 on average over the recordings."""
-    counts = np.bincount(task.targets[task.train], minlength=len(task.labels))
-    return torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
+    """Inverse to a label's share of the weights, 1 on average over them."""
+    own = task.targets[task.train]
+    counts = np.bincount(own, task.training_weights(), minlength=len(task.labels))
+    each = np.where(counts > 0, counts, 1)
+    return torch.tensor(counts.sum() / (len(counts) * each), dtype=torch.float32)
 
 
 @torch.inference_mode()

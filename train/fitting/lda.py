@@ -24,6 +24,7 @@ from train.fitting.discriminant import (
 )
 from train.fitting.left_out import Part, calibrate, head_of, parts_left_out
 from train.fitting.task import Task
+from train.fitting.weighting import weights_of
 from train.recipes import LDASettings
 
 AT_ONCE = 64
@@ -108,6 +109,7 @@ def sample_of(network: Network, task: Task, utterances: Sequence[Utterance]) -> 
         speakers=speakers[recordings],
         recordings=recordings,
         durations_s=np.concatenate([durations_s for _, durations_s in found]),
+        weights=weights_of(utterances)[recordings],
     )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from models.whisper import WhisperClassifier
 from train.features import Embeddings
+from train.fitting.weighting import Floats, moments
 from train.recipes import LinearFit
 
 CALIBRATION_FOLDS = 4
@@ -37,21 +38,29 @@ class Head:
 
 
 def fit_linear(
-    embeddings: Embeddings, truth: Numbers, settings: LinearFit, labels: int | None = None
+    embeddings: Embeddings,
+    truth: Numbers,
+    settings: LinearFit,
+    labels: int | None = None,
+    weights: Floats | None = None,
 ) -> Head:
     """Fit on embeddings (speeds, n, width) of recordings with labels (n,).
 
     The head has as many outputs as there are `labels`, by default up to the largest in `truth`;
-    one that is not in `truth` is never predicted.
+    one that is not in `truth` is never predicted. `weights` (n,) count relative to their mean, so
+    that regularisation does not depend on their size.
     """
     flat = embeddings.reshape(-1, embeddings.shape[-1])
-    shift = flat.mean(0)
-    scale = 1.0 / (flat.std(0) + np.float32(1e-6))
+    each = None if weights is None else np.tile(weights / weights.mean(), len(embeddings))
+    mean, deviation = moments(flat, each)
+    shift = mean.astype(np.float32)
+    scale = np.float32(1.0) / (deviation.astype(np.float32) + np.float32(1e-6))
     found = regression(
         (flat - shift) * scale,
         np.tile(truth, len(embeddings)),
         settings.regularisation,
         settings.max_iterations,
+        each,
     )
     outputs = labels or int(truth.max()) + 1
     weight = np.zeros((outputs, flat.shape[1]), found.weight.dtype)
@@ -68,15 +77,21 @@ class Regression(NamedTuple):
     bias: NDArray[np.float64]  # (k,)
 
 
-def regression(rows: Embeddings, truth: Numbers, strength: float, iterations: int) -> Regression:
-    """A logistic regression on rows (n, width) with labels (n,).
+def regression(
+    rows: Embeddings,
+    truth: Numbers,
+    strength: float,
+    iterations: int,
+    weights: Floats | None = None,
+) -> Regression:
+    """A logistic regression on rows (n, width) with labels (n,), and perhaps weights (n,).
 
     `strength` is the inverse one of regularisation, scikit-learn's C.
     """
     labels = np.unique(truth)
     if len(labels) == 1:  # which scikit-learn refuses
         return Regression(labels, np.zeros((1, rows.shape[1])), np.zeros(1))
-    fitted = LogisticRegression(C=strength, max_iter=iterations).fit(rows, truth)
+    fitted = LogisticRegression(C=strength, max_iter=iterations).fit(rows, truth, weights)
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:  # two labels: scikit-learn returns the second one's only
         weight, bias = np.vstack([-weight / 2, weight / 2]), np.array([-bias[0] / 2, bias[0] / 2])
@@ -84,7 +99,11 @@ def regression(rows: Embeddings, truth: Numbers, strength: float, iterations: in
 
 
 def held_out_logits(
-    embeddings: Embeddings, truth: Numbers, groups: Sequence[str], settings: LinearFit
+    embeddings: Embeddings,
+    truth: Numbers,
+    groups: Sequence[str],
+    settings: LinearFit,
+    weights: Floats | None = None,
 ) -> Logits:
     """Logits (n, labels) of each recording by a head that was not fitted on its group (speaker).
 
@@ -94,7 +113,8 @@ def held_out_logits(
     labels = int(truth.max()) + 1
     held_out = np.zeros((len(truth), labels))
     for train, test in _folds(truth, np.asarray(groups)):
-        head = fit_linear(embeddings[:, train], truth[train], settings, labels)
+        own = None if weights is None else weights[train]
+        head = fit_linear(embeddings[:, train], truth[train], settings, labels, own)
         known = test[np.isin(truth[test], truth[train])]
         held_out[known] = head.logits(embeddings[0, known])
     return held_out

@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """The features of a step's recordings, and their targets."""
 
     features: Features
-    targets: Tensor  # (batch, labels)
+    targets: Tensor  # (batch, labels), whose sum is the recording's weight
     possible: Tensor  # (batch, labels): which labels a recording's corpus has
 
     def to(self, device: torch.device) -> "Batch":
@@ -35,6 +35,7 @@ def loss_of(
     with torch.autocast(possible.device.type, torch.bfloat16, enabled=mixed):
         logits = network.forward_trainable(batch.features)
     smooth = label_smoothing * possible / possible.sum(1, keepdim=True)
+    smooth = smooth * batch.targets.sum(1, keepdim=True)
     targets = (1 - label_smoothing) * batch.targets + smooth
     masked = logits.float().masked_fill(~possible, IMPOSSIBLE)
     return F.cross_entropy(masked, targets, weight=weights), masked

@@ -44,7 +44,14 @@ class Task:
     valid: Rows
     seed: int
     device: torch.device
+    weights: NDArray[np.float64] | None = None  # (recordings,): how much each counts in the loss
     views: dict[int, CachedFeatures] = field(default_factory=dict)  # those that are open
+
+    def training_weights(self) -> NDArray[np.float64]:
+        """The weight of each recording of the training side (train,), 1 on average."""
+        if self.weights is None:
+            return np.ones(len(self.train))
+        return np.asarray(self.weights[self.train] / self.weights[self.train].mean())
 
     def view(self, number: int) -> CachedFeatures:
         """A view of every recording; where each epoch has a new one, the last one is deleted."""
@@ -88,13 +95,20 @@ class Task:
 
 
 def batches(task: Task, epoch: int) -> Iterator[Batch]:
-    """The training side in random order, each recording in one of its views."""
+    """The training side in random order, each recording in one of its views.
+
+    Targets are one-hot vectors times the recording's weight.
+    """
     augmentation = task.recipe.augmentation
     draw = np.random.default_rng((task.seed, epoch))
     one_hot = torch.eye(len(task.labels))
+    weights = torch.ones(len(task.targets))
+    weights[torch.from_numpy(task.train)] = torch.from_numpy(task.training_weights()).float()
     for rows in task.order(epoch, draw):
         each = [change_features(task.features(epoch, int(row)), augmentation, draw) for row in rows]
+        # the loss is linear in its targets: times a weight they are those of a weighted loss
         targets = one_hot[torch.from_numpy(task.targets[rows])]
+        targets = targets * weights[torch.from_numpy(rows), None]
         possible = torch.from_numpy(task.possible[rows])
         features = pad(each, torch.device("cpu"))
         yield Batch(*mix(features, targets, possible, augmentation, draw)).to(task.device)

@@ -43,6 +43,11 @@ class Recipe:
         if self.views < 0:
             raise UsageError(f"views={self.views}: expected 0 or more")
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a fit takes seconds, since the encoder is frozen, so that several are cheap."""
+        return self.fit in ("linear", "lda") and not self.distillation.epochs
+
     def stored(self) -> dict[str, Any]:
         """Every field, as a checkpoint and `config.json` keep it."""
         return asdict(self)

@@ -8,6 +8,7 @@ train side of each.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from train.splits.divide import Mask
 from train.splits.folds import MAKERS
 from train.splits.sides import Division, Fold
 
+FOLDS, FEWEST_SPEAKERS = 5, 6  # of the default split
 FORMS = (
     "random:80/10/10, speakers:80/10/10, speakers:K, kfold:K, loso, cross, cross:KIND, "
     "emobox:FILE, emobox:FILE:FOLD, given, saved:FILE or none"
@@ -152,7 +154,18 @@ def everything(
     return _with_ordinary(data.sided("everything", nothing, independent=independent), utterances)
 
 
-def default_split(utterances: Sequence[Utterance]) -> str:
-    """By speakers where there are enough of them, else at random; ordinary speech aside."""
-    speakers = {each.speaker for each in utterances if not each.is_ordinary}
-    return "speakers:80/10/10" if "" not in speakers and len(speakers) >= 6 else "random:80/10/10"
+def default_split(utterances: Sequence[Utterance], *, folds: bool = False) -> str:
+    """By speakers where there are enough of them, else by files; ordinary speech aside.
+
+    With `folds` every recording is tested once, in one of five; else a tenth of them.
+    """
+    labelled = [each for each in utterances if not each.is_ordinary]
+    speakers = {each.speaker for each in labelled}
+    if "" not in speakers and len(speakers) >= FEWEST_SPEAKERS:
+        return f"speakers:{FOLDS}" if folds else "speakers:80/10/10"
+    first = {
+        str(each.path): each.label for each in reversed(labelled)
+    }  # by which files are divided
+    counts = Counter(first.values())
+    enough = {each.label for each in labelled} == set(counts) and min(counts.values()) >= FOLDS
+    return f"kfold:{FOLDS}" if folds and enough else "random:80/10/10"
