@@ -61,6 +61,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/recipe.py
+	$(BIN)/python benchmarks/fresh_head.py
 	$(BIN)/python benchmarks/call_table.py
 	$(BIN)/python benchmarks/alarms.py
 

@@ -80,7 +80,7 @@ class Heads:
         return self.lda or RECIPES[self.recipe].lda
 
     @cached_property
-    def _loaded(self) -> tuple[CheckpointInfo, Network]:
+    def loaded(self) -> tuple[CheckpointInfo, Network]:
         info, network = load_network(self.path)
         shift, scale, _ = network.projection_parts()
         shift.zero_()  # statistics as they are
@@ -102,7 +102,7 @@ class Heads:
     @cached_property
     def sample(self) -> Sample:
         """Statistics of all training recordings in the recipe's views."""
-        _, network = self._loaded
+        _, network = self.loaded
         recipe, data = RECIPES[self.recipe], self.data
         store = Store(network, recipe, data.utterances, data.contents, WORK / "cache")
         everything = np.arange(len(data.utterances))
@@ -132,7 +132,7 @@ class Heads:
 
     @property
     def _width(self) -> int:
-        return self._loaded[1].embedding_width
+        return self.loaded[1].embedding_width
 
     def without(self, left_out: NDArray[np.bool_], judged: Sequence[str] = ()) -> "Head":
         """A head that recordings (n,) were left out of; corpora in `judged` do not calibrate it."""
@@ -140,7 +140,7 @@ class Heads:
         settings = self._settings
         parts = [part for name, part in self.parts.items() if name not in judged]
         found = fit_sample(sample, self.labels, self._width, settings, parts)
-        info, network = self._loaded
+        info, network = self.loaded
         network = deepcopy(network)
         set_head(network, found)
         info = replace(
@@ -163,7 +163,7 @@ class Heads:
 
     def statistics(self, utterances: Sequence[Utterance], load: Load, name: str) -> Statistics:
         """Of recordings as `load` returns them; cached by the encoder's digest and `name`."""
-        _, network = self._loaded
+        _, network = self.loaded
         digest = hashlib.sha256()
         for key, tensor in network.encoder.state_dict().items():
             digest.update(key.encode() + tensor.numpy().tobytes())
@@ -178,7 +178,7 @@ class Heads:
 
     @torch.inference_mode()
     def _computed(self, utterances: Sequence[Utterance], load: Load) -> Statistics:
-        info, network = self._loaded
+        info, network = self.loaded
         features_of = front_end(info.front_end, info.front_end_settings)
         found, durations_s = [], []
         for part in consecutive(len(utterances), BATCH):

@@ -28,7 +28,7 @@ KEY = "batch_ser"
 MAX_METADATA_BYTES = 1_000_000  # of the shipped checkpoints: 7,000
 MAX_NAME = 100  # characters of a checkpoint's name and of a label, which names a column
 MAX_LABELS = 100
-TEMPERATURES = (1e-3, 1e3)  # fits are between 0.1 and 10
+TEMPERATURES = (1e-3, 1e3)  # fits are between 0.1 and 100
 OLD_SETTINGS = {"imitated": "predicted"}  # of checkpoints from before 2026-12, as `fast` is
 OLD_TENSORS = {"encoder.imitation.": "encoder.prediction."}
 
@@ -108,6 +108,16 @@ class CheckpointInfo(Checked):
         """Held-out metrics of every fold and their mean; of several corpora only the means."""
         means = {name: each for name, each in self.metrics.items() if name.startswith("mean ")}
         return means or self.metrics
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a safetensors file has this program's metadata.
+
+    Raises:
+        CheckpointError: not a safetensors file.
+    """
+    with _opened(path, "np") as file:
+        return KEY in (file.metadata() or {})
 
 
 def read_info(path: Path) -> CheckpointInfo:

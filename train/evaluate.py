@@ -154,7 +154,7 @@ def _rows(config: EvaluateConfig, data: Data) -> list[int]:
     """The recordings that are judged."""
     if not config.split:
         return [row for row, each in enumerate(data.utterances) if not each.is_ordinary]
-    split = make_split(config.split, data.utterances, data.contents, config.seed, valid_share=0.1)
+    split = make_split(config.split, data.utterances, data.contents, config.seed, valid_share=0.0)
     names = [fold.name for fold in split.folds]
     if not names:
         raise UsageError(

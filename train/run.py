@@ -29,6 +29,7 @@ from train.evaluation import (
 )
 from train.fitting import (
     encoder_corpora,
+    fresh_head_init,
     init_path,
     is_calibrated,
     new_network,
@@ -53,6 +54,7 @@ class TrainConfig:
     recipe: str
     out: str | None = None
     init: str | None = None
+    fresh_head: bool = False  # of the included checkpoint nothing but Whisper's encoder is kept
     split: str = ""
     seed: int = 0
     cache: str | None = None
@@ -101,6 +103,8 @@ def train(config: TrainConfig) -> str:
         UsageError: the data, recipe, split, labels or weights cannot be used as given.
     """
     recipe, folder = config.chosen_recipe(), config.folder
+    if config.fresh_head:
+        config = replace(config, init=fresh_head_init(recipe, config.init))
     device = torch.device(usable_device(config.device))
     with torch.random.fork_rng():
         _check_networks(recipe, config)
@@ -136,7 +140,7 @@ def _split(config: TrainConfig, recipe: Recipe, data: Data) -> Split:
         data.utterances,
         data.contents,
         config.seed,
-        recipe.optimisation.valid_share,
+        recipe.valid_share,
         allow_leak=config.allow_leak,
     )
 
@@ -222,7 +226,7 @@ def _train_everything(context: TrainingContext, config: TrainConfig) -> None:
     """Train the checkpoint on all recordings, unless an earlier call did."""
     if (config.folder / CHECKPOINT).exists():
         return
-    data, share = context.data, context.recipe.optimisation.valid_share
+    data, share = context.data, context.recipe.valid_share
     fold = everything(data.utterances, data.contents, context.seed, share)
     train_fold(context, fold, config.folder, _name(config))
 

@@ -21,10 +21,17 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Pretrained weights: Whisper's encoder, a Hugging Face folder, or for the recipe "
-            "fast a checkpoint."
+            help="Pretrained weights: a checkpoint whose encoder is taken (accurate, fast or a "
+            "file), a file of Whisper's encoder, or a Hugging Face folder."
         ),
     ] = None,
+    fresh_head: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-head",
+            help="With --recipe accurate: keep Whisper's encoder alone of the included checkpoint.",
+        ),
+    ] = False,
     split: Annotated[
         str,
         typer.Option(
@@ -67,6 +74,7 @@ def train(
             recipe=recipe,
             out=out,
             init=init,
+            fresh_head=fresh_head,
             split=split,
             labels=labels,
             overrides=tuple(override or ()),

@@ -434,7 +434,7 @@ def test_a_card_states_what_was_acted_and_where_confidence_is_not_calibrated(
     assert "acted speech in a studio." in text("RAVDESS, speech", "speechocean762")
     mixed = text("RAVDESS", emospeech)
     assert f"acted speech in a studio, and on other recordings ({emospeech})." in mixed
-    for temperature in (9.9999, 0.1):
+    for temperature in (99.9999, 0.1):
         found = text("RAVDESS", temperature=temperature)
         assert "Confidence is not calibrated" in found
         assert "Confidence is calibrated" not in found

@@ -83,7 +83,10 @@ def test_a_single_group_is_held_out_by_recordings() -> None:
     found = held_out_logits(embeddings, truth, ["one"] * 80, SETTINGS)
     assert (found.argmax(1) == truth).mean() > 0.7
     assert not np.allclose(found, fit_linear(embeddings, truth, SETTINGS).logits(embeddings[0]))
-    assert LOWEST < best_temperature(found, truth) < HIGHEST / 2
+    temperature = best_temperature(found, truth)
+    assert LOWEST < temperature < HIGHEST / 2
+    for factor in (0.2, 20.0):  # far too confident, as a head fitted on few recordings is
+        assert best_temperature(factor * found, truth) == pytest.approx(factor * temperature, 1e-3)
 
 
 @pytest.mark.parametrize("groups", [["one"] * 160, ["one"] * 80 + ["other"] * 80])

@@ -1,11 +1,12 @@
 """Labelled recordings: corpora, folders and manifests, their labels, copies among them."""
 
-from train.data.corpora import ORDINARY, acted_in_a_studio, read_data
+from train.data.corpora import CORPORA, ORDINARY, acted_in_a_studio, read_data
 from train.data.dataset import (
     Data,
     about_corpora,
     corpus_names,
     is_called,
+    is_restricted,
     labelled,
     licence_of,
     possible_labels,
@@ -16,6 +17,7 @@ from train.data.overview import overview
 from train.data.utterances import Utterance, load_utterance
 
 __all__ = [
+    "CORPORA",
     "ORDINARY",
     "Data",
     "Utterance",
@@ -25,6 +27,7 @@ __all__ = [
     "corpus_names",
     "in_order",
     "is_called",
+    "is_restricted",
     "known_name",
     "labelled",
     "licence_of",

@@ -15,6 +15,8 @@ from train.data.corpora import KINDS, known_corpus, read_data
 from train.data.labels import LabelChoice, in_order, parse_labels
 from train.data.utterances import Utterance
 
+RESTRICTED = ("-NC", "research", "no licence")  # in licences
+
 
 @dataclass(frozen=True)
 class Data:
@@ -126,7 +128,17 @@ def about_corpora(utterances: Sequence[Utterance]) -> tuple[dict[str, Any], ...]
 
 
 def licence_of(corpora: Sequence[dict[str, Any]]) -> str:
-    """The licence of weights: that of the recordings they were trained on."""
-    licences = "; ".join(dict.fromkeys(each["licence"] for each in corpora))
-    names = ", ".join(each["name"] for each in corpora)
-    return f"{licences} (research and evaluation; trained on {names})"
+    """The licence of weights: those of what they rest on, recordings and pretrained weights.
+
+    An entry without `recordings` is of weights.
+    """
+    licences = dict.fromkeys(each["licence"] for each in corpora)
+    purpose = "research and evaluation; " if any(map(is_restricted, licences)) else ""
+    names = ", ".join(each["name"] for each in corpora if "recordings" in each)
+    weights = "".join(f"; {each['name']}" for each in corpora if "recordings" not in each)
+    return f"{'; '.join(licences)} ({purpose}trained on {names}{weights})"
+
+
+def is_restricted(licence: str) -> bool:
+    """Whether a corpus's licence, as `CORPORA` has it, is for research or non-commercial use."""
+    return any(word in licence for word in RESTRICTED)

@@ -29,12 +29,10 @@ def checkpoint_info(
 ) -> CheckpointInfo:
     """A checkpoint's metadata, but for its figures.
 
-    `encoder_corpora` are those that its encoder was distilled on in another training.
+    `encoder_corpora` is what its pretrained encoder rests on.
     """
     used = data.chosen(list(np.flatnonzero(fold.train | fold.valid)))
-    corpora = about_corpora(used)
-    known = {each["name"] for each in corpora}
-    corpora += tuple(each for each in encoder_corpora if each["name"] not in known)
+    corpora = _joined(about_corpora(used), encoder_corpora)
     return CheckpointInfo(
         name=name,
         architecture=recipe.architecture,
@@ -56,6 +54,16 @@ def checkpoint_info(
         recipe=recipe.stored(),
         made_with=versions(),
     )
+
+
+def _joined(
+    own: Sequence[dict[str, Any]], of_encoder: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """What the head and what the encoder rest on; a corpus of both keeps the encoder's mark."""
+    earlier = {each["name"]: each for each in of_encoder}
+    joined = tuple(earlier.get(each["name"], {}) | each for each in own)
+    names = {each["name"] for each in own}
+    return joined + tuple(each for each in of_encoder if each["name"] not in names)
 
 
 def versions() -> dict[str, Any]:

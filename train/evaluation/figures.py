@@ -20,9 +20,7 @@ from train.run_folder import fold_folders
 from train.splits import Split
 
 LEAKS = "with --allow-leak the test side may have been trained on"
-DISTILLED_ON = (
-    "the encoder was distilled in another training on {}, without labels, perhaps on the test side"
-)
+TRAINED_ON = "the encoder was trained in another training on {}, perhaps on the test side"
 BY_ARCHIVE = ", by archive"
 COMPARISON = "comparison"  # a key of figures.json and metrics.json
 NONE_AND_ARCHIVE = (
@@ -110,7 +108,7 @@ def note_of(
 ) -> str:
     """A note where figures are too good for unseen speakers: test speakers or recordings were used.
 
-    `encoder_corpora` are those that an encoder of another training was distilled on.
+    `encoder_corpora` is what a pretrained encoder rests on.
     """
     if leaks and split.folds:
         return LEAKS
@@ -119,11 +117,11 @@ def note_of(
 
 
 def _encoder_note(split: Split, data: Data, earlier: Sequence[Mapping[str, Any]]) -> str:
-    """Corpora with test recordings that an encoder may have been distilled on."""
+    """Corpora with test recordings that an encoder may have been trained on."""
     tested = [row for row in range(len(data.utterances)) if any(f.test[row] for f in split.folds)]
     names = corpus_names(data.chosen(tested))
     shared = [name for name in names if any(is_called(each["name"], name) for each in earlier)]
-    return DISTILLED_ON.format(", ".join(shared)) if shared else ""
+    return TRAINED_ON.format(", ".join(shared)) if shared else ""
 
 
 def _speakers_note(split: Split, data: Data) -> str:

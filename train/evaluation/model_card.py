@@ -5,7 +5,7 @@ from typing import Any
 
 from models.checkpoint import CheckpointInfo
 from models.expectation import NATURAL_SHARES, NEUTRAL
-from train.data import ORDINARY, acted_in_a_studio, is_called
+from train.data import ORDINARY, acted_in_a_studio, is_called, is_restricted
 from train.evaluation.figures import BY_ARCHIVE
 from train.fitting import is_calibrated
 
@@ -58,7 +58,15 @@ ORDINARY_SPEECH = """
 Not labelled are {names}: ordinary speech, which sets the usual offset.
 """
 
-ORIGINS = {"whisper": "The encoder is that of OpenAI's Whisper tiny.en (MIT). "}
+# of checkpoints from before 2026-12, whose corpora do not name it
+ORIGINS = {"whisper": "The encoder is that of OpenAI's Whisper tiny.en (MIT)."}
+ENCODER = "The encoder rests on: {names}."
+COMMERCIAL = (
+    "For commercial use, train on recordings of your own: `batch-ser train --recipe {recipe}`."
+)
+# instead of recipes whose weights, without `--init`, come from elsewhere
+FRESH = dict.fromkeys(("accurate", "fast"), "accurate --fresh-head")
+LAWYER = "Whether these licences allow your use of the weights is a question for your lawyer."
 
 CARD = """\
 # {name}
@@ -85,8 +93,7 @@ UAR: unweighted average recall, the mean over the labels{among}. {confidence}
 {corpora}
 {ordinary}
 Licence of these weights: {licence}.
-{origin}For commercial use, train on your own
-recordings with the same recipe: `batch-ser train --recipe {recipe}`.
+{closing}
 """
 
 
@@ -96,7 +103,9 @@ def card(info: CheckpointInfo, *, all_seen: bool) -> str:
         is_called(each["name"], "RAVDESS") for each in info.corpora
     )
     ordinary = [each["name"] for each in info.corpora if _is_ordinary(each["name"])]
-    labelled = [each for each in info.corpora if each["name"] not in ordinary]
+    labelled = [
+        each for each in info.corpora if each["name"] not in ordinary and "recordings" in each
+    ]
     whom = "recordings" if info.note else "speakers"
     if any(name.endswith("left out") for name in info.metrics):
         whom = "corpora"
@@ -127,7 +136,7 @@ def card(info: CheckpointInfo, *, all_seen: bool) -> str:
         report=f"\n{info.report}\n" if info.report else "",
         corpora=_corpora(info),
         licence=info.licence,
-        origin=ORIGINS.get(info.architecture, ""),
+        closing=_closing(info),
     )
 
 
@@ -153,11 +162,27 @@ def _notes(info: CheckpointInfo, *, ordinary: bool) -> str:
 
 
 def _corpora(info: CheckpointInfo) -> str:
+    """What the weights rest on, one a line; an entry without recordings is of weights."""
     return "\n".join(
-        f"- {each['name']}: {each['recordings']} recordings of {each['speakers'] or 'unknown'} "
-        f"speakers, {each['licence']} ({each['source']})"
+        f"- {each['name']}: {_recordings(each)}{each['licence']} ({each['source']})"
         for each in info.corpora
     )
+
+
+def _recordings(corpus: Mapping[str, Any]) -> str:
+    if "recordings" not in corpus:
+        return ""
+    return f"{corpus['recordings']} recordings of {corpus['speakers'] or 'unknown'} speakers, "
+
+
+def _closing(info: CheckpointInfo) -> str:
+    """The encoder's origin, the way to weights of other licences, and who judges licences."""
+    names = [each["name"] for each in info.corpora if each.get("encoder")]
+    origin = ENCODER.format(names=", ".join(names)) if names else ORIGINS.get(info.architecture)
+    recipe = info.recipe.get("name")
+    restricted = any(is_restricted(each["licence"]) for each in info.corpora)
+    commercial = COMMERCIAL.format(recipe=FRESH.get(str(recipe), recipe))
+    return "\n".join(filter(None, [origin, commercial if restricted else "", LAWYER]))
 
 
 def _is_ordinary(name: str) -> bool:

@@ -5,15 +5,11 @@ from train.fitting.discriminant import Sample
 from train.fitting.distillation import distillation_recipe, train_encoder
 from train.fitting.gradient import fit, log_probabilities
 from train.fitting.history import Epoch, best_epoch, write_history
-from train.fitting.initialisation import (
-    encoder_corpora,
-    init_path,
-    new_network,
-    pretrained_teacher,
-)
+from train.fitting.initialisation import init_path, new_network, pretrained_teacher
 from train.fitting.lda import FittedHead, fit_lda, fit_sample, sample_of, set_head
 from train.fitting.left_out import Part, parts_left_out
 from train.fitting.linear import fit_linear, held_out_logits, set_linear_head
+from train.fitting.origin import encoder_corpora, fresh_head_init
 from train.fitting.task import Task, training_features
 from train.fitting.teacher import teacher_outputs
 from train.fitting.weighting import weights_of
@@ -32,6 +28,7 @@ __all__ = [
     "fit_lda",
     "fit_linear",
     "fit_sample",
+    "fresh_head_init",
     "held_out_logits",
     "init_path",
     "is_calibrated",

@@ -1,15 +1,12 @@
 """The network that a training starts with: of random weights, or with a pretrained encoder."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from batch_ser.errors import CheckpointError, UsageError
 from models.architectures import build
 from models.ast import AST, check_sizes, load_pretrained, settings_of
-from models.checkpoint import CheckpointInfo, read_info, read_weights
 from models.directory import is_of_head, one_line, read_directory
 from models.hf import HFNet, build_from_directory
 from models.loading import SHIPPED, shipped_checkpoints
@@ -17,11 +14,11 @@ from models.network import Network
 from models.tdnn import TDNN
 from models.whisper import WhisperClassifier
 from train.features import freeze
+from train.fitting.pretrained import check_front_end, read_checkpoint_encoder
 from train.fitting.whisper_weights import load_teacher, load_whisper
 from train.recipes import Recipe
 from train.splits import shared_folder
 
-ENCODER = "encoder."  # of a checkpoint's weights
 DEFAULT_STUDENT = "fast"  # the shipped checkpoint whose encoder the recipe `fast` takes
 
 
@@ -33,15 +30,17 @@ def init_path(recipe: Recipe, init: str | None) -> Path | None:
     """
     if _takes_encoder(recipe, init):
         return _checkpoint_path(init or DEFAULT_STUDENT)
+    takes_whisper = recipe.architecture == "whisper" or bool(recipe.distillation.epochs)
     if init:
-        return Path(init)
-    if recipe.architecture == "whisper" or recipe.distillation.epochs:
+        included = takes_whisper and init in shipped_checkpoints()
+        return SHIPPED / f"{init}.safetensors" if included else Path(init)
+    if takes_whisper:
         return shared_folder() / "weights" / "whisper_tiny_en_encoder.safetensors"
     return None
 
 
 def _takes_encoder(recipe: Recipe, init: str | None) -> bool:
-    """Whether a recipe's encoder is that of a checkpoint of the same architecture."""
+    """Whether a recipe's encoder is that of a checkpoint, not of Whisper's weights."""
     possible = recipe.architecture == "tdnn" and not recipe.distillation.epochs
     return possible and (init is not None or recipe.fit == "lda")
 
@@ -55,12 +54,6 @@ def _checkpoint_path(init: str) -> Path:
             ".safetensors file that `batch-ser train` wrote"
         )
     return path
-
-
-def encoder_corpora(recipe: Recipe, init: str | None) -> tuple[dict[str, Any], ...]:
-    """The corpora that a recipe's encoder was distilled on in an earlier training."""
-    path = init_path(recipe, init)
-    return read_info(path).corpora if path and _takes_encoder(recipe, init) else ()
 
 
 def new_network(recipe: Recipe, labels: int, init: str | None, seed: int) -> Network:
@@ -84,7 +77,7 @@ def new_network(recipe: Recipe, labels: int, init: str | None, seed: int) -> Net
     network = build(name, labels, recipe.settings)
     path = init_path(recipe, init)
     if isinstance(network, WhisperClassifier) and path:
-        load_whisper(network, path)
+        load_whisper(network, path, recipe)
         if recipe.fit == "lda":
             freeze(network, float16=recipe.float16)
     elif isinstance(network, TDNN) and path and not recipe.distillation.epochs:
@@ -105,7 +98,7 @@ def pretrained_teacher(recipe: Recipe, init: str | None, axes: int) -> WhisperCl
     """
     path = init_path(recipe, init)
     assert path is not None
-    return load_teacher(path, recipe.distillation.layers, axes)
+    return load_teacher(path, recipe, axes)
 
 
 def _from_directory(labels: int, init: str | None) -> HFNet:
@@ -135,34 +128,18 @@ def _load_encoder(network: TDNN, path: Path, recipe: Recipe) -> None:
         CheckpointError: the checkpoint is of another architecture, or of other sizes.
         UsageError: its encoder was trained with another front end than the recipe's.
     """
-    info = read_info(path)
-    if info.architecture != recipe.architecture:
-        raise CheckpointError(
-            f"--init {path}: found a checkpoint of the architecture {info.architecture}, expected "
-            f"one of {recipe.architecture}, whose encoder the recipe {recipe.name} takes"
-        )
-    _check_front_end(info, dict(network.front_end_settings) | recipe.front_end, path)
-    weights = {
-        name.removeprefix(ENCODER): tensor
-        for name, tensor in read_weights(path).items()
-        if name.startswith(ENCODER)
-    }
-    expected, found = network.settings.dilations, tuple(info.settings.get("dilations", ()))
+    encoder = read_checkpoint_encoder(path, recipe, recipe.architecture)
+    assert encoder.info is not None  # it is a checkpoint's
+    check_front_end(encoder, dict(network.front_end_settings) | recipe.front_end)
+    expected = network.settings.dilations
+    found = tuple(encoder.info.settings.get("dilations", ()))
     try:
-        network.encoder.load_state_dict(weights)
+        network.encoder.load_state_dict(encoder.weights)
         if found and found != expected:  # which no weight's shape depends on
             raise RuntimeError(f"it has the dilations {found}, the recipe {expected}")
     except RuntimeError as error:
         raise CheckpointError(
-            f"--init {path}: its encoder does not fit the recipe's settings, expected the same "
-            f"sizes: {one_line(error)}"
+            f"--init {encoder.name}: its encoder does not fit the recipe's settings, expected the "
+            f"same sizes: {one_line(error)}"
         ) from error
     freeze(network, float16=recipe.float16)
-
-
-def _check_front_end(info: CheckpointInfo, settings: Mapping[str, Any], path: Path) -> None:
-    if dict(info.front_end_settings) != dict(settings):
-        raise UsageError(
-            f"--init {path}: its encoder was trained with the front_end "
-            f"{dict(info.front_end_settings)}, found {dict(settings)}; expected the same"
-        )

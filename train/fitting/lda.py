@@ -68,7 +68,8 @@ def fit_sample(
     if not parts:
         raise UsageError(
             "fit=lda: found no speakers or corpora that could be left out to calibrate the head; "
-            "expected recordings of two labels from two speakers or more"
+            "expected recordings of two labels from two speakers or more, or recordings whose "
+            "speakers are not stated, of which some are left out"
         )
     head = head_of(found, settings, width)
     head.conditions.fill_(_conditions(sample, found, parts, settings))

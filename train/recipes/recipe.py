@@ -48,6 +48,11 @@ class Recipe:
         """Whether a fit takes seconds, since the encoder is frozen, so that several are cheap."""
         return self.fit in ("linear", "lda") and not self.distillation.epochs
 
+    @property
+    def valid_share(self) -> float:
+        """The share of a valid side that a split does not name; 0 where the fit needs none."""
+        return self.optimisation.valid_share if self.fit == "gradient" else 0.0
+
     def stored(self) -> dict[str, Any]:
         """Every field, as a checkpoint and `config.json` keep it."""
         return asdict(self)

@@ -17,7 +17,8 @@ def check_sides(fold: Fold, data: Division) -> None:
     """
     sides = {"train": fold.train, "valid": fold.valid, "test": fold.test}
     for side, mask in sides.items():
-        if not mask.any():
+        needed = side != "valid" or data.valid_share > 0
+        if needed and not mask.any():
             raise UsageError(f"--split {data.text}: {fold.name} has no recordings in {side}")
     labels = np.array(data.labels)
     trained = set(labels[fold.train])
@@ -26,7 +27,7 @@ def check_sides(fold: Fold, data: Division) -> None:
             f"--split {data.text}: all recordings that {fold.name} trains on are labelled "
             f"{trained.pop()}; expected two labels or more"
         )
-    if not np.isin(labels[fold.valid], labels[fold.train]).any():
+    if fold.valid.any() and not np.isin(labels[fold.valid], labels[fold.train]).any():
         raise UsageError(
             f"--split {data.text}: the valid side of {fold.name} has recordings labelled "
             f"{', '.join(sorted(set(labels[fold.valid])))}, which no recording in train is; "

@@ -56,7 +56,8 @@ def _stratified_two(
         raise UsageError(
             f"--split: {len(rows)} recordings cannot be divided so that each of the {len(names)} "
             f"labels is on both sides: one side would have {count}, and the rarest label is "
-            f"{least}; give larger shares, fewer --labels or more recordings"
+            f"{least}; give larger shares, fewer --labels or more recordings; or --split kfold:K, "
+            "or none for a checkpoint without figures"
         ) from error
     return one, two
 
@@ -106,10 +107,15 @@ def carve_valid(
     *,
     whole_groups: bool,
 ) -> Mask:
-    """A valid side out of `rest`: whole groups (speakers) or a stratified share of recordings."""
+    """A valid side out of `rest`: whole groups (speakers) or a stratified share of recordings.
+
+    It is empty with a share of 0.
+    """
     rows = np.flatnonzero(rest)
     names = np.array(groups)[rows]
     valid = np.zeros(len(rest), np.bool_)
+    if not share:
+        return valid
     if whole_groups:
         known = np.unique(names)
         if len(known) < 2:

@@ -46,7 +46,10 @@ def _saved_fold(entry: dict[str, Any], rows: dict[str, int], data: Division) -> 
             "it in train alone"
         )
     train, valid, test = (side[:count] for side in sides)
-    return Fold(entry["name"], train, valid, test, independent=entry["independent"])
+    name, independent = entry["name"], entry["independent"]
+    if not valid.any():  # of a recipe that needs none
+        return data.sided(name, test, independent=independent, pool=train)
+    return Fold(name, train, valid, test, independent=independent)
 
 
 def _mask_of(names: Iterable[str], rows: dict[str, int], text: str) -> Mask:
