@@ -1,99 +1,40 @@
 """One training: data, split, a network for each fold, figures, the checkpoint, its card."""
 
-import json
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from batch_ser.errors import CheckpointError, UsageError
 from batch_ser.features import front_end
-from models.checkpoint import save_checkpoint
 from models.device import usable_device
-from models.loading import load_checkpoint, load_network
+from models.loading import load_checkpoint
 from train import metrics
-from train.data import Data, labelled, overview, read
+from train.config import TrainConfig
+from train.data import Data, read
 from train.evaluation import (
-    COMPARISON,
     FoldPredictions,
-    card,
     note_of,
     predict_fold,
     put_beside,
-    versions,
     write_figures,
 )
 from train.fitting import (
     encoder_corpora,
     fresh_head_init,
     init_path,
-    is_calibrated,
     new_network,
     pretrained_teacher,
 )
 from train.fold import TrainingContext, train_fold
-from train.recipes import Recipe, as_text, check_ordinary, check_together, find_recipe
-from train.run_folder import CHECKPOINT, SPLIT, SUFFIX, claim, digest_of, fold_folders
+from train.head import train_head
+from train.publishing import content_of, publish
+from train.recipes import Recipe, check_ordinary
+from train.run_folder import CHECKPOINT, SPLIT, claim, fold_folders
 from train.splits import Fold, Split, default_split, everything, make_split
-
-NOT_CALIBRATED = (
-    "confidence is not calibrated: its temperature ended at the bound of the search ({:.3f}), "
-    "since scores hardly distinguish the labels of recordings that were left out"
-)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training, by the options of the command line."""
-
-    data: tuple[str, ...]
-    recipe: str
-    out: str | None = None
-    init: str | None = None
-    fresh_head: bool = False  # of the included checkpoint nothing but Whisper's encoder is kept
-    split: str = ""
-    seed: int = 0
-    cache: str | None = None
-    labels: str | None = None
-    overrides: tuple[str, ...] = ()  # FIELD=VALUE
-    device: str = "auto"
-    allow_duplicates: bool = False
-    allow_leak: bool = False
-    figures_only: bool = False  # no checkpoint on everything after several folds
-    restart: bool = False
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: expected 0 or more")
-
-    def show(self) -> str:
-        """The recipe with every field, and an overview of the data."""
-        shown = [as_text(find_recipe(self.recipe, self.overrides))] if self.recipe else []
-        if self.data:
-            shown += [overview(labelled(self.data, self.labels))]
-        return "\n\n".join(shown)
-
-    def chosen_recipe(self) -> Recipe:
-        """The recipe with its overrides.
-
-        Raises:
-            UsageError: there is no such recipe, or its fields contradict each other.
-        """
-        recipe = find_recipe(self.recipe, self.overrides)
-        check_together(recipe)
-        return recipe
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder: `--out`, or beside the checkpoint that it names."""
-        if not self.out:
-            raise UsageError("--out: expected a folder for the run, or a checkpoint's name")
-        path = Path(self.out)
-        return path.with_suffix(".run") if path.suffix == SUFFIX else path
 
 
 def train(config: TrainConfig) -> str:
@@ -103,6 +44,8 @@ def train(config: TrainConfig) -> str:
         UsageError: the data, recipe, split, labels or weights cannot be used as given.
     """
     recipe, folder = config.chosen_recipe(), config.folder
+    if recipe.fit == "head":
+        return train_head(config, recipe)
     if config.fresh_head:
         config = replace(config, init=fresh_head_init(recipe, config.init))
     device = torch.device(usable_device(config.device))
@@ -111,7 +54,7 @@ def train(config: TrainConfig) -> str:
     data = read(config.data, config.labels, config.allow_duplicates)
     check_ordinary(recipe, data.utterances, config.data)
     split = _split(config, recipe, data)
-    content = _content(config, recipe, data)
+    content = content_of(config, recipe, data)
     claim(folder, config.out or "", content, restart=config.restart)
     split.save(folder / SPLIT, data.utterances, data.contents)
     with tempfile.TemporaryDirectory(prefix="batch-ser-") as own, torch.random.fork_rng():
@@ -130,7 +73,7 @@ def train(config: TrainConfig) -> str:
         if len(split.folds) != 1 and not config.figures_only:
             _train_everything(context, config)
     if (folder / CHECKPOINT).exists():
-        lines += _publish(config, folder, note, all_seen=len(split.folds) != 1)
+        lines += publish(config, note, all_seen=len(split.folds) != 1)
     return "\n".join([*lines, f"written: {folder}"])
 
 
@@ -143,18 +86,6 @@ def _split(config: TrainConfig, recipe: Recipe, data: Data) -> Split:
         recipe.valid_share,
         allow_leak=config.allow_leak,
     )
-
-
-def _content(config: TrainConfig, recipe: Recipe, data: Data) -> dict[str, Any]:
-    """The content of `config.json`."""
-    init = init_path(recipe, config.init)
-    return {
-        "training": asdict(config),
-        "recipe": recipe.stored(),
-        "recordings": {"count": len(data.utterances), "digest": data.digest()},
-        "init": digest_of(str(init)) if init else None,
-        "versions": versions(),
-    }
 
 
 def _check_networks(recipe: Recipe, config: TrainConfig) -> None:
@@ -228,27 +159,4 @@ def _train_everything(context: TrainingContext, config: TrainConfig) -> None:
         return
     data, share = context.data, context.recipe.valid_share
     fold = everything(data.utterances, data.contents, context.seed, share)
-    train_fold(context, fold, config.folder, _name(config))
-
-
-def _name(config: TrainConfig) -> str:
-    return Path(config.out or "").stem
-
-
-def _publish(config: TrainConfig, folder: Path, note: str, *, all_seen: bool) -> list[str]:
-    """Store the held-out figures in the checkpoint, write its card, and copy both to `--out`."""
-    info, network = load_network(folder / CHECKPOINT)
-    path = folder / "figures.json"
-    figures: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    compared = figures.pop(COMPARISON, {}).get("text", [])
-    report = "\n".join(f"- {each}" for each in compared)
-    info = replace(info, name=_name(config), metrics=figures, note=note, report=report)
-    target = Path(config.out or "")
-    places = [folder / CHECKPOINT]
-    if target.suffix == SUFFIX:
-        places.append(target)
-    for place in places:
-        save_checkpoint(place, info, network)
-        place.with_suffix(".md").write_text(card(info, all_seen=all_seen))
-    lines = [] if is_calibrated(info.temperature) else [NOT_CALIBRATED.format(info.temperature)]
-    return [*lines, f"written: {target}"] if target.suffix == SUFFIX else lines
+    train_fold(context, fold, config.folder, config.name)

@@ -1,6 +1,6 @@
 """`batch-ser train`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,9 @@ from batch_ser.errors import UsageError
 from jobs.commands.exits import exit_codes
 from jobs.commands.options import AllowDuplicates, Data, Device, Labels
 from jobs.stop import OrderlyStop
+
+if TYPE_CHECKING:  # importing it takes a second
+    from train.config import TrainConfig
 
 
 def train(
@@ -32,6 +35,13 @@ def train(
             help="With --recipe accurate: keep Whisper's encoder alone of the included checkpoint.",
         ),
     ] = False,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            help="With --recipe head: what --out of a run was; its segments are labelled by --data "
+            "manifest:FILE, and no recording is read."
+        ),
+    ] = None,
     split: Annotated[
         str,
         typer.Option(
@@ -66,14 +76,14 @@ def train(
     """
     with exit_codes(resumable=True), OrderlyStop().installed():
         _check_options(recipe, data, show=show)
-        from train.run import TrainConfig
-        from train.run import train as train_checkpoint
+        from train.config import TrainConfig
 
         config = TrainConfig(
             data=tuple(data or ()),
             recipe=recipe,
             out=out,
             init=init,
+            embeddings=embeddings,
             fresh_head=fresh_head,
             split=split,
             labels=labels,
@@ -86,7 +96,24 @@ def train(
             allow_leak=allow_leak,
             restart=restart,
         )
-        typer.echo(config.show() if show else train_checkpoint(config))
+        typer.echo(config.show() if show else _trained(config))
+
+
+def _trained(config: "TrainConfig") -> str:
+    """Train on recordings, or on segments of an output."""
+    from train.head import train_head
+    from train.run import train as train_checkpoint
+
+    if config.embeddings is None:
+        return train_checkpoint(config)
+    from jobs.labelled_embeddings import labelled_embeddings
+    from train.fitting import init_path
+
+    recipe = config.chosen_recipe()
+    model = init_path(recipe, config.init)
+    assert model is not None  # by default the included `accurate`
+    embedded = labelled_embeddings(config.embeddings, config.data, model, config.labels)
+    return train_head(config, recipe, embedded)
 
 
 def _check_options(recipe: str, data: list[str] | None, *, show: bool) -> None:

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from batch_ser.errors import UsageError
-from batch_ser.labels import Label, Problem, RecordingNames, Segment, match, placed, read_labels
+from batch_ser.labels import Label, Problem, RecordingNames, Segment, match
 from jobs.agreement import Agreement
 from jobs.judge.proportions import Array, Units
 from jobs.label_tables import name_of, segments_of
+from jobs.labels_by_file import labels_by_file
 from jobs.scored_segments import ScoredSegments
 from train.data import in_order
 
@@ -96,7 +97,7 @@ def read_judged(scored: ScoredSegments, path: Path) -> Judged:
     Raises:
         UsageError: the labels cannot be read, or not one fits.
     """
-    by_file, problems = _labels(path, RecordingNames(scored.files()))
+    by_file, problems = labels_by_file(path, RecordingNames(scored.files()))
     archive, rows = Archive(), list[_Row]()
     for unit, (file, table) in enumerate(scored.by_file()):
         archive.add(table, scored.labels)
@@ -112,19 +113,6 @@ def read_judged(scored: ScoredSegments, path: Path) -> Judged:
             "output"
         )
     return _judged(scored.labels, rows, +problems, archive)
-
-
-def _labels(path: Path, names: RecordingNames) -> tuple[dict[str, list[Label]], Counter[str]]:
-    """Labels by recording, and what is none."""
-    by_file: dict[str, list[Label]] = {}
-    problems = Counter[str]()
-    for each in read_labels(path):
-        found = placed(each, names, None) if isinstance(each, Label) else each
-        if isinstance(found, Problem):
-            problems[found.reason] += 1
-        else:
-            by_file.setdefault(found.file, []).append(found)
-    return by_file, problems
 
 
 def _join(

@@ -12,7 +12,7 @@ from train.data.dataset import (
     possible_labels,
     read,
 )
-from train.data.labels import check_labels, in_order, known_name, shared_name
+from train.data.labels import check_labels, in_order, known_name, parse_labels, shared_name
 from train.data.overview import overview
 from train.data.utterances import Utterance, load_utterance
 
@@ -33,6 +33,7 @@ __all__ = [
     "licence_of",
     "load_utterance",
     "overview",
+    "parse_labels",
     "possible_labels",
     "read",
     "read_data",

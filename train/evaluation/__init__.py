@@ -16,7 +16,7 @@ from train.evaluation.measurements import write_evaluation
 from train.evaluation.model_card import card
 from train.evaluation.predictions import Predictions
 from train.evaluation.report import as_text
-from train.evaluation.scoring import predict, predict_each
+from train.evaluation.scoring import embed_utterances, predict, predict_each
 
 __all__ = [
     "COMPARISON",
@@ -29,6 +29,7 @@ __all__ = [
     "as_text",
     "card",
     "checkpoint_info",
+    "embed_utterances",
     "note_of",
     "plots",
     "predict",

@@ -58,8 +58,15 @@ class Beside:
         return record | figures | {"text": self.lines()}
 
 
-def put_beside(path: Path | None, found: Sequence[FoldPredictions], device: str) -> Beside | None:
+def put_beside(
+    path: Path | None,
+    found: Sequence[FoldPredictions],
+    device: str,
+    scored: Sequence[FoldPredictions] = (),
+) -> Beside | None:
     """Score the test sides of all folds with a checkpoint; None where there is none at the path.
+
+    `scored` are its scores of all folds, where they are known.
 
     It is scored like the training: each corpus of a test side is an archive, all labels of the
     checkpoint are expected to be equally frequent, and then those that are not shared are left out,
@@ -77,10 +84,7 @@ def put_beside(path: Path | None, found: Sequence[FoldPredictions], device: str)
     names = [name for name in corpus_names(tested) if any(is_called(e, name) for e in trained)]
     comparison = None
     if len(labels) > 1:
-        checkpoint = load_checkpoint(path, device)
-        other = [
-            predict_fold(checkpoint, one.plain.utterances, one.plain.folds[0]) for one in found
-        ]
+        other = scored or _scored(path, found, device)
         comparison = compare(_pooled(found, labels), _pooled(other, labels))
     return Beside(
         name=info.name,
@@ -90,6 +94,11 @@ def put_beside(path: Path | None, found: Sequence[FoldPredictions], device: str)
         by_archive=all(one.by_archive is not None for one in found),
         comparison=comparison,
     )
+
+
+def _scored(path: Path, found: Sequence[FoldPredictions], device: str) -> list[FoldPredictions]:
+    checkpoint = load_checkpoint(path, device)
+    return [predict_fold(checkpoint, one.plain.utterances, one.plain.folds[0]) for one in found]
 
 
 def _info(path: Path | None) -> CheckpointInfo | None:

@@ -48,10 +48,7 @@ def predict_each(
     Raises:
         CheckpointError: the head has no offset.
     """
-    checkpoint.check_offset()
-    embeddings, durations_s = map(
-        np.concatenate, zip(*_scored(checkpoint, utterances, load), strict=True)
-    )
+    embeddings, durations_s = embed_utterances(checkpoint, utterances, load)
     return [
         _predictions(
             checkpoint,
@@ -61,6 +58,20 @@ def predict_each(
         )
         for each in adaptations
     ]
+
+
+def embed_utterances(
+    checkpoint: Checkpoint, utterances: Sequence[Utterance], load: Load = load_utterance
+) -> tuple[Embeddings, NDArray[np.float64]]:
+    """Embeddings (n, width) of whole recordings or given segments, and their lengths in seconds.
+
+    Raises:
+        CheckpointError: the head has no offset.
+    """
+    checkpoint.check_offset()
+    found = zip(*_scored(checkpoint, utterances, load), strict=True)
+    embeddings, durations_s = map(np.concatenate, found)
+    return embeddings, durations_s
 
 
 def _predictions(

@@ -19,6 +19,7 @@ from train.fitting.whisper_weights import load_teacher, load_whisper
 from train.recipes import Recipe
 from train.splits import shared_folder
 
+DEFAULT_HEAD = "accurate"  # the shipped checkpoint whose head the recipe `head` moves
 DEFAULT_STUDENT = "fast"  # the shipped checkpoint whose encoder the recipe `fast` takes
 
 
@@ -28,6 +29,8 @@ def init_path(recipe: Recipe, init: str | None) -> Path | None:
     Raises:
         CheckpointError: there is no such checkpoint.
     """
+    if recipe.fit == "head":
+        return _checkpoint_path(init or DEFAULT_HEAD)
     if _takes_encoder(recipe, init):
         return _checkpoint_path(init or DEFAULT_STUDENT)
     takes_whisper = recipe.architecture == "whisper" or bool(recipe.distillation.epochs)

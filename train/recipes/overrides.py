@@ -11,7 +11,13 @@ from batch_ser.errors import UsageError
 from train.augmentation import Augmentation
 from train.recipes.presets import RECIPES
 from train.recipes.recipe import Recipe
-from train.recipes.settings import Distillation, LDASettings, LinearFit, Optimisation
+from train.recipes.settings import (
+    Distillation,
+    HeadSettings,
+    LDASettings,
+    LinearFit,
+    Optimisation,
+)
 
 EXPECTED: dict[Any, str] = {  # by the type of a field
     str: "a word",
@@ -26,6 +32,7 @@ EXPECTED: dict[Any, str] = {  # by the type of a field
     Optimisation: "its fields one by one, such as optimisation.epochs=9",
     LinearFit: "its fields one by one, such as linear.max_iterations=900",
     LDASettings: "its fields one by one, such as lda.shrinkage=0.5",
+    HeadSettings: "its fields one by one, such as head.label_variance=0.2",
 }
 # fields of this group have the names of others': `--set epochs=5` never means them
 WITHOUT_SHORT_NAMES = "distillation"

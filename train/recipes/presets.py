@@ -132,6 +132,7 @@ FAST = Recipe(
 )
 # the same network with an encoder distilled from the two blocks of `accurate`
 STUDENT = replace(FAST, name="student", distillation=Distillation(epochs=60, augmentation=CHANNELS))
+HEAD = Recipe("head", "", fit="head")  # of the architecture of the checkpoint
 WHISPER = Recipe(  # whole recordings: a crop has less silence, which the statistics depend on
     "whisper",
     "whisper",
@@ -176,6 +177,7 @@ RECIPES: dict[str, Recipe] = {
         ACCURATE,
         STUDENT,
         FAST,
+        HEAD,
         WHISPER,
         HF,
     )

@@ -6,9 +6,15 @@ from typing import Any
 
 from batch_ser.errors import UsageError
 from train.augmentation import Augmentation
-from train.recipes.settings import Distillation, LDASettings, LinearFit, Optimisation
+from train.recipes.settings import (
+    Distillation,
+    HeadSettings,
+    LDASettings,
+    LinearFit,
+    Optimisation,
+)
 
-FITS = ("gradient", "linear", "lda")
+FITS = ("gradient", "linear", "lda", "head")
 CROPS = ("random", "centre", "start")
 
 
@@ -20,7 +26,8 @@ class Recipe:
     architecture: str
     settings: dict[str, Any] = field(default_factory=dict)  # of the network
     front_end: dict[str, Any] = field(default_factory=dict)  # instead of the network's defaults
-    # gradient; or on a frozen encoder: linear, a logistic regression, or lda, the offset head
+    # gradient; or on a frozen encoder: linear, a logistic regression; lda, the offset head; or
+    # head, the head of a checkpoint, moved towards labels
     fit: str = "gradient"
     # weights are rounded to what float16 holds, for a file of half the size; lda: the encoder's
     float16: bool = False
@@ -28,6 +35,7 @@ class Recipe:
     optimisation: Optimisation = field(default_factory=Optimisation)  # of fit=gradient
     linear: LinearFit = field(default_factory=LinearFit)
     lda: LDASettings = field(default_factory=LDASettings)
+    head: HeadSettings = field(default_factory=HeadSettings)
     # gradient and lda: the network's inputs
     crop: str = "random"  # which part of a recording that is longer than `crop_s`
     crop_s: float | None = None  # none: what the network takes at once
@@ -46,7 +54,7 @@ class Recipe:
     @property
     def is_quick(self) -> bool:
         """Whether a fit takes seconds, since the encoder is frozen, so that several are cheap."""
-        return self.fit in ("linear", "lda") and not self.distillation.epochs
+        return self.fit in ("linear", "lda", "head") and not self.distillation.epochs
 
     @property
     def valid_share(self) -> float:

@@ -101,6 +101,20 @@ class LDASettings:
         _check_not_negative(self, "lda", ("disagreement", "mixture", "conditions", "speakers"))
 
 
+@dataclass(frozen=True)
+class HeadSettings:
+    """How far labels move a head: variances of priors, in units of the noise (`fit=head`)."""
+
+    label_variance: float = 0.1  # of a label's mean around that of the head, in each number
+    new_label_variance: float = 3.0  # of the mean of a label that the head does not have
+    covariance_strength: float = 300.0  # labels that the covariance of the head's noise is worth
+    temperature_strength: float = 100.0  # labels that its temperature is worth
+
+    def __post_init__(self) -> None:
+        names = ("label_variance", "new_label_variance", "covariance_strength")
+        _check_positive(self, "head", (*names, "temperature_strength"))
+
+
 def _check_choice(settings: object, group: str, name: str, known: tuple[str, ...]) -> None:
     if (value := getattr(settings, name)) not in known:
         raise UsageError(f"{group}.{name}={value}: expected {' or '.join(known)}")

@@ -1,0 +1,128 @@
+"""Training of the recipe `head`: cross-validation, figures, and the checkpoint on all labels.
+
+Nothing of it needs recordings once segments are embedded, and a fit takes milliseconds.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from models.architectures import build
+from models.checkpoint import CheckpointInfo, save_checkpoint
+from models.expectation import NATURAL_SHARES, NEUTRAL
+from models.loading import load_checkpoint, load_network
+from models.network import Network
+from train.config import TrainConfig
+from train.data import Data, about_corpora, licence_of, parse_labels, read
+from train.evaluation import FoldPredictions, note_of, put_beside, versions, write_figures
+from train.fitting import init_path, set_moved_head
+from train.own_head import Embedded, OwnHead
+from train.publishing import content_of, publish
+from train.recipes import Recipe, check_ordinary
+from train.run_folder import CHECKPOINT, SPLIT, claim
+from train.splits import Split, default_split, make_split
+
+HEAD = "head."  # of a network's tensors
+
+
+def train_head(config: TrainConfig, recipe: Recipe, embedded: Embedded | None = None) -> str:
+    """Move the head of `--init` towards labels, write the run's folder, and return the figures.
+
+    `embedded` are labelled segments of an output, instead of recordings in `--data`.
+
+    Raises:
+        UsageError: the data, split or folder cannot be used as given.
+        CheckpointError: `--init` has no offset head.
+    """
+    path = init_path(recipe, config.init)
+    assert path is not None  # by default that of the included `accurate`
+    checkpoint = load_checkpoint(path, "cpu")
+    checkpoint.check_offset()
+    if embedded is None:
+        data = read(config.data, config.labels, config.allow_duplicates)
+        check_ordinary(recipe, data.utterances, config.data)
+    else:
+        names = tuple(each.name for each in embedded.utterances)
+        data = Data(embedded.utterances, names)
+    split = _split(config, data)
+    claim(config.folder, config.out or "", content_of(config, recipe, data), restart=config.restart)
+    split.save(config.folder / SPLIT, data.utterances, data.contents)
+    embedded = embedded or Embedded.of_recordings(checkpoint, data.utterances)
+    choice = parse_labels(config.labels)
+    own = OwnHead(checkpoint, embedded, recipe.head, choice.names if choice else ())
+    note = note_of(split, data)
+    lines, temperature = _figures(config, own, split, note, path)
+    if not config.figures_only:
+        _write(config, recipe, own, path, temperature)
+        lines += publish(config, note, all_seen=bool(split.folds))
+    return "\n".join([*lines, f"written: {config.folder}"])
+
+
+def _split(config: TrainConfig, data: Data) -> Split:
+    text = config.split or default_split(data.utterances, folds=True)
+    return make_split(
+        text, data.utterances, data.contents, config.seed, 0.0, allow_leak=config.allow_leak
+    )
+
+
+def _figures(
+    config: TrainConfig, own: OwnHead, split: Split, note: str, path: Path
+) -> tuple[list[str], float]:
+    """The held-out figures as lines, and the temperature of the checkpoint on all labels."""
+    if not split.folds:
+        return [], own.checkpoint.info.temperature
+    tests = [np.flatnonzero(fold.test) for fold in split.folds]
+    heads = [own.moved(np.flatnonzero(fold.train | fold.valid)) for fold in split.folds]
+    pairs = list(zip(heads, tests, strict=True))
+    plain, adapted = (
+        [own.likelihoods(head, rows, by_archive=by) for head, rows in pairs] for by in (False, True)
+    )
+    temperature = own.temperature(np.concatenate(adapted), np.concatenate(tests))
+    found, before = [], []
+    for number, (rows, fold) in enumerate(zip(tests, split.folds, strict=True)):
+        each = [own.predictions(s[number], temperature, rows, fold.name) for s in (plain, adapted)]
+        found.append(FoldPredictions(*each))
+        before.append(FoldPredictions(own.before(rows, fold.name), own.before(rows, fold.name)))
+    beside = put_beside(path, found, "cpu", before)
+    record = beside.as_record() if beside else None
+    lines = write_figures(config.folder, split, found, ", ".join(config.data), note, record)
+    return lines, temperature
+
+
+def _write(
+    config: TrainConfig, recipe: Recipe, own: OwnHead, path: Path, temperature: float
+) -> None:
+    """The checkpoint on all labels."""
+    info, network = load_network(path)
+    moved = own.moved(np.arange(len(own.embedded.utterances)))
+    network = with_labels(info, network, len(own.labels))
+    set_moved_head(network, moved)
+    corpora = about_corpora(own.embedded.utterances)
+    known = {each["name"] for each in corpora}
+    corpora += tuple(each for each in info.corpora if each["name"] not in known)
+    info = replace(
+        info,
+        name=config.name,
+        labels=own.labels,
+        temperature=temperature,
+        natural=(NATURAL_SHARES | info.natural) if NEUTRAL in own.labels else {},
+        licence=licence_of(corpora),
+        corpora=corpora,
+        recipe=recipe.stored(),
+        made_with=versions(),
+        metrics={},
+        note="",
+        report="",
+    )
+    save_checkpoint(config.folder / CHECKPOINT, info, network)
+
+
+def with_labels(info: CheckpointInfo, network: Network, labels: int) -> Network:
+    """The network of a checkpoint with a head for so many labels, which is not fitted yet."""
+    found = build(info.architecture, labels, info.settings)
+    state = {
+        name: value for name, value in network.state_dict().items() if not name.startswith(HEAD)
+    }
+    found.load_state_dict(state, strict=False)
+    return found
