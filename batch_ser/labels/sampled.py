@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from batch_ser.calls import plain_cell
 from batch_ser.errors import UsageError
 from batch_ser.inputs import Columns, read_rows
 from batch_ser.labels.names import RecordingNames
-from batch_ser.labels.reading import Label, Problem, checked, content_of, seconds, unmarked, whole
+from batch_ser.labels.reading import Label, Problem, checked, content_of, seconds, whole
 
 TABLE = "sample.csv"
 COLUMNS = Columns(needed=("clip", "file", "channel", "segment", "start_s", "end_s", "weight"))
@@ -54,7 +55,7 @@ class Sample:
             found = row.fault or _clip(row.values)
             if isinstance(found, str):
                 raise UsageError(f"{path}: line {row.number}: {found}; make the sample again")
-            clips.append((unmarked(row.values["clip"]), found))
+            clips.append((plain_cell(row.values["clip"]), found))
         return cls(clips)
 
     def clip(self, label: Label) -> Clip | None:
@@ -79,7 +80,7 @@ def _clip(values: dict[str, str]) -> Clip | str:
         return str(error)
     if missing := [name for name, value in (numbers | times).items() if value is None]:
         return f"the column {missing[0]} is empty"
-    file = unmarked(values["file"])
+    file = plain_cell(values["file"])
     checking = checked(Label("", "any", "any", file, **numbers, **times))  # type: ignore[arg-type]
     if isinstance(checking, Problem):
         return checking.message

@@ -208,6 +208,17 @@ def test_names_of_recordings() -> None:
     assert names.find("", "..") == []
 
 
+def test_odd_names_of_recordings() -> None:
+    """Some hold a backslash, or begin like a cell that a spreadsheet would compute."""
+    names = RecordingNames(["a/b\\c.wav", "＝d.wav", "\te.wav", "'=f.wav", "g/h.wav"])
+    assert names.find("a/b\\c.wav") == names.find("x/a/b\\c.wav") == ["a/b\\c.wav"]
+    assert names.find("", "a/b\\c") == ["a/b\\c.wav"]
+    assert names.find("C:\\g\\h.wav") == ["g/h.wav"]
+    assert names.find("'＝d.wav") == ["＝d.wav"]
+    assert names.find("'\te.wav") == ["\te.wav"]
+    assert names.find("'=f.wav") == names.find("''=f.wav") == ["'=f.wav"]
+
+
 def test_a_sample_without_clips_and_with_odd_names(tmp_path: Path) -> None:
     """`sample` writes for spreadsheets: names that begin like a formula have an apostrophe."""
     header = "clip,file,channel,segment,start_s,end_s,weight"
