@@ -9,7 +9,15 @@ from batch_ser.calls import plain_cell
 from batch_ser.errors import UsageError
 from batch_ser.inputs import Columns, read_rows
 from batch_ser.labels.names import RecordingNames
-from batch_ser.labels.reading import Label, Problem, checked, content_of, seconds, whole
+from batch_ser.labels.reading import (
+    ROUNDING_S,
+    Label,
+    Problem,
+    checked,
+    content_of,
+    seconds,
+    whole,
+)
 
 TABLE = "sample.csv"
 COLUMNS = Columns(needed=("clip", "file", "channel", "segment", "start_s", "end_s", "weight"))
@@ -65,10 +73,13 @@ class Sample:
         found = self._names.find("", unquote(label.like)) if label.like else []
         return self._clips[found[0]] if len(found) == 1 else None
 
-    def weight(self, key: Key) -> float | None:
-        """The weight of a segment; None if it was not sampled."""
+    def weight(self, key: Key, start_s: float, end_s: float) -> float | None:
+        """The weight of a segment; None if it was not sampled, at these times."""
         found = self._by_key.get(key)
-        return found.weight if found else None
+        if found is None:
+            return None
+        apart_s = max(abs(found.start_s - start_s), abs(found.end_s - end_s))
+        return found.weight if apart_s <= ROUNDING_S else None
 
 
 def _clip(values: dict[str, str]) -> Clip | str:

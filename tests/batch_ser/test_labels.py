@@ -225,7 +225,10 @@ def test_a_sample_without_clips_and_with_odd_names(tmp_path: Path) -> None:
     lines = [header, ",'=a.wav,0,0,1,2,5", ",'=a.wav,0,1,3,4,6"]
     (tmp_path / sampled.TABLE).write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
     sample = Sample.read(tmp_path)
-    assert [sample.weight(("=a.wav", 0, number)) for number in range(3)] == [5, 6, None]
+    times = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0))
+    found = [sample.weight(("=a.wav", 0, number), *each) for number, each in enumerate(times)]
+    assert found == [5, 6, None]
+    assert sample.weight(("=a.wav", 0, 0), 1.0, 3.0) is None, "the output was made again"
     (tmp_path / sampled.TABLE).write_text(f"{header}\n,a.wav,0,0,1,2,-1\n")
     with pytest.raises(UsageError, match="line 2: the weight is -1"):
         Sample.read(tmp_path)
