@@ -31,6 +31,7 @@ from jobs.label_tables import (
     write_table,
 )
 from jobs.labelled import Given, Labelled
+from jobs.recovery import storage_errors
 from jobs.scored_segments import ScoredSegments
 from train.data import in_order, known_name
 
@@ -97,6 +98,7 @@ def import_labels(
     Raises:
         UsageError: a file that cannot be read as labels, or not one label fits the output.
         MismatchError: there is no complete output, or `dest` is not ours.
+        Incomplete: a table cannot be written.
     """
     table = _destination(dest, paths)
     mapping, scored = _mapping(words), ScoredSegments.of(results)
@@ -108,13 +110,15 @@ def import_labels(
     _match(found, scored, mapping, labelled)
     labelled.list_conflicts()
     problems = table.with_name(f"{table.stem}{PROBLEMS}")
-    write_table(problems, PROBLEM_COLUMNS, map(problem_row, labelled.problems))
+    with storage_errors(scored.output):
+        write_table(problems, PROBLEM_COLUMNS, map(problem_row, labelled.problems))
     if not any(labelled.given.values()):
         raise UsageError(
             f"not one label fits {results}; expected labels of its recordings and segments; "
             f"{problems} lists why"
         )
-    write_table(table, COLUMNS, label_rows(labelled))
+    with storage_errors(scored.output):
+        write_table(table, COLUMNS, label_rows(labelled))
     return ImportReport(table, problems, labelled, scored.labels)
 
 
@@ -155,7 +159,8 @@ def _match(
             if isinstance(segment, Problem):
                 labelled.problems.append((path, segment))
                 continue
-            weight = sample.weight((file, segment.channel, segment.number)) if sample else None
+            key, times = (file, segment.channel, segment.number), (segment.start_s, segment.end_s)
+            weight = sample.weight(key, *times) if sample else None
             name = name_of(label.text, scored.labels, mapping)
             given = Given(path, label, name, label.weight if weight is None else weight)
             labelled.add((file, segment), given)

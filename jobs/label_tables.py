@@ -67,9 +67,9 @@ def problem_row(listed: Listed) -> list[object]:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV in one go."""
+    """Write a CSV in one go; halves of characters, which JSON can hold, as \\uXXXX."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    open_folder(path.parent).write(path.name, text.getvalue().encode())
+    open_folder(path.parent).write(path.name, text.getvalue().encode(errors="backslashreplace"))

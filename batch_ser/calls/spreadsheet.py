@@ -44,4 +44,14 @@ def safe_cell(value: Any) -> Any:
     """A value that no spreadsheet computes; numbers are rounded to `DIGITS` decimals."""
     if isinstance(value, float):
         return round(value, DIGITS)
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _is_marked(f"'{value}") else value
+
+
+def plain_cell(text: str) -> str:
+    """The text that `safe_cell` was given."""
+    return text[1:] if _is_marked(text) else text
+
+
+def _is_marked(text: str) -> bool:
+    """A name of a file can begin with an apostrophe, too: that gets another one."""
+    return text.startswith("'") and text.lstrip("'").startswith(FORMULA)

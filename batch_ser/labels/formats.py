@@ -7,7 +7,7 @@ from pathlib import Path
 from batch_ser.errors import UsageError
 from batch_ser.labels.audacity import read_audacity
 from batch_ser.labels.label_studio import read_label_studio
-from batch_ser.labels.reading import Found, bounded, content_of
+from batch_ser.labels.reading import NO_ANSWER, Found, Problem, bounded, content_of
 from batch_ser.labels.sampled import TABLE, sample_beside
 from batch_ser.labels.tables import read_table
 from batch_ser.labels.textgrid import is_textgrid, read_textgrid
@@ -49,4 +49,9 @@ def read_labels(path: Path, annotator: str | None = None) -> Iterator[Found]:
     default = path.stem
     if ending in BY_FOLDER or path.name in OF_SAMPLE:
         default = (sample_beside(path) or path.absolute().parent).name
-    yield from bounded(path, READERS[ending](path, annotator or default or "unnamed"))
+    found, nothing = bounded(path, READERS[ending](path, annotator or default or "unnamed")), True
+    for each in found:
+        nothing = False
+        yield each
+    if nothing:
+        yield Problem("file", NO_ANSWER, "it holds no labels")

@@ -5,7 +5,7 @@ https://labelstud.io/guide/task_format and label_studio_sdk/converter (`convert_
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +14,8 @@ from batch_ser.errors import UsageError
 from batch_ser.labels.reading import (
     MALFORMED,
     NO_ANSWER,
+    OUT_OF_BOUNDS,
+    OUTSIDE_S,
     Found,
     Label,
     Problem,
@@ -43,6 +45,7 @@ def read_label_studio(path: Path, annotator: str) -> Iterator[Found]:
         raise UsageError(f"{path}: not JSON ({error}); {EXPECTED}") from error
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise UsageError(f"{path}: found JSON of another kind; {EXPECTED}")
+    _forget_usual_channels(tasks)
     for number, task in enumerate(tasks, 1):
         place = f"task {task['id']}" if isinstance(task.get("id"), int) else f"task {number}"
         full = isinstance(task.get("data"), dict)
@@ -52,6 +55,28 @@ def read_label_studio(path: Path, annotator: str) -> Iterator[Found]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"found {name}, expected a number")
+
+
+def _forget_usual_channels(tasks: Sequence[Object]) -> None:
+    """Drop the channels of all regions where none has one but 0: that is what Label Studio states
+    of a region unless the interface of the project splits channels.
+    """
+    values = [value for task in tasks for value in _regions_of(task)]
+    if all(value.get("channel") in (0, None) for value in values):
+        for value in values:
+            value.pop("channel", None)
+
+
+def _regions_of(task: Object) -> Iterator[Object]:
+    """The regions of all annotators of a task, in either format."""
+    for each in (each for value in task.values() if _marked(value) for each in value):
+        yield each
+    annotations = task.get("annotations")
+    for annotation in annotations if isinstance(annotations, list) else ():
+        results = annotation.get("result") if isinstance(annotation, dict) else None
+        for each in results if isinstance(results, list) else ():
+            if isinstance(each, dict) and isinstance(each.get("value"), dict):
+                yield each["value"]
 
 
 def _full(task: Object, place: str, annotator: str) -> Iterator[Found]:
@@ -100,24 +125,46 @@ def _chosen(data: Object, choices: Mapping[str, list[Any]], place: str, who: str
 
 
 def _flat(task: Object, place: str, annotator: str) -> Iterator[Found]:
-    """That of a task of JSON-MIN, where the keys of data and of choices are side by side."""
+    """Those of a task of JSON-MIN, where the keys of data, of choices and of regions are side by
+    side.
+    """
+    regions = [key for key, value in task.items() if key not in NOT_ANSWERS and _marked(value)]
+    who = _annotator(task.get("annotator"), annotator)
+    for value in (each for key in regions for each in task[key]):
+        yield _region(task, value, place, who)
+    rest = {key: value for key, value in task.items() if key not in regions}
+    chosen = _flat_choice(rest, place, who)
+    if not regions or isinstance(chosen, Label) or chosen.reason != NO_ANSWER:
+        yield chosen
+
+
+def _marked(value: Any) -> bool:
+    """Whether a value of JSON-MIN is a list of regions."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(each, dict) and REGIONS in each for each in value)
+    )
+
+
+def _flat_choice(task: Object, place: str, who: str) -> Found:
+    """What was chosen for a task of JSON-MIN."""
     named = [name for name in PREFERRED if name in task]
     names = named or [
         key for key, value in task.items() if key not in NOT_ANSWERS and isinstance(value, str)
     ]
     if "file" not in task and "audio" not in task:
-        yield Problem(place, MALFORMED, "neither data nor a file")
-        return
+        return Problem(place, MALFORMED, "neither data nor a file")
     value = task[names[0]] if names else None
     choice = value.get(CHOICES) if isinstance(value, dict) else value
     if not choice:
-        yield Problem(place, NO_ANSWER, "no choice")
-    elif len(names) > 1 and not named:
-        yield Problem(place, MALFORMED, f"several keys with texts ({len(names)}), expected emotion")
-    elif isinstance(choice, list):
-        yield Problem(place, MALFORMED, SEVERAL)
-    else:
-        yield _label(task, choice, place, _annotator(task.get("annotator"), annotator))
+        return Problem(place, NO_ANSWER, "no choice")
+    if len(names) > 1 and not named:
+        message = f"several keys with texts ({len(names)}), expected emotion"
+        return Problem(place, MALFORMED, message)
+    if isinstance(choice, list):
+        return Problem(place, MALFORMED, SEVERAL)
+    return _label(task, choice, place, who)
 
 
 def _annotator(value: Any, annotator: str) -> str:
@@ -148,21 +195,36 @@ def _label(data: Object, choice: Any, place: str, who: str) -> Found:
 
 
 def _region(data: Object, value: Object, place: str, who: str) -> Found:
-    """A region that an annotator marked in the audio of a task."""
+    """A region that an annotator marked in the audio of a task; in a clip, which is one segment,
+    it is about that segment, whichever part of it is marked.
+    """
     labels = value.get(REGIONS)
     if not isinstance(labels, list) or len(labels) != 1:
         return Problem(place, MALFORMED, "a region with several labels or none, expected one")
     try:
-        start_s = _value(data, "start_s", float) or 0.0
+        start_s, end_s = _value(data, "start_s", float) or 0.0, _value(data, "end_s", float)
         times = {name: _value(value, name, float) for name in ("start", "end")}
         if None in times.values():
             raise TypeError("a region without start or end")
     except (TypeError, OverflowError) as error:
         return Problem(place, MALFORMED, str(error))
+    if data.get("segment") not in (None, "") and end_s is not None:
+        return _in_clip(data, labels[0], times, end_s - start_s, place, who)
     moved = {f"{name}_s": start_s + (found or 0.0) for name, found in times.items()}
     channel = data.get("channel", value.get("channel"))
     own = data | moved | {"channel": channel, "segment": None}
     return _label(own, labels[0], place, who)
+
+
+def _in_clip(
+    data: Object, choice: Any, times: Mapping[str, float], length_s: float, place: str, who: str
+) -> Found:
+    """A region in a clip."""
+    if not 0 <= times["start"] <= times["end"] <= length_s + OUTSIDE_S:
+        start, end = times["start"], times["end"]
+        message = f"a region from {start:g} to {end:g} s, of a clip of {length_s:.2f} s"
+        return Problem(place, OUT_OF_BOUNDS, message)
+    return _label(data, choice, place, who)
 
 
 def _value(data: Object, name: str, kind: type) -> Any:

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from batch_ser.labels.names import RecordingNames
-from batch_ser.labels.reading import OUT_OF_BOUNDS, Label, Problem
+from batch_ser.labels.reading import OUT_OF_BOUNDS, OUTSIDE_S, ROUNDING_S, Label, Problem
 from batch_ser.labels.sampled import Clip, Sample
 
 HALF = 0.5
-ROUNDING_S = 0.01  # times in label files are often rounded to hundredths
-OUTSIDE_S = 0.1  # that a label in a clip may reach beyond it
 NO_FILE, NO_CHANNEL, NO_SEGMENT = "no_file", "no_channel", "no_segment"
 AMBIGUOUS, OTHER_TIMES = "ambiguous", "other_times"
 
@@ -70,8 +68,10 @@ def match(label: Label, segments: Sequence[Segment]) -> Segment | Problem:
         wanted = label.role or label.channel
         which = f"no segment of {wanted}" if wanted is not None else "no segment"
         return Problem(label.place, NO_CHANNEL, f"{label.file} has {which}", label)
-    if label.segment is not None and label.channel is not None:
-        return _numbered(label, allowed)
+    if label.segment is not None:
+        allowed = [each for each in allowed if each.number == label.segment]
+        if len(allowed) < 2:
+            return _numbered(label, allowed)
     if label.start_s is None or label.end_s is None:
         if len(allowed) == 1:  # a recording that is one segment
             return allowed[0]
@@ -81,11 +81,14 @@ def match(label: Label, segments: Sequence[Segment]) -> Segment | Problem:
 
 
 def _numbered(label: Label, allowed: Sequence[Segment]) -> Segment | Problem:
-    """By number; its times must be those of the output, which may have been made again."""
-    found = next((each for each in allowed if each.number == label.segment), None)
-    if found is None:
-        message = f"{label.file} has no segment {label.segment} on channel {label.channel}"
+    """The one with the label's number; its times must be those of the output, which may have been
+    made again.
+    """
+    if not allowed:
+        where = "" if label.channel is None else f" on channel {label.channel}"
+        message = f"{label.file} has no segment {label.segment}{where}"
         return Problem(label.place, NO_SEGMENT, message, label)
+    (found,) = allowed
     for name in ("start_s", "end_s"):
         value, own = getattr(label, name), getattr(found, name)
         if value is not None and abs(value - own) > ROUNDING_S:

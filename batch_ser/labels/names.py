@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from batch_ser.calls import plain_cell
+
 
 class RecordingNames:
     """Names of recordings, found by the end of a path: `labels/a/1.txt` is `b/a/1.wav`."""
@@ -22,9 +24,14 @@ class RecordingNames:
 
         `like` is a name without ending, or with a second one (`a`, or `a.wav`, of `a.wav.txt`).
         """
-        wanted = (file or like).replace("\\", "/")
-        if wanted in self._names:
-            return [wanted]
+        written, plain = file or like, plain_cell(file) if file else like
+        spellings = list(dict.fromkeys((written, plain, plain.replace("\\", "/"))))
+        if exact := next((each for each in spellings if each in self._names), None):
+            return [exact]
+        return next(filter(None, (self._closest(each, file) for each in spellings)), [])
+
+    def _closest(self, wanted: str, file: str) -> list[str]:
+        """The recordings of this last part that have most folders in common with it."""
         last = PurePosixPath(wanted).name
         found = self._by_name.get(last) or ([] if file else self._by_stem.get(last, []))
         shared = {name: _shared_folders(name, wanted) for name in found}

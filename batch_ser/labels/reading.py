@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from batch_ser.calls import FORMULA
 from batch_ser.errors import UsageError
 from batch_ser.inputs import printable
 
@@ -18,7 +19,8 @@ MAX_RECORDS = 500_000  # labels and problems of a file
 MAX_TEXT = 100  # characters of a label, an annotator
 MAX_S = 1e6  # eleven days
 MAX_CHANNEL = 127
-FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would compute
+ROUNDING_S = 0.01  # times in label files are often rounded to hundredths
+OUTSIDE_S = 0.1  # that a label in a clip may reach beyond it
 NO_ANSWER, MALFORMED, OUT_OF_BOUNDS = "no_answer", "malformed", "out_of_bounds"
 CANNOT_TELL = ("cannottell", "canttell", "cannotsay", "cantsay", "dontknow", "donotknow")
 UNDECIDED = frozenset((*CANNOT_TELL, "unsure", "unclear", "unknown", "skip", "skipped", "none"))
@@ -103,11 +105,6 @@ def bounded(path: Path, found: Iterator[T]) -> Iterator[T]:
         if number == MAX_RECORDS:
             raise UsageError(f"{path}: found more than {MAX_RECORDS:,} labels; divide the file")
         yield each
-
-
-def unmarked(text: str) -> str:
-    """A cell without the apostrophe that `SpreadsheetWriter` puts before a formula."""
-    return text[1:] if text.startswith("'") and text[1:2] in FORMULA else text
 
 
 def answer(text: str) -> str:

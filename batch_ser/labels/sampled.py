@@ -5,10 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from batch_ser.calls import plain_cell
 from batch_ser.errors import UsageError
 from batch_ser.inputs import Columns, read_rows
 from batch_ser.labels.names import RecordingNames
-from batch_ser.labels.reading import Label, Problem, checked, content_of, seconds, unmarked, whole
+from batch_ser.labels.reading import (
+    ROUNDING_S,
+    Label,
+    Problem,
+    checked,
+    content_of,
+    seconds,
+    whole,
+)
 
 TABLE = "sample.csv"
 COLUMNS = Columns(needed=("clip", "file", "channel", "segment", "start_s", "end_s", "weight"))
@@ -54,7 +63,7 @@ class Sample:
             found = row.fault or _clip(row.values)
             if isinstance(found, str):
                 raise UsageError(f"{path}: line {row.number}: {found}; make the sample again")
-            clips.append((unmarked(row.values["clip"]), found))
+            clips.append((plain_cell(row.values["clip"]), found))
         return cls(clips)
 
     def clip(self, label: Label) -> Clip | None:
@@ -64,10 +73,13 @@ class Sample:
         found = self._names.find("", unquote(label.like)) if label.like else []
         return self._clips[found[0]] if len(found) == 1 else None
 
-    def weight(self, key: Key) -> float | None:
-        """The weight of a segment; None if it was not sampled."""
+    def weight(self, key: Key, start_s: float, end_s: float) -> float | None:
+        """The weight of a segment; None if it was not sampled, at these times."""
         found = self._by_key.get(key)
-        return found.weight if found else None
+        if found is None:
+            return None
+        apart_s = max(abs(found.start_s - start_s), abs(found.end_s - end_s))
+        return found.weight if apart_s <= ROUNDING_S else None
 
 
 def _clip(values: dict[str, str]) -> Clip | str:
@@ -79,7 +91,7 @@ def _clip(values: dict[str, str]) -> Clip | str:
         return str(error)
     if missing := [name for name, value in (numbers | times).items() if value is None]:
         return f"the column {missing[0]} is empty"
-    file = unmarked(values["file"])
+    file = plain_cell(values["file"])
     checking = checked(Label("", "any", "any", file, **numbers, **times))  # type: ignore[arg-type]
     if isinstance(checking, Problem):
         return checking.message

@@ -13,7 +13,6 @@ from batch_ser.labels.reading import (
     checked,
     content_of,
     seconds,
-    unmarked,
     whole,
 )
 
@@ -73,7 +72,7 @@ def _label(row: Row, place: str, text: str, annotator: str) -> Found:
                 place,
                 text,
                 annotator,
-                unmarked(values["file"]),
+                values["file"],
                 channel=whole(values.get("channel", "")),
                 segment=whole(values.get("segment", "")),
                 start_s=seconds(values.get("start_s", "")),

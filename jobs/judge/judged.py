@@ -128,7 +128,8 @@ def _join(
             problems[segment.reason] += 1
             continue
         own = [each[places[segment]] for each in scores]
-        row = found.setdefault(segment, _Row(own, unit, label.weight))
+        row = found.setdefault(segment, _Row(own, unit))
+        row.weight = label.weight if row.weight is None else row.weight
         name = name_of(label.text, known)
         if row.answers.setdefault(label.annotator, name) != name:
             problems["contradicting"] += 1  # the first one of an annotator counts

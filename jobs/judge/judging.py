@@ -11,6 +11,7 @@ from jobs.judge.judged import Judged, read_judged
 from jobs.judge.measuring import confusion, measure, reliability_bins
 from jobs.judge.text import as_text
 from jobs.judge.thresholds import curve
+from jobs.recovery import storage_errors
 from jobs.scored_segments import ScoredSegments
 from train.evaluation import plots
 
@@ -36,6 +37,7 @@ def judge(out: str, labels: str, dest: str | None = None, precision: float = 0.8
     Raises:
         UsageError: labels that cannot be read, of which none fits, or a precision out of range.
         MismatchError: there is no complete output, or the folder holds other files.
+        Incomplete: the files cannot be written.
     """
     if not 0 < precision <= 1:
         raise UsageError(f"--precision {precision:g}: expected a share above 0 and up to 1")
@@ -46,10 +48,11 @@ def judge(out: str, labels: str, dest: str | None = None, precision: float = 0.8
     assert record, "the output is complete"
     about = {"results": out, "checkpoint": record.checkpoint.name, "by": labels}
     found = about | measure(judged, precision)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.txt").write_text(as_text(found) + "\n", encoding="utf-8")
-    (folder / "metrics.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    _draw(folder, judged, precision)
+    with storage_errors(scored.output):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "report.txt").write_text(as_text(found) + "\n", encoding="utf-8")
+        (folder / "metrics.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        _draw(folder, judged, precision)
     return JudgeReport(found, folder)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,22 @@ class Destination:
                 f"--dest {self.path}: found {found!a}, which is not of a sample of batch-ser; "
                 "expected an empty folder: choose another name or move it away"
             )
+        if content.get("complete"):
+            self._check_nothing_added(files, content[TABLES])
         for name, digest in content[TABLES].items():
             path = self.path / name
             if name in files and describe(path)["sha256"] != digest:
                 raise MismatchError(
                     f"--dest {self.path}: {name} was changed since it was written, and may hold "
+                    "answers; choose another folder or move it away"
+                )
+
+    def _check_nothing_added(self, files: Sequence[str], tables: Collection[str]) -> None:
+        """Check for files that a sample of another format has: here annotators made them."""
+        for name in files:
+            if name not in (*tables, MARKER) and not name.endswith(".wav"):
+                raise MismatchError(
+                    f"--dest {self.path}: {name} was added since it was written, and may hold "
                     "answers; choose another folder or move it away"
                 )
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from batch_ser.calls import CallGroups, CallTable, Channels, EmotionScale, in_order, party_of
 from batch_ser.calls.emotion import trend_class
-from batch_ser.calls.spreadsheet import safe_cell
+from batch_ser.calls.spreadsheet import FORMULA, plain_cell, safe_cell
 from batch_ser.errors import UsageError
 from batch_ser.results import NamePattern
 
@@ -287,6 +287,12 @@ def test_cells_that_a_spreadsheet_would_compute() -> None:
         assert safe_cell(text) == f"'{text}"
     for value in ("a=1", "", None, -1.5, 3):
         assert safe_cell(value) == value
+
+
+def test_cells_come_back() -> None:
+    for text in (f"{marks}{each}1" for each in FORMULA for marks in ("", "'", "''")):
+        assert plain_cell(safe_cell(text)) == text
+    assert plain_cell(safe_cell("'tis")) == "'tis"
 
 
 @st.composite

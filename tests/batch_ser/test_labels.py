@@ -107,7 +107,7 @@ CELL = st.sampled_from([*NUMBERS, "", "1e7", "3", "x", "sad", "=1", "a\x07"])
 
 
 @anything
-@given(st.lists(st.lists(CELL, min_size=7, max_size=7), max_size=4))
+@given(st.lists(st.lists(CELL, min_size=7, max_size=7), min_size=1, max_size=4))
 def test_any_cells(tmp_path: Path, rows: list[Sequence[str]]) -> None:
     path = tmp_path / "a.csv"
     header = "file,channel,segment,start_s,end_s,weight,label"
@@ -121,7 +121,7 @@ TEXT = st.text(LETTERS, min_size=1, max_size=20).filter(lambda text: text.strip(
 
 @anything
 @given(
-    st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100), TEXT), max_size=5),
+    st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100), TEXT), min_size=1, max_size=5),
     st.booleans(),
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
@@ -181,18 +181,68 @@ def test_no_device_or_pipe_is_read(tmp_path: Path) -> None:
         list(read_labels(tmp_path / "a.json"))
 
 
-def test_regions_that_were_marked_in_label_studio(tmp_path: Path) -> None:
-    """Their times start at that of the task's clip."""
-    value = {"start": 0.5, "end": 1.5, "labels": ["Angry"]}
+@pytest.mark.parametrize("minimal", [False, True], ids=["JSON", "JSON-MIN"])
+@pytest.mark.parametrize(
+    ("data", "ends", "expected"),
+    [
+        ({"channel": 1, "segment": 3, "end_s": 12.0}, 0.6, (10.0, 12.0, 1, 3)),
+        ({"channel": 1, "segment": 3, "end_s": 12.0}, 2.05, (10.0, 12.0, 1, 3)),
+        ({"channel": 1, "segment": 3, "end_s": 12.0}, 2.5, None),  # beyond the clip
+        ({"channel": 1}, 1.5, (10.5, 11.5, 1, None)),
+    ],
+)
+def test_regions_that_were_marked_in_label_studio(
+    tmp_path: Path,
+    data: dict[str, Any],
+    ends: float,
+    expected: tuple[float | int | None, ...] | None,
+    minimal: bool,
+) -> None:
+    """In a clip they are about its segment; else their times start at that of the task."""
+    value = {"start": 0.5, "end": ends, "labels": ["Angry"]}
+    own = {"file": "a.wav", "start_s": 10.0} | data
     result = [{"type": "labels", "from_name": "label", "value": value}]
-    data = {"file": "a.wav", "channel": 1, "segment": 3, "start_s": 10.0, "end_s": 12.0}
-    task = {"data": data, "annotations": [{"completed_by": 4, "result": result}]}
+    full = {"data": own, "annotations": [{"completed_by": 4, "result": result}]}
     path = tmp_path / "a.json"
-    path.write_text(json.dumps([task]))
+    path.write_text(json.dumps([own | {"annotator": 4, "label": [value]} if minimal else full]))
     (found,) = read_labels(path)
+    if expected is None:
+        assert isinstance(found, Problem)
+        assert found.reason == "out_of_bounds"
+        return
     assert isinstance(found, Label)
-    assert (found.start_s, found.end_s, found.channel, found.segment) == (10.5, 11.5, 1, None)
+    assert (found.start_s, found.end_s, found.channel, found.segment) == expected
     assert (found.text, found.annotator) == ("Angry", "4")
+
+
+@pytest.mark.parametrize("minimal", [False, True], ids=["JSON", "JSON-MIN"])
+def test_channel_0_of_regions_is_what_label_studio_states_of_all(
+    tmp_path: Path, minimal: bool
+) -> None:
+    """It has others only in a project that splits channels: then 0 is the first one."""
+    path = tmp_path / "a.json"
+    for channels, expected in (((0, 0), [None, None]), ((0, 1), [0, 1])):
+        values = [{"start": 0, "end": 1, "channel": each, "labels": ["sad"]} for each in channels]
+        results = [{"type": "labels", "from_name": "label", "value": each} for each in values]
+        full = {"data": {"file": "a.wav"}, "annotations": [{"result": results}]}
+        path.write_text(json.dumps([{"file": "a.wav", "label": values} if minimal else full]))
+        assert [each.channel for each in read(path) if isinstance(each, Label)] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", ""),
+        ("a.json", "[]"),
+        ("a.csv", "file,label\n"),
+        ("a.TextGrid", label_files.textgrid({"0": [(0, 200, "")]}, short=True)),
+    ],
+)
+def test_a_file_without_labels_is_not_passed_over(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    (found,) = read_labels(tmp_path / name)
+    assert isinstance(found, Problem)
+    assert found.reason == "no_answer"
 
 
 def test_names_of_recordings() -> None:
@@ -208,13 +258,27 @@ def test_names_of_recordings() -> None:
     assert names.find("", "..") == []
 
 
+def test_odd_names_of_recordings() -> None:
+    """Some hold a backslash, or begin like a cell that a spreadsheet would compute."""
+    names = RecordingNames(["a/b\\c.wav", "＝d.wav", "\te.wav", "'=f.wav", "g/h.wav"])
+    assert names.find("a/b\\c.wav") == names.find("x/a/b\\c.wav") == ["a/b\\c.wav"]
+    assert names.find("", "a/b\\c") == ["a/b\\c.wav"]
+    assert names.find("C:\\g\\h.wav") == ["g/h.wav"]
+    assert names.find("'＝d.wav") == ["＝d.wav"]
+    assert names.find("'\te.wav") == ["\te.wav"]
+    assert names.find("'=f.wav") == names.find("''=f.wav") == ["'=f.wav"]
+
+
 def test_a_sample_without_clips_and_with_odd_names(tmp_path: Path) -> None:
     """`sample` writes for spreadsheets: names that begin like a formula have an apostrophe."""
     header = "clip,file,channel,segment,start_s,end_s,weight"
     lines = [header, ",'=a.wav,0,0,1,2,5", ",'=a.wav,0,1,3,4,6"]
     (tmp_path / sampled.TABLE).write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
     sample = Sample.read(tmp_path)
-    assert [sample.weight(("=a.wav", 0, number)) for number in range(3)] == [5, 6, None]
+    times = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0))
+    found = [sample.weight(("=a.wav", 0, number), *each) for number, each in enumerate(times)]
+    assert found == [5, 6, None]
+    assert sample.weight(("=a.wav", 0, 0), 1.0, 3.0) is None, "the output was made again"
     (tmp_path / sampled.TABLE).write_text(f"{header}\n,a.wav,0,0,1,2,-1\n")
     with pytest.raises(UsageError, match="line 2: the weight is -1"):
         Sample.read(tmp_path)

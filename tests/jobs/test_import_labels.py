@@ -233,6 +233,33 @@ def test_times_match_by_half(tmp_path: Path, times: tuple[float, float], reason:
         assert set(problems(out)["reason"]) == {"contradicting"}
 
 
+def test_numbers_without_a_channel(tmp_path: Path) -> None:
+    """The number counts where it can only be one channel's, or the times tell which."""
+    spans = [(0, 1.0, 3.0), (0, 4.0, 6.0), (1, 3.5, 5.0), (1, 7.0, 9.0), (1, 10.0, 12.0)]
+    out = tmp_path / "out.parquet"
+    rows = segment_rows([(*span, False, CERTAIN) for span in spans])
+    write_output(out, [files_row([])], rows, [])
+    lines = ("2,,", "0,1,3", "1,1,3", "1,,", "2,10,11", "7,,")
+    text = "".join(f"a.wav,{line},label{number}\n" for number, line in enumerate(lines))
+    (tmp_path / "mine.csv").write_text(f"file,segment,start_s,end_s,label\n{text}")
+    found = imported(out, [tmp_path / "mine.csv"])
+    kept = [*zip(found["channel"], found["segment"], found["label"], strict=True)]
+    assert kept == [(0, 0, "label1"), (1, 2, "label0")]
+    reasons = ["no_segment", "ambiguous", "other_times", "no_segment"]
+    assert problems(out)["reason"].tolist() == reasons
+
+
+def test_text_that_is_no_unicode_is_listed(out: Path, tasks: list[Task]) -> None:
+    """JSON can hold halves of characters, which no file can."""
+    (path,) = label_files.json_min(out.parent, drawn_answers(tasks))
+    content = json.loads(path.read_text())
+    content[0]["file"] = "\ud800.wav"
+    content[1]["emotion"] = "\ud800"
+    path.write_text(json.dumps(content))
+    assert len(imported(out, [path])) == len(tasks) - 2
+    assert problems(out)["reason"].tolist() == ["no_file", "no_answer"]
+
+
 def test_a_recording_in_two_folders(tmp_path: Path) -> None:
     """A track is that of the recording with the same folder; without one it could be either."""
     names = ("a/call.wav", "b/call.wav")

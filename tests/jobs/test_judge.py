@@ -130,6 +130,23 @@ def test_each_label_counts_in_part_where_annotators_disagree(out: Path, segments
     assert found["agreement"]["agreement"] == pytest.approx(18 / 19)
 
 
+def test_a_weight_that_one_annotator_lacks(out: Path, segments: Rows) -> None:
+    """A segment has one weight, whichever of its rows states it."""
+    row, *rest = segments[:20]
+    labels: Labelled = [(each, "neutral", "anna", 2.0) for each in rest]
+    labels += [(row, "angry", "anna", ""), (row, "angry", "ben", 19 * 2.0)]
+    found = judged(out, labels)
+    assert found["weighted"]
+    assert found["prevalence"]["angry"]["value"] == pytest.approx(0.5)
+
+
+def test_a_report_that_cannot_be_written(out: Path, segments: Rows, batch_ser: Runner) -> None:
+    write_labels(out.with_name("labels.csv"), drawn_labels(segments))
+    done = batch_ser("judge", out, "--labels", "labels.csv", "--dest", "labels.csv/report")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert "expected a folder, found a file" in done.stderr
+
+
 def test_the_report_and_its_files(out: Path, segments: Rows, batch_ser: Runner) -> None:
     labels = [each for each in drawn_labels(segments, weight=2.0) if each[1] != "sad"]
     write_labels(out.with_name("labels.csv"), labels)

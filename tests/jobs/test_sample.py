@@ -420,6 +420,14 @@ def test_folders_of_others_and_answers_are_left_alone(
     os.symlink(tmp_path, dest / "clips")
     refused("'clips'")
     (dest / "clips").unlink()
+    (dest / "clips").mkdir()
+    track = dest / "clips" / "call-0123456789abcdef-ch0-00001.000s.txt"
+    track.write_text("0\t1\tangry\n")  # made in Audacity, of a clip of another format
+    refused("was added since it was written, and may hold answers")
+    track.unlink()
+    (dest / "db.segments.csv").write_text("file,start,end,answer\n")
+    refused("db.segments.csv was added")
+    (dest / "db.segments.csv").unlink()
     filled = (dest / "sample.csv").read_text().replace("\n", "angry\n")
     (dest / "sample.csv").write_text(filled)
     refused("may hold answers")
