@@ -16,16 +16,23 @@ from train.augmentation.settings import Augmentation
 from train.recipes.overrides import as_text, find_recipe
 from train.recipes.presets import RECIPES
 from train.recipes.recipe import Recipe
-from train.recipes.settings import Distillation, LDASettings, LinearFit, Optimisation
+from train.recipes.settings import (
+    Distillation,
+    HeadSettings,
+    LDASettings,
+    LinearFit,
+    Optimisation,
+)
 from train.run import TrainConfig
 
 
 def test_every_system_has_a_recipe_that_its_architecture_takes() -> None:
     convolutional = {"vgg", "mfcc-cnn", "acnt", "gap-cnn"}
     frozen = {"whisper-frozen", "whisper-mlp", "accurate", "student", "fast"}
-    assert set(RECIPES) == convolutional | frozen | {"ast", "whisper", "hf"}
-    assert {recipe.architecture for recipe in RECIPES.values()} == set(ARCHITECTURES)
-    for name in RECIPES.keys() - {"ast", "hf"}:
+    assert set(RECIPES) == convolutional | frozen | {"ast", "whisper", "hf", "head"}
+    own = RECIPES.keys() - {"head"}  # which takes the network of a checkpoint
+    assert {RECIPES[name].architecture for name in own} == set(ARCHITECTURES)
+    for name in own - {"ast", "hf"}:
         build(RECIPES[name].architecture, 6, RECIPES[name].settings)
 
 
@@ -161,6 +168,7 @@ def names(kind: type, before: str = "") -> Iterator[str]:
         "optimisation": Optimisation,
         "linear": LinearFit,
         "lda": LDASettings,
+        "head": HeadSettings,
         "augmentation": Augmentation,
     }
     for each in fields(kind):  # type: ignore[arg-type]
