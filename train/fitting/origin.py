@@ -61,15 +61,16 @@ def fresh_head_init(recipe: Recipe, init: str | None) -> str:
         UsageError: another fit than that of a whole new head, or an encoder that learned from
             corpora.
     """
+    given = f" with --init {init}" if init else ""
     init = init or INCLUDED
     expected = f"expected --recipe {INCLUDED}, whose encoder is that of OpenAI's Whisper (MIT)"
     taken = recipe.architecture == "tdnn" and not recipe.distillation.epochs
     if taken or init == DEFAULT_STUDENT:
         distilled = ", ".join(f"{CORPORA[e].title} ({CORPORA[e].licence})" for e in DISTILLED_ON)
         raise UsageError(
-            f"--fresh-head: found --recipe {recipe.name} with --init {init}; the encoder of a "
+            f"--fresh-head: found --recipe {recipe.name}{given}; the encoder of a "
             f"student learned from corpora, by distillation: that of {DEFAULT_STUDENT} from "
-            f"{distilled} and ordinary speech; {expected}, without --init {DEFAULT_STUDENT}"
+            f"{distilled} and ordinary speech; {expected}"
         )
     if recipe.architecture != "whisper" or recipe.fit != "lda":
         raise UsageError(f"--fresh-head: found --recipe {recipe.name}; {expected}")
