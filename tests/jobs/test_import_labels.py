@@ -9,6 +9,7 @@ import label_files
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from call_tables import (
     LABELS,
     ROLE_SETTING,
@@ -22,8 +23,10 @@ from call_tables import (
 from conftest import Runner
 from label_files import Answers, Task, annotation, data_of, write_sample
 
+from batch_ser.audio.samples import Samples
 from batch_ser.errors import MismatchError, UsageError
 from jobs.import_labels import import_labels
+from train.data.manifest import read_manifest
 
 CALLS = 30
 CERTAIN = (1.0, 0.0, 0.0, 0.0)
@@ -92,6 +95,25 @@ def test_each_format_comes_back(
         assert (row["start_s"], row["end_s"]) == (task.start_s, task.end_s)
         assert row["weight"] == task.weight
     assert found["annotator"].nunique() == 1
+
+
+def test_a_training_takes_the_table_with_its_weights(
+    out: Path, folder: Path, tasks: list[Task], speech: Samples
+) -> None:
+    answers = drawn_answers(tasks)
+    imported(out, label_files.label_studio(folder, answers))
+    for file in {task.file for task in tasks}:
+        length_s = max(task.end_s for task in tasks if task.file == file)
+        samples = np.resize(speech, (round(length_s * 8_000) + 1, 2))
+        (out.parent / file).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(out.parent / file, samples, 8_000, format="WAV")
+    found = read_manifest(out.with_name("labels.csv"))
+    expected = {(each.file, each.channel, each.start_s): each for each in tasks}
+    assert len(found) == len(expected)
+    for utterance in found:
+        name = str(utterance.path.relative_to(out.parent))
+        task = expected[name, utterance.channel, utterance.start_s]
+        assert (utterance.label, utterance.weight) == (answers[task], task.weight)
 
 
 def test_two_annotators(out: Path, folder: Path, tasks: list[Task], batch_ser: Runner) -> None:
