@@ -19,7 +19,7 @@ from jobs.labelled_embeddings import labelled_embeddings
 from models.checkpoint import read_info
 from models.loading import load_checkpoint
 
-WINDOWS = {"method": "window", "window_s": 1.0, "hop_s": 1.0}
+WINDOWS: dict[str, Any] = {"segment": {"method": "window", "window_s": 1.0}}
 
 
 @pytest.fixture(scope="module")

@@ -194,4 +194,5 @@ def test_where_a_fit_takes_seconds_every_recording_is_tested_by_default() -> Non
     calls = [replace(each, path=Path(f"{row % 4}.wav")) for row, each in enumerate(unknown)]
     assert default_split(calls, folds=True) == "random:80/10/10"
     quick = {name for name, recipe in RECIPES.items() if recipe.is_quick}
-    assert quick == {"accurate", "fast", "head", "whisper-frozen"}
+    assert {"accurate", "fast", "head", "whisper-frozen"} <= quick
+    assert not quick & {"student", "whisper-mlp", "vgg"}
