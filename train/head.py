@@ -3,17 +3,18 @@
 Nothing of it needs recordings once segments are embedded, and a fit takes milliseconds.
 """
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from batch_ser.errors import UsageError
 from models.architectures import build
 from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.expectation import NATURAL_SHARES, NEUTRAL
 from models.loading import load_checkpoint, load_network
 from models.network import Network
-from train.config import TrainConfig
 from train.data import Data, about_corpora, licence_of, parse_labels, read
 from train.evaluation import FoldPredictions, note_of, put_beside, versions, write_figures
 from train.fitting import init_path, set_moved_head
@@ -22,7 +23,9 @@ from train.publishing import content_of, publish
 from train.recipes import Recipe, check_ordinary
 from train.run_folder import CHECKPOINT, SPLIT, claim
 from train.splits import Split, default_split, make_split
+from train.train_config import TrainConfig
 
+FOLDS = 5
 HEAD = "head."  # of a network's tensors
 
 
@@ -60,10 +63,21 @@ def train_head(config: TrainConfig, recipe: Recipe, embedded: Embedded | None = 
 
 
 def _split(config: TrainConfig, data: Data) -> Split:
-    text = config.split or default_split(data.utterances, folds=True)
-    return make_split(
-        text, data.utterances, data.contents, config.seed, 0.0, allow_leak=config.allow_leak
-    )
+    """That of `--split`; else by speakers or by files. Of very few labels none, which is stated."""
+
+    def made(text: str) -> Split:
+        leak = config.allow_leak
+        return make_split(text, data.utterances, data.contents, config.seed, 0.0, allow_leak=leak)
+
+    if config.split:
+        return made(config.split)
+    text = default_split(data.utterances, folds=True)
+    files = len({each.path for each in data.utterances})
+    try:
+        return made(text if text.endswith(f":{FOLDS}") else f"files:{min(FOLDS, files)}")
+    except UsageError as error:
+        print(f"no held-out figures: {error}", file=sys.stderr)
+        return made("none")
 
 
 def _figures(

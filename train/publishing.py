@@ -7,12 +7,12 @@ from typing import Any
 
 from models.checkpoint import save_checkpoint
 from models.loading import load_network
-from train.config import TrainConfig
 from train.data import Data
 from train.evaluation import COMPARISON, card, versions
 from train.fitting import init_path, is_calibrated
 from train.recipes import Recipe
 from train.run_folder import CHECKPOINT, SUFFIX, digest_of
+from train.train_config import TrainConfig
 
 NOT_CALIBRATED = (
     "confidence is not calibrated: its temperature ended at the bound of the search ({:.3f}), "

@@ -13,7 +13,6 @@ from batch_ser.features import front_end
 from models.device import usable_device
 from models.loading import load_checkpoint
 from train import metrics
-from train.config import TrainConfig
 from train.data import Data, read
 from train.evaluation import (
     FoldPredictions,
@@ -35,6 +34,7 @@ from train.publishing import content_of, publish
 from train.recipes import Recipe, check_ordinary
 from train.run_folder import CHECKPOINT, SPLIT, claim, fold_folders
 from train.splits import Fold, Split, default_split, everything, make_split
+from train.train_config import TrainConfig
 
 
 def train(config: TrainConfig) -> str:

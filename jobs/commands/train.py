@@ -10,7 +10,7 @@ from jobs.commands.options import AllowDuplicates, Data, Device, Labels
 from jobs.stop import OrderlyStop
 
 if TYPE_CHECKING:  # importing it takes a second
-    from train.config import TrainConfig
+    from train.train_config import TrainConfig
 
 
 def train(
@@ -76,7 +76,7 @@ def train(
     """
     with exit_codes(resumable=True), OrderlyStop().installed():
         _check_options(recipe, data, show=show)
-        from train.config import TrainConfig
+        from train.train_config import TrainConfig
 
         config = TrainConfig(
             data=tuple(data or ()),

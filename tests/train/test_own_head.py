@@ -21,10 +21,10 @@ from jobs import RunConfig, run
 from models.checkpoint import read_info
 from models.loading import load_checkpoint
 from models.offset_head import OffsetHead
-from train.config import TrainConfig
 from train.fitting.labelled_head import Labelled, MovedHead, Start, move_head
 from train.recipes import HeadSettings
 from train.run import train
+from train.train_config import TrainConfig
 
 WIDTH, COUNT = 8, 4
 SEEDS = st.integers(0, 500)

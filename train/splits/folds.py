@@ -36,6 +36,13 @@ def _kfold(data: Division, rest: str) -> Iterator[Fold]:
         yield data.sided(f"fold {number}", test, independent=False)
 
 
+def _files(data: Division, rest: str) -> Iterator[Fold]:
+    """As kfold, whatever the labels: of few recordings a label may be on one side only."""
+    count = int(rest) if rest.isdigit() else 0
+    for number, test in enumerate(k_folds(data.groups, count, data.seed, data.text), 1):
+        yield data.sided(f"fold {number}", test, independent=False)
+
+
 def _loso(data: Division, rest: str) -> Iterator[Fold]:
     if rest:
         raise UsageError(f"--split {data.text}: expected loso alone")
@@ -103,6 +110,7 @@ MAKERS: dict[str, Callable[[Division, str], Iterator[Fold]]] = {
     "random": _random,
     "speakers": _speakers,
     "kfold": _kfold,
+    "files": _files,
     "loso": _loso,
     "cross": _cross,
     "emobox": _emobox,

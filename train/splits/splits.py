@@ -26,7 +26,7 @@ from train.splits.sides import Division, Fold
 
 FOLDS, FEWEST_SPEAKERS = 5, 6  # of the default split
 FORMS = (
-    "random:80/10/10, speakers:80/10/10, speakers:K, kfold:K, loso, cross, cross:KIND, "
+    "random:80/10/10, speakers:80/10/10, speakers:K, kfold:K, files:K, loso, cross, cross:KIND, "
     "emobox:FILE, emobox:FILE:FOLD, given, saved:FILE or none"
 )
 
