@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def write_stereo(folder: Path, calls: Path) -> None:
         soundfile.write(path, part, rate_hz)
 
 
+def annotate(sample: Path) -> None:
+    """What Label Studio exports once somebody has labelled all tasks, each second one otherwise."""
+    tasks = json.loads((sample / "tasks.json").read_text())
+    for number, task in enumerate(tasks):
+        result = dict(task["predictions"][0]["result"][0])
+        if number % 2:
+            result["value"] = {"choices": ["happy"]}
+        task |= {"id": number, "annotations": [{"completed_by": 1, "result": [result]}]}
+    (sample / "export.json").write_text(json.dumps(tasks))
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory, calls: Path) -> Path:
     """A folder with recordings, one of which cannot be read, and what the commands make of them."""
@@ -47,6 +59,8 @@ def results(tmp_path_factory: pytest.TempPathFactory, calls: Path) -> Path:
                 engine = ["--engine", "inline"] if command == "run" else []
                 done = CliRunner().invoke(app, [command, *arguments, *engine])
                 assert done.exit_code in (0, 3), f"{arguments}: {done.output} {done.exception}"
+                if command == "sample":
+                    annotate(folder / "sample")
     return folder
 
 
