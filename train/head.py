@@ -16,7 +16,15 @@ from models.expectation import NATURAL_SHARES, NEUTRAL
 from models.loading import load_checkpoint, load_network
 from models.network import Network
 from train.data import Data, about_corpora, licence_of, parse_labels, read
-from train.evaluation import FoldPredictions, note_of, put_beside, versions, write_figures
+from train.evaluation import (
+    MOVED_BY,
+    STARTED_FROM,
+    FoldPredictions,
+    note_of,
+    put_beside,
+    versions,
+    write_figures,
+)
 from train.fitting import init_path, set_moved_head
 from train.own_head import Embedded, OwnHead
 from train.publishing import content_of, publish
@@ -113,7 +121,8 @@ def _write(
     network = with_labels(info, network, len(own.labels))
     set_moved_head(network, moved)
     corpora = about_corpora(own.embedded.utterances)
-    known = {each["name"] for each in corpora}
+    moved_by = [each["name"] for each in corpora]
+    known = set(moved_by)
     corpora += tuple(each for each in info.corpora if each["name"] not in known)
     info = replace(
         info,
@@ -123,7 +132,7 @@ def _write(
         natural=(NATURAL_SHARES | info.natural) if NEUTRAL in own.labels else {},
         licence=licence_of(corpora),
         corpora=corpora,
-        recipe=recipe.stored(),
+        recipe=recipe.stored() | {STARTED_FROM: info.name, MOVED_BY: moved_by},
         made_with=versions(),
         metrics={},
         note="",

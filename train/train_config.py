@@ -17,7 +17,6 @@ class TrainConfig:
     recipe: str
     out: str | None = None
     init: str | None = None
-    embeddings: str | None = None  # an output whose segments `data` labels: fit=head
     fresh_head: bool = False  # of the included checkpoint nothing but Whisper's encoder is kept
     split: str = ""
     seed: int = 0
@@ -29,6 +28,7 @@ class TrainConfig:
     allow_leak: bool = False
     figures_only: bool = False  # no checkpoint on everything after several folds
     restart: bool = False
+    embeddings: str | None = None  # an output whose segments `data` labels: fit=head
 
     def __post_init__(self) -> None:
         if self.seed < 0:

@@ -203,6 +203,9 @@ def test_a_training_writes_figures_and_a_checkpoint(trained: TrainConfig, start:
     assert figures["comparison"]["name"] == before.name
     card = Path(str(trained.out)).with_suffix(".md").read_text()
     assert "beside" in card
+    assert f"started as that of {before.name} and was moved by labels of RAVDESS" in card
+    assert "--fresh-head" in card  # what weights of other licences take
+    assert "validated" not in card
 
 
 def test_the_encoder_stays_and_the_head_moves(trained: TrainConfig, start: Path) -> None:

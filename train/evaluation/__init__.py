@@ -13,7 +13,7 @@ from train.evaluation.figures import (
     write_figures,
 )
 from train.evaluation.measurements import write_evaluation
-from train.evaluation.model_card import card
+from train.evaluation.model_card import MOVED_BY, STARTED_FROM, card
 from train.evaluation.predictions import Predictions
 from train.evaluation.report import as_text
 from train.evaluation.scoring import embed_utterances, predict, predict_each
@@ -21,8 +21,10 @@ from train.evaluation.scoring import embed_utterances, predict, predict_each
 __all__ = [
     "COMPARISON",
     "CORPUS",
+    "MOVED_BY",
     "NOT_INDEPENDENT",
     "SPEAKER",
+    "STARTED_FROM",
     "Adaptation",
     "FoldPredictions",
     "Predictions",

@@ -24,6 +24,12 @@ This file was trained on {which} below. The figures are those of the same
 recipe on {whom} that were not in its training: expect them on unseen {whom} recorded
 in the same way. Other recording conditions and languages do worse."""
 
+MOVED = """\
+The head of this file started as that of {start} and was moved by labels of {own}. The encoder is
+that of {start}. Both rest on the other recordings below, too. The figures are those of heads that a
+part of the labels moved, on {whom} of the rest: expect them on unseen {whom} recorded
+in the same way. Other recording conditions and languages do worse."""
+
 NOT_SEEN = "This file was trained without the test side of the fold below."
 
 CALM = """\
@@ -65,8 +71,10 @@ COMMERCIAL = (
     "For commercial use, train on recordings of your own: `batch-ser train --recipe {recipe}`."
 )
 # instead of recipes whose weights, without `--init`, come from elsewhere
-FRESH = dict.fromkeys(("accurate", "fast"), "accurate --fresh-head")
+FRESH = dict.fromkeys(("accurate", "fast", "head"), "accurate --fresh-head")
 LAWYER = "Whether these licences allow your use of the weights is a question for your lawyer."
+
+STARTED_FROM, MOVED_BY = "started_from", "moved_by"  # in a recipe: a checkpoint's name; data
 
 CARD = """\
 # {name}
@@ -113,7 +121,12 @@ def card(info: CheckpointInfo, *, all_seen: bool) -> str:
     refit = info.recipe.get("optimisation", {}).get("refit", False)
     every = fit in ("linear", "lda") or refit  # without a valid side
     which = "all the recordings" if every else "the recordings, but some that only validated it,"
+    seen = SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN
+    if moved := info.recipe.get(MOVED_BY):
+        seen = MOVED.format(start=info.recipe[STARTED_FROM], own=", ".join(moved), whom=whom)
+        ordinary = []  # which set an offset that was moved
     shares = NATURAL_SHARES | info.natural
+    has_offset = fit in ("lda", "head")
     return CARD.format(
         name=info.name,
         labels=", ".join(info.labels),
@@ -128,10 +141,10 @@ def card(info: CheckpointInfo, *, all_seen: bool) -> str:
         whom=whom,
         among=" that a corpus has" if len(labelled) > 1 else "",
         calm=CALM if calm else "",
-        natural=NATURAL.format(**shares) if fit == "lda" and NEUTRAL in info.labels else "",
+        natural=NATURAL.format(**shares) if has_offset and NEUTRAL in info.labels else "",
         confidence=_confidence(info, LEFT_OUT if fit == "lda" else HELD_OUT.format(whom=whom)),
         ordinary=ORDINARY_SPEECH.format(names=", ".join(ordinary)) if ordinary else "",
-        seen=SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN,
+        seen=seen,
         table=_table(info) + _notes(info, ordinary=bool(ordinary)),
         report=f"\n{info.report}\n" if info.report else "",
         corpora=_corpora(info),
