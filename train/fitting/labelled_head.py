@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from models.network import Network
-from models.offset_head import Offset, OffsetHead
+from models.offset_head import SCALARS, Offset, OffsetHead
 from train.recipes import HeadSettings
 
 Floats = NDArray[np.float64]
@@ -99,10 +99,9 @@ class MovedHead:
 def move_head(
     earlier: OffsetHead, labelled: Labelled, start: Start, settings: HeadSettings
 ) -> MovedHead:
-    """Move a head towards labels.
+    """Move a head towards labels; spreads and the noise of short segments stay.
 
-    Spreads and the noise of short segments stay. The spread of archives is what the labels leave
-    open of this one's offset: a job over recordings like these hardly changes it.
+    Its usual offset is that of the labelled archive.
     """
     width = labelled.embeddings.shape[1]
     whitening = np.eye(width)
@@ -122,9 +121,8 @@ def move_head(
     head = OffsetHead(len(means), width)
     head.means.copy_(torch.from_numpy(means @ span[:numbers].T))
     head.usual.copy_(torch.from_numpy(span[:numbers] @ offset))
-    for name in ("speakers", "mixture", "short_s"):
+    for name in SCALARS:
         getattr(head, name).copy_(getattr(earlier, name))
-    head.conditions.fill_(found.offset_variance)
     return MovedHead(span @ whitening, head)
 
 
@@ -134,7 +132,6 @@ class _Estimate:
 
     means: Floats  # (labels, width)
     offset: Floats  # (width,)
-    offset_variance: float  # for other speakers of the archive
     residuals: Floats  # (n, width), within labels and speakers
 
 
@@ -164,11 +161,9 @@ def _estimate(
     right -= (of_speaker * shrunk[:, None]).T @ total
     found = np.linalg.solve(matrix, right)
     speakers = (total - of_speaker @ found) * shrunk[:, None]
-    among = start.speakers / len(np.unique(labelled.speakers))
     return _Estimate(
         means=np.asarray(found[:count]),
         offset=np.asarray(found[count]),
-        offset_variance=float(np.linalg.inv(matrix)[count, count]) + among,
         residuals=z - design @ found - speakers[labelled.speakers],
     )
 
