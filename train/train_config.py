@@ -37,7 +37,7 @@ class TrainConfig:
     def show(self) -> str:
         """The recipe with every field, and an overview of the data."""
         shown = [as_text(find_recipe(self.recipe, self.overrides))] if self.recipe else []
-        if self.data:
+        if self.data and not self.embeddings:
             shown += [overview(labelled(self.data, self.labels))]
         return "\n\n".join(shown)
 
