@@ -62,7 +62,7 @@ def train_head(config: TrainConfig, recipe: Recipe, embedded: Embedded | None = 
     embedded = embedded or Embedded.of_recordings(checkpoint, data.utterances)
     choice = parse_labels(config.labels)
     own = OwnHead(checkpoint, embedded, recipe.head, choice.names if choice else ())
-    note = note_of(split, data)
+    note = note_of(split, data, leaks=config.allow_leak)
     lines, temperature = _figures(config, own, split, note, path)
     if not config.figures_only:
         _write(config, recipe, own, path, temperature)
