@@ -111,8 +111,10 @@ def ranking(calls: pd.DataFrame, name: str) -> str:
     auc = roc_auc_score(calls["is_angry"], values)
     first = calls.loc[values.sort_values(ascending=False).index[:FIRST], "is_angry"].mean()
     calm = ~calls["is_angry"]
-    length = spearmanr(values[calm], calls.loc[calm, "turns"]).statistic
-    return f"{auc:.2f}, {first:.1f}, {length:+.2f}"
+    length = "none"  # where all are equal
+    if values[calm].nunique() > 1:
+        length = f"{spearmanr(values[calm], calls.loc[calm, 'turns']).statistic:+.2f}"
+    return f"{auc:.2f}, {first:.1f}, {length}"
 
 
 def peaks_near(calls: pd.DataFrame, truth: pd.DataFrame) -> float:
