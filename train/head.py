@@ -20,12 +20,13 @@ from train.evaluation import (
     MOVED_BY,
     STARTED_FROM,
     FoldPredictions,
+    joined_corpora,
     note_of,
     put_beside,
     versions,
     write_figures,
 )
-from train.fitting import init_path, set_moved_head
+from train.fitting import encoder_corpora, init_path, set_moved_head
 from train.own_head import Embedded, OwnHead
 from train.publishing import content_of, publish
 from train.recipes import Recipe, check_ordinary
@@ -122,8 +123,7 @@ def _write(
     set_moved_head(network, moved)
     corpora = about_corpora(own.embedded.utterances)
     moved_by = [each["name"] for each in corpora]
-    known = set(moved_by)
-    corpora += tuple(each for each in info.corpora if each["name"] not in known)
+    corpora = joined_corpora(corpora, info.corpora, encoder_corpora(recipe, config.init))
     info = replace(
         info,
         name=config.name,

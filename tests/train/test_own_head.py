@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 
 from batch_ser.errors import CheckpointError, UsageError
 from jobs import RunConfig, run
-from models.checkpoint import read_info
-from models.loading import load_checkpoint
+from models.checkpoint import read_info, save_checkpoint
+from models.loading import load_checkpoint, load_network
 from models.offset_head import OffsetHead
 from train.fitting.labelled_head import Labelled, MovedHead, Start, move_head
 from train.recipes import HeadSettings
@@ -29,6 +29,7 @@ from train.train_config import TrainConfig
 WIDTH, COUNT = 8, 4
 SEEDS = st.integers(0, 500)
 SHIPPED = HeadSettings()
+MIT = {"name": "encoder of OpenAI's Whisper tiny.en"}
 Floats = NDArray[np.float64]
 
 
@@ -197,7 +198,7 @@ def test_a_training_writes_figures_and_a_checkpoint(trained: TrainConfig, start:
     info, before = read_info(Path(str(trained.out))), read_info(start)
     assert info.labels == before.labels
     assert info.recipe["fit"] == "head"
-    assert [each["name"] for each in info.corpora] == ["RAVDESS"]
+    assert [each["name"] for each in info.corpora] == ["RAVDESS", "encoder in start.safetensors"]
     assert "CC BY-NC-SA" in info.licence
     figures = json.loads((folder / "metrics.json").read_text())
     assert figures["comparison"]["name"] == before.name
@@ -224,6 +225,33 @@ def test_the_same_command_does_the_same_again(trained: TrainConfig) -> None:
     before = Path(str(trained.out)).read_bytes()
     train(trained)
     assert Path(str(trained.out)).read_bytes() == before
+
+
+def restated(start: Path, path: Path, **changes: Any) -> Path:
+    """The checkpoint with other metadata."""
+    info, network = load_network(start)
+    save_checkpoint(path, replace(info, **changes), network)
+    return path
+
+
+def test_what_it_rests_on_is_never_dropped(start: Path, tree: Path, tmp_path: Path) -> None:
+    """Of an earlier training by labels of the same name, and of a distilled encoder."""
+    earlier = (
+        {"name": "RAVDESS", "recordings": 1440, "speakers": 24, "licence": "a", "source": "b"},
+        {"name": MIT["name"], "licence": "MIT", "source": "c", "encoder": True},
+    )
+    distilled = {"name": "student", "fit": "lda", "distillation": {"epochs": 3}}
+    before = restated(start, tmp_path / "b.safetensors", corpora=earlier, recipe=distilled)
+    out = tmp_path / "mine.safetensors"
+    train(TrainConfig((f"ravdess:{tree}",), "head", str(out), init=str(before), split="none"))
+    info = read_info(out)
+    own, *rest = info.corpora
+    assert own["recordings"] == len(list(tree.rglob("*.wav")))
+    assert rest == [each | {"encoder": True} for each in earlier]
+    assert info.licence.count("RAVDESS") == 1
+    again = tmp_path / "again.safetensors"
+    train(TrainConfig((f"ravdess:{tree}",), "head", str(again), init=str(out), split="none"))
+    assert read_info(again).corpora == info.corpora  # the same labels once more
 
 
 def test_a_job_scores_with_it(trained: TrainConfig, archive: Path, tmp_path: Path) -> None:

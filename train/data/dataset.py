@@ -134,7 +134,7 @@ def licence_of(corpora: Sequence[dict[str, Any]]) -> str:
     """
     licences = dict.fromkeys(each["licence"] for each in corpora)
     purpose = "research and evaluation; " if any(map(is_restricted, licences)) else ""
-    names = ", ".join(each["name"] for each in corpora if "recordings" in each)
+    names = ", ".join(dict.fromkeys(each["name"] for each in corpora if "recordings" in each))
     weights = "".join(f"; {each['name']}" for each in corpora if "recordings" not in each)
     return f"{'; '.join(licences)} ({purpose}trained on {names}{weights})"
 

@@ -3,7 +3,7 @@
 from train.evaluation import plots
 from train.evaluation.adaptation import CORPUS, SPEAKER, Adaptation
 from train.evaluation.beside import put_beside
-from train.evaluation.checkpoint_info import checkpoint_info, versions
+from train.evaluation.checkpoint_info import checkpoint_info, joined_corpora, versions
 from train.evaluation.figures import (
     COMPARISON,
     NOT_INDEPENDENT,
@@ -32,6 +32,7 @@ __all__ = [
     "card",
     "checkpoint_info",
     "embed_utterances",
+    "joined_corpora",
     "note_of",
     "plots",
     "predict",

@@ -66,6 +66,25 @@ def _joined(
     return joined + tuple(each for each in of_encoder if each["name"] not in names)
 
 
+def joined_corpora(*each: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """What a moved head rests on, of several trainings; entries that are the same are one.
+
+    Other entries of one name stay apart: `manifest:labels` may be other labels every time.
+    """
+    found: list[dict[str, Any]] = []
+    for entry in (entry for entries in each for entry in entries):
+        same = [n for n, one in enumerate(found) if _unmarked(one) == _unmarked(entry)]
+        if same:
+            found[same[0]] |= entry
+        else:
+            found.append(dict(entry))
+    return tuple(found)
+
+
+def _unmarked(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != "encoder"}
+
+
 def versions() -> dict[str, Any]:
     """Versions of the packages that determine a training."""
     return {
