@@ -15,8 +15,10 @@ from models.checkpoint import CheckpointInfo, save_checkpoint
 from models.expectation import NATURAL_SHARES, NEUTRAL
 from models.loading import load_checkpoint, load_network
 from models.network import Network
+from models.scoring import Checkpoint
 from train.data import Data, about_corpora, licence_of, parse_labels, read
 from train.evaluation import (
+    MOVED_AND_ARCHIVE,
     MOVED_BY,
     STARTED_FROM,
     FoldPredictions,
@@ -35,6 +37,7 @@ from train.splits import Split, default_split, make_split
 from train.train_config import TrainConfig
 
 FOLDS = 5
+START = "checkpoint that it started from"
 HEAD = "head."  # of a network's tensors
 
 
@@ -61,14 +64,28 @@ def train_head(config: TrainConfig, recipe: Recipe, embedded: Embedded | None = 
     claim(config.folder, config.out or "", content_of(config, recipe, data), restart=config.restart)
     split.save(config.folder / SPLIT, data.utterances, data.contents)
     embedded = embedded or Embedded.of_recordings(checkpoint, data.utterances)
-    choice = parse_labels(config.labels)
-    own = OwnHead(checkpoint, embedded, recipe.head, choice.names if choice else ())
-    note = note_of(split, data, leaks=config.allow_leak)
+    own = OwnHead(checkpoint, embedded, recipe.head, _chosen(config, checkpoint, embedded))
+    note = note_of(split, data, checkpoint.info.corpora, config.allow_leak, of=START)
     lines, temperature = _figures(config, own, split, note, path)
     if not config.figures_only:
         _write(config, recipe, own, path, temperature)
-        lines += publish(config, note, all_seen=bool(split.folds))
+        lines += publish(config, note, all_seen=True)
     return "\n".join([*lines, f"written: {config.folder}"])
+
+
+def _chosen(config: TrainConfig, checkpoint: Checkpoint, embedded: Embedded) -> tuple[str, ...]:
+    """The labels of `--labels`, but for those of which nothing is known."""
+    choice = parse_labels(config.labels)
+    names = choice.names if choice else ()
+    known = {*checkpoint.info.labels, *(each.label for each in embedded.utterances)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(
+            f"--labels {config.labels}: left out: {', '.join(unknown)}, which neither a label nor "
+            f"{checkpoint.info.name} has",
+            file=sys.stderr,
+        )
+    return tuple(name for name in names if name in known)
 
 
 def _split(config: TrainConfig, data: Data) -> Split:
@@ -109,7 +126,8 @@ def _figures(
         before.append(FoldPredictions(own.before(rows, fold.name), own.before(rows, fold.name)))
     beside = put_beside(path, found, "cpu", before)
     record = beside.as_record() if beside else None
-    lines = write_figures(config.folder, split, found, ", ".join(config.data), note, record)
+    data = ", ".join(config.data)
+    lines = write_figures(config.folder, split, found, data, note, record, MOVED_AND_ARCHIVE)
     return lines, temperature
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch_ser.results import Sums, rounded
-from models.expectation import BALANCED
+from models.expectation import BALANCED, NATURAL, NATURAL_SHARES, NEUTRAL, parse_expectation
 from models.offset_head import Offset, posterior
 from models.scoring import Checkpoint
 from train.data import Utterance, in_order
@@ -102,16 +102,24 @@ class OwnHead:
         offset = head.usual_offset()
         if by_archive:
             sums = Sums(moved.axes @ archive.total, archive.segments, archive.recordings)
-            even = np.full(len(self.labels), 1 / len(self.labels))
-            offset = head.estimate("archive", offset, sums, self._shares(even))
+            offset = head.estimate("archive", offset, sums, self.shares)
         embeddings = moved.embed(self.embedded.embeddings[rows])
         return head.log_likelihoods(embeddings, self.embedded.durations_s[rows], offset)
 
-    def _shares(self, even: Floats) -> Floats:
-        """The expected shares of the new head's labels: of a label that is new, none."""
-        found = self.checkpoint.expectation(self.embedded.expect).offset
-        known = dict(zip(self.checkpoint.info.labels, found, strict=True))
+    @cached_property
+    def shares(self) -> Floats:
+        """The expected shares of the new head's labels, as a job with it expects them.
+
+        Where the output's `--expect` names labels: theirs, and of a label that is new, none.
+        """
+        info, expect = self.checkpoint.info, self.embedded.expect
+        if expect in (NATURAL, BALANCED):
+            expect = expect if NEUTRAL in self.labels else BALANCED
+            return parse_expectation(expect, self.labels, NATURAL_SHARES | info.natural).offset
+        found = self.checkpoint.expectation(expect).offset
+        known = dict(zip(info.labels, found, strict=True))
         shares = np.array([known.get(each, 0.0) for each in self.labels])
+        even = np.full(len(self.labels), 1 / len(self.labels))
         return shares / shares.sum() if shares.sum() > 0 else even
 
     def temperature(self, likelihoods: Floats, rows: Rows) -> float:

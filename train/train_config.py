@@ -49,6 +49,11 @@ class TrainConfig:
         """
         recipe = find_recipe(self.recipe, self.overrides)
         check_together(recipe)
+        if self.fresh_head and recipe.fit == "head":
+            raise UsageError(
+                f"--fresh-head: found the recipe {self.recipe}, which moves the head of a "
+                "checkpoint; expected --recipe accurate, or no --fresh-head"
+            )
         if self.embeddings and recipe.fit != "head":
             raise UsageError(
                 f"--embeddings {self.embeddings}: found the recipe {self.recipe}, which needs "

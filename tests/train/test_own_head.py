@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from batch_ser.errors import CheckpointError, UsageError
+from batch_ser.results import Sums
 from jobs import RunConfig, run
 from models.checkpoint import read_info, save_checkpoint
 from models.loading import load_checkpoint, load_network
 from models.offset_head import OffsetHead
 from train.fitting.labelled_head import Labelled, MovedHead, Start, move_head
+from train.own_head import Embedded, OwnHead
 from train.recipes import HeadSettings
 from train.run import train
 from train.train_config import TrainConfig
@@ -254,6 +256,55 @@ def test_what_it_rests_on_is_never_dropped(start: Path, tree: Path, tmp_path: Pa
     assert read_info(again).corpora == info.corpora  # the same labels once more
 
 
+def test_its_card_is_true(start: Path, tree: Path, tmp_path: Path) -> None:
+    """Of what it was fitted on, its offset, its confidence, and the way to a commercial use."""
+    about = {"recordings": 9, "speakers": 3, "licence": "CC BY-NC-SA 4.0", "source": "its authors"}
+    names = ("RAVDESS", "speechocean762")
+    corpora = tuple({"name": name, **about} for name in names)
+    labels = ("neutral", *LABELS[1:])
+    before = restated(start, tmp_path / "before.safetensors", corpora=corpora, labels=labels)
+
+    def card(name: str, **options: Any) -> str:
+        out = tmp_path / name
+        printed = train(
+            TrainConfig((f"ravdess:{tree}",), "head", str(out), init=str(before), **options)
+        )
+        return " ".join(f"{out.with_suffix('.md').read_text()} {printed}".split())
+
+    text = card("mine.safetensors")
+    assert "was moved by labels of RAVDESS" in text
+    assert "with the usual offset (`--adapt none`), which labels moved" in text
+    assert "ordinary speech, which sets the usual offset of the checkpoint that was moved" in text
+    assert "a share of 0.4 for its offset" in text
+    assert "near that of the one that was moved" in text
+    assert "`batch-ser train --recipe accurate --fresh-head`" in text
+    note = "the checkpoint that it started from was trained in another training on RAVDESS"
+    assert text.count(note) == 2  # in the card, and printed
+    without = card("none.safetensors", split="none")
+    assert "was moved by labels of RAVDESS" in without
+    assert "fitted on the recordings of the checkpoint that was moved" in without
+
+
+def test_a_label_of_which_nothing_is_known_is_left_out(
+    start: Path, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "few.safetensors"
+    labels = "neutral,angry,bored"
+    train(TrainConfig((f"ravdess:{tree}",), "head", str(out), init=str(start), labels=labels))
+    assert read_info(out).labels == ("neutral", "angry")
+    assert "left out: bored" in capsys.readouterr().err
+
+
+def test_figures_expect_what_a_job_expects(start: Path) -> None:
+    """Where labels were merged, too: an archive is not all neutral."""
+    checkpoint = load_checkpoint(start)
+    own = ("neutral", "good", "bad")
+    for expect, shares in (("natural", [0.4, 0.3, 0.3]), ("balanced", [1 / 3] * 3)):
+        embedded = Embedded((), np.zeros((0, 16)), np.zeros(0), Sums(np.zeros(16)), expect)
+        found = OwnHead(checkpoint, embedded, SHIPPED, own).shares
+        assert np.allclose(found, shares)
+
+
 def test_a_job_scores_with_it(trained: TrainConfig, archive: Path, tmp_path: Path) -> None:
     out = tmp_path / "results.parquet"
     report = run(RunConfig((str(archive),), str(out), str(trained.out), engine="inline"))
@@ -276,6 +327,7 @@ def test_labels_are_chosen_and_added(start: Path, tree: Path, tmp_path: Path) ->
         ({"init": "nowhere.safetensors"}, CheckpointError, "there is no such checkpoint"),
         ({"embeddings": "x.parquet", "recipe": "vgg"}, UsageError, "expected --recipe head"),
         ({"overrides": ("head.label_variance=0",)}, UsageError, "expected more than 0"),
+        ({"fresh_head": True}, UsageError, "which moves the head of a checkpoint"),
     ],
 )
 def test_what_cannot_be_trained(

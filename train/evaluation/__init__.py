@@ -6,6 +6,7 @@ from train.evaluation.beside import put_beside
 from train.evaluation.checkpoint_info import checkpoint_info, joined_corpora, versions
 from train.evaluation.figures import (
     COMPARISON,
+    MOVED_AND_ARCHIVE,
     NOT_INDEPENDENT,
     FoldPredictions,
     note_of,
@@ -21,6 +22,7 @@ from train.evaluation.scoring import embed_utterances, predict, predict_each
 __all__ = [
     "COMPARISON",
     "CORPUS",
+    "MOVED_AND_ARCHIVE",
     "MOVED_BY",
     "NOT_INDEPENDENT",
     "SPEAKER",

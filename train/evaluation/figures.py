@@ -20,13 +20,18 @@ from train.run_folder import fold_folders
 from train.splits import Split
 
 LEAKS = "with --allow-leak the test side may have been trained on"
-TRAINED_ON = "the encoder was trained in another training on {}, perhaps on the test side"
+TRAINED_ON = "the {} was trained in another training on {}, perhaps on the test side"
 BY_ARCHIVE = ", by archive"
 COMPARISON = "comparison"  # a key of figures.json and metrics.json
 NONE_AND_ARCHIVE = (
     "by archive: with the offset of the test recordings of a corpus (--adapt archive); without "
     "that: with the usual offset (--adapt none), that of ordinary speech where the training had "
     "some; both with --expect balanced"
+)
+MOVED_AND_ARCHIVE = (
+    "by archive: with the offset of all recordings of the labelled archive (--adapt archive); "
+    "without that: with the usual offset (--adapt none), which labels moved to that of this "
+    "archive; probabilities expect balanced labels in both"
 )
 NOT_INDEPENDENT = "the test speakers were also in training: the figures are speaker-dependent"
 
@@ -74,10 +79,12 @@ def write_figures(
     data: str,
     note: str,
     comparison: Mapping[str, Any] | None = None,
+    offsets: str = NONE_AND_ARCHIVE,
 ) -> list[str]:
     """Write the held-out figures, of all folds together where they have the same labels.
 
-    `comparison` is the record of another checkpoint on the same test sides.
+    `comparison` is the record of another checkpoint on the same test sides, `offsets` explains the
+    two kinds of figures of an offset head.
     """
     about: dict[str, Any] = {
         "data": data,
@@ -98,30 +105,34 @@ def write_figures(
         for own, one in zip(fold_folders(folder, split.names), found, strict=True):
             one.write(own, about)
     (folder / "figures.json").write_text(json.dumps(figures | compared, indent=1) + "\n")
-    notes = [NONE_AND_ARCHIVE] * bool(adapted) + [note] * bool(note)
+    notes = [offsets] * bool(adapted) + [note] * bool(note)
     notes += comparison["text"] if comparison else []
     return [metrics.as_line(name, values) for name, values in figures.items()] + notes
 
 
 def note_of(
-    split: Split, data: Data, encoder_corpora: Sequence[Mapping[str, Any]] = (), leaks: bool = False
+    split: Split,
+    data: Data,
+    earlier_corpora: Sequence[Mapping[str, Any]] = (),
+    leaks: bool = False,
+    of: str = "encoder",
 ) -> str:
     """A note where figures are too good for unseen speakers: test speakers or recordings were used.
 
-    `encoder_corpora` is what a pretrained encoder rests on.
+    `earlier_corpora` is what a pretrained encoder, or what `of` names, rests on.
     """
     if leaks and split.folds:
         return LEAKS
-    notes = [_speakers_note(split, data), _encoder_note(split, data, encoder_corpora)]
+    notes = [_speakers_note(split, data), _earlier_note(split, data, earlier_corpora, of)]
     return "; ".join(filter(None, notes))
 
 
-def _encoder_note(split: Split, data: Data, earlier: Sequence[Mapping[str, Any]]) -> str:
-    """Corpora with test recordings that an encoder may have been trained on."""
+def _earlier_note(split: Split, data: Data, earlier: Sequence[Mapping[str, Any]], of: str) -> str:
+    """Corpora with test recordings that an earlier training may have seen."""
     tested = [row for row in range(len(data.utterances)) if any(f.test[row] for f in split.folds)]
     names = corpus_names(data.chosen(tested))
     shared = [name for name in names if any(is_called(each["name"], name) for each in earlier)]
-    return TRAINED_ON.format(", ".join(shared)) if shared else ""
+    return TRAINED_ON.format(of, ", ".join(shared)) if shared else ""
 
 
 def _speakers_note(split: Split, data: Data) -> str:

@@ -49,6 +49,11 @@ NONE_AND_ARCHIVE = """
 Figures "by archive" are with the offset of the test recordings of a corpus (`--adapt archive`); the
 others with the usual offset (`--adapt none`){ordinary}. Both expect balanced labels.
 """
+MOVED_OFFSET = """
+Figures "by archive" are with the offset of all recordings of the labelled archive (`--adapt
+archive`); the others with the usual offset (`--adapt none`), which labels moved to that of this
+archive. Probabilities expect balanced labels in both.
+"""
 OF_ORDINARY = ", that of ordinary speech, which may lie far from that of acted speech"
 CALIBRATED = """Confidence is calibrated by one
 temperature ({temperature:.3f}), fitted on {calibrated}."""
@@ -59,10 +64,15 @@ HELD_OUT = "{whom} held out of the training data"
 LEFT_OUT = """\
 corpora (of a single one: on speakers) that a fit left out,
 with estimated offsets"""
+HELD_OUT_LABELS = (
+    "{whom} held out of the labelled ones, and near that of the checkpoint that was moved"
+)
+NOT_MOVED = "the recordings of the checkpoint that was moved, and not on these labels"
 
 ORDINARY_SPEECH = """
-Not labelled are {names}: ordinary speech, which sets the usual offset.
+Not labelled are {names}: ordinary speech, which sets the usual offset{moved}.
 """
+OF_EARLIER = " of the checkpoint that was moved"
 
 # of checkpoints from before 2026-12, whose corpora do not name it
 ORIGINS = {"whisper": "The encoder is that of OpenAI's Whisper tiny.en (MIT)."}
@@ -118,15 +128,7 @@ def card(info: CheckpointInfo, *, all_seen: bool) -> str:
     if any(name.endswith("left out") for name in info.metrics):
         whom = "corpora"
     fit = info.recipe.get("fit", "linear")  # once the only kind
-    refit = info.recipe.get("optimisation", {}).get("refit", False)
-    every = fit in ("linear", "lda") or refit  # without a valid side
-    which = "all the recordings" if every else "the recordings, but some that only validated it,"
-    seen = SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN
-    if moved := info.recipe.get(MOVED_BY):
-        seen = MOVED.format(start=info.recipe[STARTED_FROM], own=", ".join(moved), whom=whom)
-        ordinary = []  # which set an offset that was moved
     shares = NATURAL_SHARES | info.natural
-    has_offset = fit in ("lda", "head")
     return CARD.format(
         name=info.name,
         labels=", ".join(info.labels),
@@ -141,16 +143,42 @@ def card(info: CheckpointInfo, *, all_seen: bool) -> str:
         whom=whom,
         among=" that a corpus has" if len(labelled) > 1 else "",
         calm=CALM if calm else "",
-        natural=NATURAL.format(**shares) if has_offset and NEUTRAL in info.labels else "",
-        confidence=_confidence(info, LEFT_OUT if fit == "lda" else HELD_OUT.format(whom=whom)),
-        ordinary=ORDINARY_SPEECH.format(names=", ".join(ordinary)) if ordinary else "",
-        seen=seen,
+        natural=NATURAL.format(**shares) if _has_offset(fit) and NEUTRAL in info.labels else "",
+        confidence=_confidence(info, _calibrated_on(info, fit, whom)),
+        ordinary=_ordinary(ordinary, fit),
+        seen=_seen(info, fit, whom, all_seen=all_seen),
         table=_table(info) + _notes(info, ordinary=bool(ordinary)),
         report=f"\n{info.report}\n" if info.report else "",
         corpora=_corpora(info),
         licence=info.licence,
         closing=_closing(info),
     )
+
+
+def _seen(info: CheckpointInfo, fit: str, whom: str, *, all_seen: bool) -> str:
+    """What the weights were fitted on, beside what the figures are of."""
+    if moved := info.recipe.get(MOVED_BY):
+        return MOVED.format(start=info.recipe[STARTED_FROM], own=", ".join(moved), whom=whom)
+    refit = info.recipe.get("optimisation", {}).get("refit", False)
+    every = fit in ("linear", "lda") or refit  # without a valid side
+    which = "all the recordings" if every else "the recordings, but some that only validated it,"
+    return SEEN.format(whom=whom, which=which) if all_seen else NOT_SEEN
+
+
+def _has_offset(fit: str) -> bool:
+    return fit in ("lda", "head")
+
+
+def _calibrated_on(info: CheckpointInfo, fit: str, whom: str) -> str:
+    """What the temperature was fitted on."""
+    if fit == "head":
+        return HELD_OUT_LABELS.format(whom=whom) if info.metrics else NOT_MOVED
+    return LEFT_OUT if fit == "lda" else HELD_OUT.format(whom=whom)
+
+
+def _ordinary(names: Sequence[str], fit: str) -> str:
+    moved = OF_EARLIER if fit == "head" else ""
+    return ORDINARY_SPEECH.format(names=", ".join(names), moved=moved) if names else ""
 
 
 def _acted(labelled: Sequence[Mapping[str, Any]]) -> str:
@@ -171,6 +199,8 @@ def _notes(info: CheckpointInfo, *, ordinary: bool) -> str:
     adapted = [name.endswith(BY_ARCHIVE) for name in info.metrics]
     both = any(adapted) and not all(adapted)
     text = NONE_AND_ARCHIVE.format(ordinary=OF_ORDINARY if ordinary else "") if both else ""
+    if both and info.recipe.get("fit") == "head":
+        text = MOVED_OFFSET
     return f"\n{text}".rstrip() + (f"\n\nNote: {info.note}." if info.note else "")
 
 
