@@ -276,7 +276,7 @@ def test_its_card_is_true(start: Path, tree: Path, tmp_path: Path) -> None:
     assert "with the usual offset (`--adapt none`), which labels moved" in text
     assert "ordinary speech, which sets the usual offset of the checkpoint that was moved" in text
     assert "a share of 0.4 for its offset" in text
-    assert "near that of the one that was moved" in text
+    assert "near that of the checkpoint that was moved" in text
     assert "`batch-ser train --recipe accurate --fresh-head`" in text
     note = "the checkpoint that it started from was trained in another training on RAVDESS"
     assert text.count(note) == 2  # in the card, and printed
