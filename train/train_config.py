@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_ser.errors import UsageError
+from batch_ser.storage import is_store
 from train.data import labelled, overview
 from train.recipes import Recipe, as_text, check_together, find_recipe
 from train.run_folder import SUFFIX
@@ -71,5 +72,7 @@ class TrainConfig:
         """The run's folder: `--out`, or beside the checkpoint that it names."""
         if not self.out:
             raise UsageError("--out: expected a folder for the run, or a checkpoint's name")
+        if is_store(self.out):
+            raise UsageError(f"--out {self.out}: an address, expected a folder of this machine")
         path = Path(self.out)
         return path.with_suffix(".run") if path.suffix == SUFFIX else path

@@ -355,3 +355,15 @@ def test_ordinary_speech_has_no_label_to_move_a_head(
     data = (f"ravdess:{tree}", f"ordinary:{archive / 'day1'}")
     with pytest.raises(UsageError, match="serve fit=lda alone"):
         train(TrainConfig(data, "head", str(tmp_path / "out"), init=str(start)))
+
+
+def test_folds_are_by_speaker_from_three_on(trained: TrainConfig) -> None:
+    split = json.loads((trained.folder / "split.json").read_text())
+    assert split["split"] == "speakers:4"
+    assert all(fold["independent"] for fold in split["folds"])
+
+
+def test_an_address_is_no_folder_for_a_training(start: Path, tree: Path) -> None:
+    out = "s3://bucket/mine.safetensors"
+    with pytest.raises(UsageError, match="expected a folder of this machine"):
+        train(TrainConfig((f"ravdess:{tree}",), "head", out, init=str(start)))
