@@ -49,7 +49,7 @@ def annotate(labels: dict[str, str], judged: set[str]) -> int:
     config = (FOLDER / "sample" / "config.xml").read_text()
     name = config.split("<Choices name=")[1].split('"')[1]
     target = config.split("<Audio name=")[1].split('"')[1]
-    with (FOLDER / "sample" / "sample.csv").open(newline="") as file:
+    with (FOLDER / "sample" / "sample.csv").open(newline="", encoding="utf-8-sig") as file:
         files = {row["clip"]: row["file"] for row in csv.DictReader(file)}
     for number, task in enumerate(tasks, 1):
         [recording] = [file for clip, file in files.items() if clip in str(task["data"])]
