@@ -70,7 +70,7 @@ def _fit(samples: Samples, length: int) -> Samples:
 
 
 @cache
-def _whisper_filters() -> torch.Tensor:
+def whisper_filters() -> torch.Tensor:
     """Whisper's mel filters (80, 201): those of librosa, which takes 130 MB to load."""
     filters: torch.Tensor = torchaudio.functional.melscale_fbanks(
         WHISPER_FFT // 2 + 1,
@@ -98,7 +98,7 @@ def _whisper_one(samples: Samples, window: torch.Tensor, level: float | None) ->
     stft = stft[:, :-1]
     # abs() takes a root first, which costs more than the STFT
     power = stft.real.square().addcmul_(stft.imag, stft.imag)
-    mel = _whisper_filters().to(window.device) @ power
+    mel = whisper_filters().to(window.device) @ power
     log = mel.clamp(min=1e-10 if level is None else FAINTEST).log10()
     log = log.clamp(min=log.max() - 8.0)
     if level is not None:

@@ -11,6 +11,7 @@ from jobs.commands import (
     calls,
     diff,
     evaluate,
+    export,
     import_labels,
     judge,
     models,
@@ -64,6 +65,7 @@ app.command()(sample.sample)
 app.command()(import_labels.import_labels)
 app.command()(judge.judge)
 app.command()(models.models)
+app.command()(export.export)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 

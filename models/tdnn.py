@@ -20,7 +20,7 @@ from batch_ser.features import WHISPER_MELS, Features
 from models.fields import Checked
 from models.network import Network
 from models.offset_head import OffsetHead
-from models.pooling import activity, mask_of, statistics_pooling
+from models.pooling import activity, mask_of, padding_mask, statistics_pooling
 
 STRIDE = 4  # log-mel frames of 10 ms to a frame of 40 ms
 LONGEST_S = 30.0
@@ -96,8 +96,7 @@ class TDNNEncoder(nn.Module):
         """
         early_mask = mask_of((features.frames + 1) // 2, (features.values.shape[2] + 1) // 2)
         mask = mask_of((features.frames + STRIDE - 1) // STRIDE, (early_mask.shape[1] + 1) // 2)
-        # a tenth of the time, and of no use where all segments are of one length
-        early, late = (None if bool(each.all()) else each for each in (early_mask, mask))
+        early, late = padding_mask(early_mask), padding_mask(mask)
         x = masked(F.gelu(self.first_norm(self.first(features.values), early)), early)
         x = masked(F.gelu(self.second(x)), late)
         for block in self.blocks:

@@ -20,7 +20,7 @@ from batch_ser.features import Features
 from models.fields import Checked
 from models.network import Network
 from models.offset_head import OffsetHead
-from models.pooling import Attention, activity, mask_of, statistics_pooling
+from models.pooling import Attention, activity, mask_of, padding_mask, statistics_pooling
 from models.transformer import Block
 
 POOLINGS = ("statistics", "active", "attentive")
@@ -108,7 +108,8 @@ class WhisperEncoder(nn.Module):
 
     def blocks(self, x: Tensor, mask: Tensor, first: int, last: int) -> tuple[list[Tensor], Tensor]:
         """Blocks `first` + 1 to `last`: their tapped states, and the last state."""
-        attend = None if bool(mask.all()) else mask[:, None, None]
+        attend = padding_mask(mask)
+        attend = None if attend is None else attend[:, None, None]
         states = []
         for number in range(first + 1, last + 1):
             x = self.layers[number - 1](x, attend)

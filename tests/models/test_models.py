@@ -29,10 +29,10 @@ def accurate() -> Checkpoint:
 
 
 def test_mel_filters_are_librosa_s() -> None:
-    from batch_ser.features import _whisper_filters
+    from batch_ser.features import whisper_filters
 
     expected = librosa.filters.mel(sr=16_000, n_fft=400, n_mels=80)
-    assert np.abs(_whisper_filters().numpy() - expected).max() < 1e-6
+    assert np.abs(whisper_filters().numpy() - expected).max() < 1e-6
 
 
 def test_log_mel_is_whisper_s(speech: Samples) -> None:

@@ -41,7 +41,7 @@ def test_every_option_of_a_command_is_in_its_section(command: str) -> None:
     documented = {
         name: cells[1]
         for cells in rows(section(read("docs/commands.md"), f"## {command}"))
-        for name in re.findall(r"`(--[a-z-]+)`", cells[0])
+        for name in re.findall(r"`(--[a-z0-9-]+)`", cells[0])
     }
     assert set(documented) == {name for name, _ in options(command)}
     for name, default in options(command):
