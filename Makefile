@@ -5,14 +5,16 @@ BIN := .venv/bin
 PAGES = *.md docs/*.md models/checkpoints/*.md examples/calls/*.md
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test quick chaos check docs bench evaluate study clean
+.PHONY: demo test quick chaos check docs bench evaluate study lock reference clean
 
 # two processes with a thread each; a group of tests shares one of them
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
-.venv/installed: pyproject.toml
+# exact versions, with hashes; make demo TORCH_INDEX=... without CUDA: docs/install.md
+.venv/installed: pyproject.toml constraints.txt constraints-dev.txt deploy/install_locked.sh
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	TORCH_INDEX='$(TORCH_INDEX)' deploy/install_locked.sh $(BIN)/python constraints.txt constraints-dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: .venv/installed ## score the example calls and show the table
@@ -33,11 +35,7 @@ test: check ## lint, types, all tests but chaos; ten minutes
 chaos: .venv/installed ## killed processes, full disks, hostile files, on disk and Ray, and further cases of the tests; an hour
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "chaos or exhaustive" -s --timeout 3600
 
-.venv/docs: .venv/installed
-	$(BIN)/pip install --quiet --editable '.[docs]'
-	touch $@
-
-docs: .venv/docs ## the documents as a site, in .docs-site, which loads nothing from outside
+docs: .venv/installed ## the documents as a site, in .docs-site, which loads nothing from outside
 	rm -rf build/docs .docs-site
 	mkdir -p build/docs
 	tar cf - LICENSE $(PAGES) | tar xf - -C build/docs
@@ -67,6 +65,12 @@ evaluate: .venv/installed ## how good the shipped checkpoints are on what their 
 
 study: .venv/installed ## every architecture, trained and judged; hours, and goes on where it was stopped
 	$(BIN)/python benchmarks/architectures.py
+
+lock: ## constraints.txt and constraints-dev.txt again after a change of pyproject.toml; needs uv
+	$(PYTHON) deploy/lock.py
+
+reference: .venv/installed ## docs/reference.md, from the code
+	$(BIN)/python docs/make_reference.py
 
 clean:
 	rm -rf .venv .demo .study .evaluate .docs-site build/docs

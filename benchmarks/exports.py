@@ -87,7 +87,7 @@ def rows(name: str, each: dict[str, Measured], truth: list[str], labels: list[st
 
 def main() -> None:
     torch.set_num_threads(1)
-    files = sorted((SHARED / "data" / "ravdess").rglob("*.wav"))[::EVERY]
+    files = sorted((SHARED / "data" / "ravdess").glob("Actor_*/*.*"))[::EVERY]
     if not files:
         sys.exit(f"no RAVDESS at {SHARED}: set BATCH_SER_SHARED")
     recordings = [load(str(path), 16_000) for path in files]

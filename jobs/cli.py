@@ -29,7 +29,7 @@ from jobs.commands.arguments import Arguments
 
 app = typer.Typer(
     cls=Arguments,
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Speech emotion recognition over large audio archives.",

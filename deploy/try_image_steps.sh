@@ -1,0 +1,20 @@
+#!/bin/sh
+# The image without Docker: its steps in an empty folder, and what its users will run.
+#
+#     TORCH_INDEX=... deploy/try_image_steps.sh FOLDER      or CUDA=1
+set -eu
+folder=$1
+[ ! -e "$folder" ] || { echo "$folder: expected a folder that does not exist yet" >&2; exit 2; }
+mkdir -p "$folder/source" "$folder/data"
+folder=$(cd "$folder" && pwd)
+cd "$(dirname "$0")/.."
+git archive HEAD | tar xf - -C "$folder/source"
+cp examples/calls/*.wav examples/calls/*.mp3 "$folder/data"
+cd "$folder/source"
+deploy/image_steps.sh libraries "$folder/batch-ser"
+deploy/image_steps.sh program "$folder/batch-ser"
+cd "$folder"
+rm -r source # an image has no source: what is installed must do
+batch-ser/bin/batch-ser run --input data --out results.parquet --workers 1
+batch-ser/bin/batch-ser verify results.parquet
+du -sh batch-ser

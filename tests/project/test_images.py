@@ -1,0 +1,63 @@
+"""The steps of the image, as far as they can be tried without Docker and without a network."""
+
+import importlib.util
+import os
+import subprocess
+from types import ModuleType
+
+import pytest
+from conftest import REPOSITORY
+from documents import read
+
+
+@pytest.fixture(scope="module")
+def healthcheck() -> ModuleType:
+    path = REPOSITORY / "deploy" / "healthcheck.py"
+    spec = importlib.util.spec_from_file_location("healthcheck", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        ("python batch-ser serve", 8_000),
+        ("python batch-ser serve --port 8001", 8_001),
+        ("python batch-ser serve --port=8002 --host 0.0.0.0", 8_002),
+        ("python batch-ser run --input serve/", None),
+        ("", None),
+    ],
+)
+def test_the_health_of_a_server_is_asked_for_on_its_port(
+    healthcheck: ModuleType, command: str, port: int | None
+) -> None:
+    assert healthcheck.port_of(command.split()) == port
+
+
+def test_an_image_is_built_for_cpu_or_cuda_and_not_by_chance() -> None:
+    environment = {key: os.environ[key] for key in ("PATH",)}
+    done = subprocess.run(
+        [str(REPOSITORY / "deploy" / "image_steps.sh"), "libraries", "nowhere"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "expected TORCH_INDEX" in done.stderr
+
+
+def test_the_image_copies_what_the_build_needs() -> None:
+    """No package is left out, and what the Dockerfile names exists."""
+    ignored = {line for line in read(".dockerignore").split() if "*" not in line}
+    assert not ignored & {"batch_ser", "models", "train", "jobs", "deploy"}
+    dockerfile = read("Dockerfile")
+    named = [word for word in dockerfile.split() if word.startswith(("deploy/", "constraints"))]
+    assert len(named) > 4
+    for name in named:
+        assert (REPOSITORY / name).exists(), name
+    assert dockerfile.index("USER 1000") < dockerfile.index("ENTRYPOINT")
