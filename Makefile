@@ -55,6 +55,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/judge.py
+	$(BIN)/python benchmarks/exports.py
 
 evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
 	$(BIN)/python benchmarks/accuracy.py

@@ -12,6 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PROGRAM, Runner
 from trainings import training
+from typer.testing import CliRunner
+
+from jobs.cli import app
+
+
+def test_the_shell_completes_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_BATCH_SER_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "batch-ser imp")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    done = CliRunner().invoke(app, [], prog_name="batch-ser")
+    assert done.stdout.split() == ["import-labels"]
 
 
 def test_verify_finds_what_was_changed(calm: Path, tmp_path: Path, batch_ser: Runner) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from documents import read
+from documents import read, rows, section
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -45,6 +45,12 @@ def test_every_requirement_is_locked() -> None:
             if (name := canonicalize_name(requirement.name)) != "batch-ser":
                 versions = everything if extra in ("dev", "docs") else program
                 assert versions[name] in requirement.specifier, f"{requirement}: make lock"
+
+
+def test_every_extra_is_in_the_table_of_extras() -> None:
+    table = rows(section(read("docs/install.md"), "## Extras"))
+    extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+    assert {cells[0].strip("`") for cells in table[1:]} == set(extras)
 
 
 def test_no_package_is_in_both() -> None:

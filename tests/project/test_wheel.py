@@ -74,6 +74,19 @@ def test_it_holds_every_package_and_all_weights_and_nothing_else(wheel: Path) ->
     assert all(package / "__init__.py" in modules for package in packages)
 
 
+def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    code = "from setuptools import build_meta; print(build_meta.build_sdist('..'))"
+    call(sys.executable, "-c", code, cwd=wheel.parent / "source")
+    (sdist,) = wheel.parent.glob("*.tar.gz")
+    call(
+        *(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"),
+        *("--wheel-dir", tmp_path, "--quiet", sdist),
+        cwd=tmp_path,
+    )
+    (other,) = tmp_path.glob("*.whl")
+    assert set(zipfile.ZipFile(other).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_it_scores_the_example_calls_beside_packages_of_the_same_names(
     environment: Path, calls: Path, tmp_path: Path
 ) -> None:
