@@ -15,6 +15,6 @@ deploy/image_steps.sh libraries "$folder/batch-ser"
 deploy/image_steps.sh program "$folder/batch-ser"
 cd "$folder"
 rm -r source # an image has no source: what is installed must do
-batch-ser/bin/batch-ser run --input data --out results.parquet --workers 1
+batch-ser/bin/batch-ser run --input data --out results.parquet --engine inline
 batch-ser/bin/batch-ser verify results.parquet
 du -sh batch-ser
