@@ -21,6 +21,7 @@ from jobs.commands import (
     retry,
     run,
     sample,
+    serve,
     status,
     train,
     verify,
@@ -54,6 +55,7 @@ def main(
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(predict.predict)
+app.command()(serve.serve)
 app.command()(status.status)
 app.command()(retry.retry)
 app.command()(verify.verify)

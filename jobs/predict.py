@@ -17,6 +17,7 @@ from batch_ser.storage import is_store, is_web
 from jobs.earlier_output import earlier_output
 from jobs.worker import ShardSettings, score_shard
 from models import Checkpoint, load_checkpoint
+from models.batching import BATCH_S, Score
 from models.offsets import ArchiveOffsets
 
 SEGMENT_KEYS = ("channel", "segment", "start_s", "end_s", "emotion", "confidence")
@@ -38,6 +39,7 @@ class PredictConfig:
     expect: str | None = None
     adapt_from: str | None = None  # an output whose offset is taken over; None: the usual one
     with_segments: bool = False
+    batch_s: float = BATCH_S  # padded seconds of audio in one batch
 
     def __post_init__(self) -> None:
         if self.segment.get("method") == GIVEN:
@@ -47,32 +49,47 @@ class PredictConfig:
 
 
 def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, Any]]:
-    """Of each file its name, emotion, confidence and all emotions' probabilities.
-
-    A file's probabilities are the mean over its segments, weighted by their durations. One that
-    cannot be read has an `error`; one without speech has no emotion.
-    """
-    checkpoint = load_checkpoint(config.model, config.device)
-    labels = checkpoint.info.labels
-    defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
-    expect, offsets = _adaptation(config, checkpoint)
-    settings = ShardSettings(
-        segment=SegmentSettings.resolve(config.segment, defaults),
-        schemas=TableSchemas(labels),
-        channels=config.channels,
-        reading=config.reading,
-        expect=expect,
-        offsets=offsets,
-    )
+    """The predictions of the files at some paths, and of the recordings in archives there."""
+    predictor = Predictor(load_checkpoint(config.model, config.device), config)
     for file in chain.from_iterable(map(_files, paths)):
-        [result] = score_shard([file], checkpoint, settings)
-        prediction = _prediction(result.files.to_pylist()[0], labels)
-        if config.with_segments and "error" not in prediction:
+        yield predictor.prediction(file)
+
+
+class Predictor:
+    """A checkpoint and the options of `batch-ser predict`, checked once."""
+
+    def __init__(self, checkpoint: Checkpoint, config: PredictConfig) -> None:
+        self.checkpoint = checkpoint
+        self._labels = checkpoint.info.labels
+        defaults = dict(checkpoint.info.segment) | {"piece_s": checkpoint.info.max_input_s}
+        expect, offsets = _adaptation(config, checkpoint)
+        self._settings = ShardSettings(
+            segment=SegmentSettings.resolve(config.segment, defaults),
+            schemas=TableSchemas(self._labels),
+            channels=config.channels,
+            batch_s=config.batch_s,
+            reading=config.reading,
+            expect=expect,
+            offsets=offsets,
+        )
+        self._with_segments = config.with_segments
+
+    def prediction(self, file: InputFile, score: Score | None = None) -> dict[str, Any]:
+        """Of a file its name, emotion, confidence and all emotions' probabilities.
+
+        The probabilities are the mean over its segments, weighted by their durations. A file that
+        cannot be read has an `error`; one without speech has no emotion. `score` scores pieces of
+        segments elsewhere, by the same checkpoint.
+        """
+        [result] = score_shard([file], self.checkpoint, self._settings, score=score)
+        prediction = _prediction(result.files.to_pylist()[0], self._labels)
+        if self._with_segments and "error" not in prediction:
             prediction["segments"] = [
-                {key: row[key] for key in SEGMENT_KEYS} | {"all_emotions": _emotions(row, labels)}
+                {key: row[key] for key in SEGMENT_KEYS}
+                | {"all_emotions": _emotions(row, self._labels)}
                 for row in result.segments.to_pylist()
             ]
-        yield prediction
+        return prediction
 
 
 def _files(path: str) -> Iterator[InputFile]:

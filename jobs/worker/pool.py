@@ -10,7 +10,7 @@ from batch_ser.audio import Samples
 from batch_ser.errors import FileError, Reason
 from jobs.worker.accounts import FileAccount
 from jobs.worker.usage import Stages
-from models.batching import Outputs, Piece, score_pieces
+from models.batching import Outputs, Piece, Score, score_pieces
 from models.scoring import Checkpoint
 
 FULL = 4  # batches: enough pieces to find some of similar length
@@ -24,12 +24,22 @@ class FilePiece(Piece):
 
 
 class Pool:
-    """Pieces that wait until there are enough for batches of similar length."""
+    """Pieces that wait until there are enough for batches of similar length.
+
+    With `score`, that scores them, such as another process, and not the checkpoint here.
+    """
 
     def __init__(
-        self, checkpoint: Checkpoint, batch_s: float, stages: Stages, *, embed: bool
+        self,
+        checkpoint: Checkpoint,
+        batch_s: float,
+        stages: Stages,
+        *,
+        embed: bool,
+        score: Score | None = None,
     ) -> None:
         self._checkpoint = checkpoint
+        self._score = score
         self._budget = round(batch_s * checkpoint.info.rate_hz)
         self._stages = stages
         self._embed = embed
@@ -50,13 +60,16 @@ class Pool:
         score_pieces(waiting, self._outputs, self._budget, failed=_fail)
 
     def _outputs(self, pieces: Sequence[Samples]) -> Outputs:
-        with self._stages("features"):
-            features = self._checkpoint.features(pieces)
-        with self._stages("model"):
-            outputs = self._checkpoint.score_features(features, embed=self._embed)
+        outputs = self._score(pieces) if self._score else self._scored_here(pieces)
         for each in outputs:
             check_finite(each)
         return outputs
+
+    def _scored_here(self, pieces: Sequence[Samples]) -> Outputs:
+        with self._stages("features"):
+            features = self._checkpoint.features(pieces)
+        with self._stages("model"):
+            return self._checkpoint.score_features(features, embed=self._embed)
 
 
 def check_finite(scores: NDArray[np.floating]) -> None:

@@ -30,7 +30,7 @@ from jobs.worker.pool import FilePiece, Pool, as_file_error
 from jobs.worker.stored import StoredRows, StoredRowsDiffer
 from jobs.worker.streams import ChannelStream
 from jobs.worker.usage import Stages, peak_bytes
-from models.batching import BATCH_S, Piece
+from models.batching import BATCH_S, Piece, Score
 from models.offsets import ArchiveOffsets
 from models.scoring import Checkpoint
 
@@ -91,26 +91,30 @@ def score_shard(
     settings: ShardSettings,
     stored: Mapping[str, pa.Table] | None = None,
     archives: OpenArchives | None = None,
+    score: Score | None = None,
 ) -> Iterator[ShardResult]:
     """Decode, segment and score the files of one shard.
 
     Yields partial results of long recordings, and last the result of the whole shard. `stored` has
     the rows of partial results of earlier attempts, by the name of the file: such segments are not
-    scored again. `archives` may be those that are open since an earlier shard.
+    scored again. `archives` may be those that are open since an earlier shard. `score` scores
+    pieces of segments elsewhere, by the same checkpoint.
     """
     fetching = Fetching(files, archives)
-    yield from _Work(checkpoint, settings).results(fetching, files, stored or {})
+    yield from _Work(checkpoint, settings, score).results(fetching, files, stored or {})
 
 
 class _Work:
     """The work on one shard."""
 
-    def __init__(self, checkpoint: Checkpoint, settings: ShardSettings) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, settings: ShardSettings, score: Score | None
+    ) -> None:
         self._checkpoint = checkpoint
         self._settings = settings
         self._stages = Stages()
         embed = settings.schemas.embedding_width > 0
-        self._pool = Pool(checkpoint, settings.batch_s, self._stages, embed=embed)
+        self._pool = Pool(checkpoint, settings.batch_s, self._stages, embed=embed, score=score)
         self._accounts: list[FileAccount] = []
 
     def results(

@@ -1,0 +1,130 @@
+"""Uploads decoded in child processes, one each, and their segments scored here, by the batcher."""
+
+import contextlib
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from batch_ser.errors import Incomplete, Reason
+from jobs.serve.batcher import Batcher
+from jobs.serve.config import ServeConfig
+from jobs.serve.fork_server import READY, ForkServerConfig
+from jobs.serve.messages import BadMessage, Message, receive, send
+
+START_S = 600.0  # of the fork server, whose imports may come from a slow network drive
+GRACE_S = 1.0  # after the time of a child, which ends itself
+COMMAND = "from jobs.serve.fork_server import main; main()"
+
+
+class Children:
+    """The child processes of a server, and the fork server that starts them."""
+
+    def __init__(self, config: ServeConfig, batcher: Batcher) -> None:
+        self._batcher = batcher
+        self._timeout_s = config.timeout_s
+        prediction = replace(config.prediction(), device="cpu")
+        self._config = ForkServerConfig(prediction, config.timeout_s)
+        self._lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        """Start the fork server.
+
+        Raises:
+            Incomplete: it ends before it is ready.
+        """
+        # the packages of this process, and not those of the current folder; one thread, as a fork
+        # has only the one that forks
+        path = os.pathsep.join(filter(None, sys.path))
+        environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", COMMAND, str(theirs.fileno())],
+                stdin=subprocess.PIPE,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+            )
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
+            stdin.write(pickle.dumps(self._config))
+        self._control.settimeout(START_S)
+        with contextlib.suppress(OSError):
+            if self._control.recv(1) == READY:
+                return
+        self.close()
+        raise Incomplete("the process that starts others for decoding did not start")
+
+    def close(self) -> None:
+        """End the fork server, and with it all children."""
+        self._control.close()
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def predict(self, path: Path, filename: str) -> dict[str, Any]:
+        """The prediction of `batch-ser predict` for a file, under another name; with segments."""
+        end = time.monotonic() + self._timeout_s + GRACE_S
+        own, theirs = socket.socketpair()
+        with own:
+            with theirs:
+                self._hand_over(theirs)
+            try:
+                send(own, {"path": str(path), "filename": filename})
+                while message := self._next(own, end):
+                    if "prediction" in message[0]:
+                        return _checked(message[0]["prediction"], filename, path)
+                    self._score(own, message, end)
+            except (BadMessage, BrokenPipeError, KeyError, ValueError):
+                pass  # no message: as one whose process has ended
+            except (TimeoutError, FutureTimeoutError):
+                end = 0.0
+        if time.monotonic() > end - 2 * GRACE_S:
+            return _failure(
+                filename, Reason.TIMEOUT, f"not scored after {self._timeout_s:g} s (--timeout-s)"
+            )
+        return _failure(filename, Reason.DECODER_CRASH, "decoding ended its process")
+
+    def _hand_over(self, connection: socket.socket) -> None:
+        """Have a child forked for a connection; by a new fork server where the last has ended."""
+        with self._lock:
+            if not self.is_alive:
+                self.close()
+                self._start()
+            socket.send_fds(self._control, [READY], [connection.fileno()])
+
+    def _next(self, connection: socket.socket, end: float) -> Message | None:
+        connection.settimeout(max(end - time.monotonic(), 0.001))
+        return receive(connection)
+
+    def _score(self, connection: socket.socket, message: Message, end: float) -> None:
+        outputs = self._batcher.submit(message[1], embed=bool(message[0]["embed"]))
+        probabilities, embeddings = outputs.result(max(end - time.monotonic(), 0.001))
+        send(connection, {}, [probabilities, embeddings])
+
+
+def _checked(prediction: object, filename: str, path: Path) -> dict[str, Any]:
+    """A prediction, or a failure whose message has the upload's name and not that of its copy."""
+    if not isinstance(prediction, Mapping):
+        raise ValueError("no prediction")
+    if "error" not in prediction:
+        return dict(prediction)
+    error = prediction["error"]
+    message = str(error["message"]).replace(str(path), filename).replace(path.name, filename)
+    return _failure(filename, Reason(error["reason"]), message)
+
+
+def _failure(filename: str, reason: Reason, message: str) -> dict[str, Any]:
+    return {"filename": filename, "error": {"reason": reason.value, "message": message}}

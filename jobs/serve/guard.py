@@ -1,0 +1,149 @@
+"""What every request passes first, whichever route it is for: Host, origin, token."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from jobs.serve.access_token import is_authorised
+from jobs.serve.config import ServeConfig
+from jobs.serve.refusals import Refused
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# nothing is loaded from elsewhere, and no other site can put the page into a frame; the page needs
+# inline scripts and styles, and workers
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+    "font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' data: blob:; "
+    "frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+STORED_NOWHERE = {"Cache-Control": "no-store"}
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="batch-ser", charset="UTF-8"'}
+
+
+class Guard:
+    """An ASGI application in front of another."""
+
+    def __init__(self, app: App, config: ServeConfig) -> None:
+        self._app = app
+        self._hosts = config.host_names
+        self._token = config.token
+        self._max_bytes = config.max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        # a web socket gets no answer: uvicorn closes it
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_encoded(HEADERS)]
+            await send(message)
+
+        refused = self._refused(scope)
+        if refused is None:
+            await self._app(scope, receive, send_with_headers)
+        else:
+            await drain(receive)
+            await refuse(refused, send_with_headers)
+
+    def _refused(self, scope: Scope) -> Refused | None:
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1 or _name(hosts[0]) not in self._hosts:
+            return Refused(
+                421, "wrong_host", "the Host header names another host (see --allow-host)"
+            )
+        if _is_of_another_site(scope, hosts[0]):
+            return Refused(403, "cross_origin", "a request from a page of another site")
+        authorisation = _last(headers, b"authorization")
+        if self._token is not None and not is_authorised(authorisation, self._token):
+            return Refused(
+                401,
+                "unauthorised",
+                "expected the header Authorization: Bearer TOKEN; a browser may give the token as "
+                "its password",
+                CHALLENGE,
+            )
+        length = _last(headers, b"content-length") or b"0"
+        if not length.isdigit() or int(length) > self._max_bytes + FORM_BYTES:
+            return too_large(self._max_bytes)
+        return None
+
+
+DRAIN_BYTES, DRAIN_S = 16_000_000, 2.0
+FORM_BYTES = 10_000  # of an upload's body, beside its file
+
+
+def too_large(max_bytes: int) -> Refused:
+    """The refusal of an upload of too many bytes; the connection ends, as the rest is not read."""
+    message = f"the upload is larger than {max_bytes / 1e6:g} MB (--max-mb)"
+    return Refused(413, "too_large", message, {"Connection": "close"})
+
+
+async def drain(receive: Receive) -> None:
+    """Read and drop what a client still sends, within bounds: else many lose the answer.
+
+    A connection that is closed with bytes unread is reset.
+    """
+    left = DRAIN_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+
+
+async def refuse(refused: Refused, send: Send) -> None:
+    """Send a refusal without any framework."""
+    body = refused.as_bytes()
+    own = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    headers = _encoded(own | refused.headers | STORED_NOWHERE)
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+def _last(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    return next((value for each, value in reversed(headers) if each == name), None)
+
+
+def _name(netloc: bytes) -> str:
+    """The host of a Host header, without its port."""
+    host, colon, port = netloc.decode("latin-1").lower().rpartition(":")
+    return host if colon and port.isdigit() else netloc.decode("latin-1").lower()
+
+
+def _is_of_another_site(scope: Scope, host: bytes) -> bool:
+    """Whether a page of another site makes a browser send this request.
+
+    Its scheme is not compared: a proxy in front may add TLS. A link there to the page is no such
+    request.
+    """
+    origin = _last(scope["headers"], b"origin")
+    if origin is not None:
+        return origin.partition(b"://")[2].lower() != host.lower()
+    site = _last(scope["headers"], b"sec-fetch-site") or b"none"
+    mode = _last(scope["headers"], b"sec-fetch-mode")
+    is_link = scope["method"] == "GET" and mode == b"navigate"
+    return site not in (b"none", b"same-origin") and not is_link
