@@ -1,4 +1,7 @@
-"""Uploads decoded in child processes, one each, and their segments scored here, by the batcher."""
+"""Uploads decoded in child processes, and their segments scored here, by the batcher.
+
+A child has one upload at a time. After one without a fault it waits for the next; else it ends.
+"""
 
 import contextlib
 import os
@@ -22,6 +25,7 @@ from jobs.serve.messages import BadMessage, Message, receive, send
 
 START_S = 600.0  # of the fork server, whose imports may come from a slow network drive
 GRACE_S = 1.0  # after the time of a child, which ends itself
+TRIES = 3  # to start a child: the fork server may end at any moment
 COMMAND = "from jobs.serve.fork_server import main; main()"
 
 
@@ -34,6 +38,7 @@ class Children:
         prediction = replace(config.prediction(), device="cpu")
         self._config = ForkServerConfig(prediction, config.timeout_s)
         self._lock = threading.Lock()
+        self._idle: list[socket.socket] = []  # connections to children that wait for an upload
         self._start()
 
     def _start(self) -> None:
@@ -76,34 +81,66 @@ class Children:
 
     def predict(self, path: Path, filename: str) -> dict[str, Any]:
         """The prediction of `batch-ser predict` for a file, under another name; with segments."""
+        for _ in range(TRIES):
+            connection = self._child()
+            found = self._prediction(connection, path, filename)
+            if found is not None:
+                return found
+            self._forget_idle()
+        return _failure(filename, Reason.INTERNAL_ERROR, "no process to decode it could be started")
+
+    def _prediction(
+        self, connection: socket.socket, path: Path, filename: str
+    ) -> dict[str, Any] | None:
+        """The prediction that a child makes; None if it did not begin: no fault of the file."""
         end = time.monotonic() + self._timeout_s + GRACE_S
-        own, theirs = socket.socketpair()
-        with own:
-            with theirs:
-                self._hand_over(theirs)
-            try:
-                send(own, {"path": str(path), "filename": filename})
-                while message := self._next(own, end):
-                    if "prediction" in message[0]:
-                        return _checked(message[0]["prediction"], filename, path)
-                    self._score(own, message, end)
-            except (BadMessage, BrokenPipeError, KeyError, ValueError):
-                pass  # no message: as one whose process has ended
-            except (TimeoutError, FutureTimeoutError):
-                end = 0.0
+        has_begun = goes_on = False
+        try:
+            send(connection, {"path": str(path), "filename": filename})
+            while message := self._next(connection, end):
+                has_begun = True
+                if "prediction" in message[0]:
+                    prediction = _checked(message[0]["prediction"], filename, path)
+                    if message[0]["goes_on"] is True:
+                        self._idle.append(connection)
+                        goes_on = True
+                    return prediction
+                if "embed" in message[0]:
+                    self._score(connection, message, end)
+        except (BadMessage, ConnectionError, KeyError, ValueError):
+            pass  # no message: as one whose process has ended
+        except (TimeoutError, FutureTimeoutError):
+            end = 0.0
+        finally:
+            if not goes_on:
+                connection.close()  # and with it the child ends
         if time.monotonic() > end - 2 * GRACE_S:
-            return _failure(
-                filename, Reason.TIMEOUT, f"not scored after {self._timeout_s:g} s (--timeout-s)"
-            )
+            text = f"not scored after {self._timeout_s:g} s (--timeout-s)"
+            return _failure(filename, Reason.TIMEOUT, text)
+        if not has_begun:
+            return None
         return _failure(filename, Reason.DECODER_CRASH, "decoding ended its process")
 
-    def _hand_over(self, connection: socket.socket) -> None:
-        """Have a child forked for a connection; by a new fork server where the last has ended."""
-        with self._lock:
+    def _child(self) -> socket.socket:
+        """The connection to a child that waits, or a new one, by a new fork server if need be."""
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        own, theirs = socket.socketpair()
+        with theirs, self._lock:
             if not self.is_alive:
                 self.close()
                 self._start()
-            socket.send_fds(self._control, [READY], [connection.fileno()])
+            with contextlib.suppress(BrokenPipeError):  # it ends at this moment: the next tries
+                socket.send_fds(self._control, [READY], [theirs.fileno()])
+        return own
+
+    def _forget_idle(self) -> None:
+        """After a child did not begin: the fork server ends, and all children with it."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_S)
 
     def _next(self, connection: socket.socket, end: float) -> Message | None:
         connection.settimeout(max(end - time.monotonic(), 0.001))

@@ -1,10 +1,12 @@
-"""The process that starts one child for each request: a fork of itself, with all modules loaded.
+"""The process that starts the children that decode: forks of itself, with all modules loaded.
 
-A child decodes one upload and ends: what a recording does to its process, it does to its own
-request alone. The fork takes some milliseconds, where a new process would import for seconds.
+What a recording does to its process, it does to its own request alone: a child ends after any
+fault. The fork takes a tenth of a second with what it copies, where a new process would import for
+seconds, and the next upload of a child that goes on none.
 """
 
 import ctypes
+import gc
 import os
 import pickle
 import resource
@@ -12,6 +14,11 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import soundfile
 
 from batch_ser.inputs import InputFile
 from jobs.predict import PredictConfig, Predictor
@@ -20,6 +27,8 @@ from models import load_checkpoint
 from models.batching import Outputs
 
 PR_SET_PDEATHSIG = 1
+WARM_UP_RATE_HZ = 8_000
+MOST_REQUESTS = 500  # of a child: what decoders leak is bounded
 READY = b"."
 CHILD_BYTES = 2_000_000_000  # of memory, beyond what the fork server has
 
@@ -42,6 +51,7 @@ def main() -> None:
 
     torch.set_num_threads(1)  # no threads: a fork has only the one that forks
     predictor = Predictor(load_checkpoint(config.prediction.model), config.prediction)
+    _warm_up(predictor)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that ended are forgotten
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the server ends this process
     control.sendall(READY)
@@ -55,17 +65,44 @@ def main() -> None:
                 _child(connection, predictor, config.timeout_s)
 
 
+def _warm_up(predictor: Predictor) -> None:
+    """Do once what every child would else do again: imports on first use, above all.
+
+    Measured: 0.25 s of a child's processor time less, of 0.26.
+    """
+    import av  # noqa: F401
+
+    with TemporaryDirectory() as folder:
+        path = os.path.join(folder, "noise.wav")
+        noise = np.random.default_rng(0).uniform(-0.01, 0.01, WARM_UP_RATE_HZ)
+        soundfile.write(path, noise, WARM_UP_RATE_HZ)
+        predictor.prediction(InputFile("noise.wav", path))
+    gc.collect()
+    gc.freeze()  # or collections would copy pages that children share
+
+
 def _end_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _child(connection: socket.socket, predictor: Predictor, timeout_s: float) -> None:
-    """Answer one request, and end the process, whatever happens."""
+    """Answer requests one by one, and end the process after a fault, whatever happens."""
     try:
         _end_with_parent()
-        _limit(timeout_s)
-        _answer(connection, predictor)
+        _limit_memory()
+        for left in reversed(range(MOST_REQUESTS)):
+            request = receive(connection)
+            if request is None:
+                break
+            signal.setitimer(signal.ITIMER_REAL, timeout_s)  # SIGALRM ends it, also in a decoder
+            send(connection, {"begun": True})
+            prediction = _prediction(connection, predictor, request[0])
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            goes_on = left > 0 and "error" not in prediction
+            send(connection, {"prediction": prediction, "goes_on": goes_on})
+            if not goes_on:
+                break
     except (BrokenPipeError, BadMessage):  # the server has given it up
         pass
     except BaseException as error:
@@ -74,12 +111,9 @@ def _child(connection: socket.socket, predictor: Predictor, timeout_s: float) ->
         os._exit(0)
 
 
-def _limit(timeout_s: float) -> None:
-    """Bounds of a child that hold also in the middle of a decoder."""
+def _limit_memory() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, timeout_s)  # SIGALRM ends it
-    seconds = int(timeout_s) + 1
-    limits = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_CORE: 0}
+    limits = {resource.RLIMIT_CORE: 0}
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[0])
@@ -90,20 +124,17 @@ def _limit(timeout_s: float) -> None:
         resource.setrlimit(limit, (lowest, lowest))
 
 
-def _answer(connection: socket.socket, predictor: Predictor) -> None:
-    request = receive(connection)
-    if request is None:
-        return
+def _prediction(
+    connection: socket.socket, predictor: Predictor, request: dict[str, Any]
+) -> dict[str, Any]:
     embed = predictor.checkpoint.has_offset
 
     def score(segments: Arrays) -> Outputs:
-        send(connection, {"score": True, "embed": embed}, segments)
+        send(connection, {"embed": embed}, segments)
         answer = receive(connection)
         if answer is None:
             raise BadMessage("the server ended")
         probabilities, embeddings = answer[1]
         return probabilities, embeddings
 
-    content = request[0]
-    file = InputFile(content["filename"], content["path"])
-    send(connection, {"prediction": predictor.prediction(file, score)})
+    return predictor.prediction(InputFile(request["filename"], request["path"]), score)
