@@ -18,7 +18,7 @@ ARGUMENTS = (
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
+def browser(*arguments: str) -> Iterator[Any]:
     """Chromium, driven by Selenium with the driver of this machine: nothing is downloaded."""
     for path in (CHROMIUM, DRIVER):
         if not path.exists():
@@ -31,7 +31,7 @@ def browser() -> Iterator[Any]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = str(CHROMIUM)
-        for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
+        for argument in (*ARGUMENTS, *arguments, f"--user-data-dir={profile}"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         driver = webdriver.Chrome(options, Service(str(DRIVER)))

@@ -1,6 +1,7 @@
 """What figures of a checkpoint are worth: sentences of its card."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from batch_ser.results import RunRecord
@@ -21,8 +22,18 @@ FIGURES = (
 
 def worth_of(record: RunRecord) -> list[str]:
     """Sentences from the card of the checkpoint that made an output, or that there is none."""
-    for path in _candidates(record):
-        if path.is_file() and digest_of(path) == record.checkpoint.sha256:
+    return _worth(_candidates(record), record.checkpoint.sha256)
+
+
+def worth_of_model(model: str, sha256: str) -> list[str]:
+    """The same of the checkpoint that `--model` names."""
+    shipped = (SHIPPED / f"{name}.safetensors" for name in shipped_checkpoints())
+    return _worth(chain([Path(model)], shipped), sha256)
+
+
+def _worth(candidates: Iterable[Path], sha256: str) -> list[str]:
+    for path in candidates:
+        if path.is_file() and digest_of(path) == sha256:
             text = _card(path.with_suffix(".md"))
             found = [_paragraph(text, PURPOSE), _figures(text)]
             if found[0]:

@@ -22,6 +22,7 @@ from jobs.serve.batcher import Batcher
 from jobs.serve.config import ServeConfig
 from jobs.serve.fork_server import READY, ForkServerConfig
 from jobs.serve.messages import BadMessage, Message, receive, send
+from jobs.serve.preview import checked
 
 START_S = 600.0  # of the fork server, whose imports may come from a slow network drive
 GRACE_S = 1.0  # after the time of a child, which ends itself
@@ -79,28 +80,33 @@ class Children:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def predict(self, path: Path, filename: str) -> dict[str, Any]:
-        """The prediction of `batch-ser predict` for a file, under another name; with segments."""
+    def predict(self, path: Path, filename: str, *, preview: bool = False) -> dict[str, Any]:
+        """The prediction of `batch-ser predict` for a file, under another name; with segments.
+
+        With `preview`, under that name also the preview of a file without an error.
+        """
         for _ in range(TRIES):
             connection = self._child()
-            found = self._prediction(connection, path, filename)
+            found = self._prediction(connection, path, filename, preview=preview)
             if found is not None:
                 return found
             self._forget_idle()
         return _failure(filename, Reason.INTERNAL_ERROR, "no process to decode it could be started")
 
     def _prediction(
-        self, connection: socket.socket, path: Path, filename: str
+        self, connection: socket.socket, path: Path, filename: str, *, preview: bool
     ) -> dict[str, Any] | None:
         """The prediction that a child makes; None if it did not begin: no fault of the file."""
         end = time.monotonic() + self._timeout_s + GRACE_S
         has_begun = goes_on = False
         try:
-            send(connection, {"path": str(path), "filename": filename})
+            send(connection, {"path": str(path), "filename": filename, "preview": preview})
             while message := self._next(connection, end):
                 has_begun = True
                 if "prediction" in message[0]:
                     prediction = _checked(message[0]["prediction"], filename, path)
+                    if preview and "error" not in prediction:
+                        prediction["preview"] = checked(message[0]["preview"])
                     if message[0]["goes_on"] is True:
                         self._idle.append(connection)
                         goes_on = True

@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from batch_ser.audio import Reading
 from batch_ser.inputs import InputFile
 from jobs.predict import PredictConfig, Predictor
 from jobs.serve.messages import Arrays, BadMessage, receive, send
+from jobs.serve.preview import make_preview
 from models import load_checkpoint
 from models.batching import Outputs
 
@@ -62,7 +64,7 @@ def main() -> None:
         with socket.socket(fileno=descriptors[0]) as connection:
             if os.fork() == 0:
                 control.close()
-                _child(connection, predictor, config.timeout_s)
+                _child(connection, predictor, config.prediction.reading, config.timeout_s)
 
 
 def _warm_up(predictor: Predictor) -> None:
@@ -86,7 +88,9 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _child(connection: socket.socket, predictor: Predictor, timeout_s: float) -> None:
+def _child(
+    connection: socket.socket, predictor: Predictor, reading: Reading, timeout_s: float
+) -> None:
     """Answer requests one by one, and end the process after a fault, whatever happens."""
     try:
         _end_with_parent()
@@ -98,9 +102,12 @@ def _child(connection: socket.socket, predictor: Predictor, timeout_s: float) ->
             signal.setitimer(signal.ITIMER_REAL, timeout_s)  # SIGALRM ends it, also in a decoder
             send(connection, {"begun": True})
             prediction = _prediction(connection, predictor, request[0])
-            signal.setitimer(signal.ITIMER_REAL, 0)
             goes_on = left > 0 and "error" not in prediction
-            send(connection, {"prediction": prediction, "goes_on": goes_on})
+            answer: dict[str, Any] = {"prediction": prediction, "goes_on": goes_on}
+            if request[0]["preview"] and "error" not in prediction:
+                answer["preview"] = make_preview(request[0]["path"], reading)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            send(connection, answer)
             if not goes_on:
                 break
     except (BrokenPipeError, BadMessage):  # the server has given it up

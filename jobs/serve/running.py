@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from batch_ser import __version__
 from batch_ser.errors import UsageError
 from batch_ser.storage import scratch_folder
+from jobs.html_report import worth_of_model
 from jobs.predict import Predictor
 from jobs.serve.app import make_app
 from jobs.serve.batcher import Batcher
@@ -78,6 +79,11 @@ def serving(config: ServeConfig) -> Iterator[FastAPI]:
         scoring = Scoring(config, children, metrics, folder)
         stack.callback(scoring.close)
         app = make_app(checkpoint, batcher, children, scoring, metrics)
+        if config.has_page:
+            from jobs.serve.page import add_page  # imports Gradio, for seconds
+
+            worth = "\n\n".join(worth_of_model(config.model, checkpoint.digest))
+            add_page(app, scoring, config, folder, worth)
         yield app
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from batch_ser.errors import Reason
 from jobs.serve.children import Children
 from jobs.serve.config import ServeConfig
 from jobs.serve.metrics import Metrics
+from jobs.serve.preview import Preview
 from jobs.serve.refusals import Refused, of_file
 from jobs.serve.uploads import received
 
@@ -50,14 +52,15 @@ class Scoring:
                 self._metrics.bytes.inc(upload.path.stat().st_size)
                 return await self._prediction(upload.path, upload.filename)
 
-    async def of_file(self, path: Path, filename: str) -> dict[str, Any]:
-        """The prediction for a file on this machine, as for an upload.
+    async def of_file(self, path: Path, filename: str) -> tuple[dict[str, Any], Preview]:
+        """The prediction for a file on this machine, as for an upload, and its preview.
 
         Raises:
             Refused: too many at once, or one that cannot be used.
         """
         async with self._counted():
-            return await self._prediction(path, filename)
+            found = await self._prediction(path, filename, preview=True)
+            return found, found.pop("preview")
 
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
@@ -85,9 +88,12 @@ class Scoring:
             self._at_once -= 1
             self._metrics.seconds.observe(time.perf_counter() - started)
 
-    async def _prediction(self, path: Path, filename: str) -> dict[str, Any]:
+    async def _prediction(
+        self, path: Path, filename: str, *, preview: bool = False
+    ) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._children.predict, path, filename)
+        predict = partial(self._children.predict, path, filename, preview=preview)
+        found = await loop.run_in_executor(self._threads, predict)
         if "error" in found:
             if found["error"]["reason"] == Reason.INTERNAL_ERROR:
                 print(f"batch-ser: {filename}: {found['error']['message']}", file=sys.stderr)

@@ -27,7 +27,7 @@ SUB_PACKAGES = {
         "report",
     ],
     "train": ["data", "splits", "augmentation", "recipes", "features", "fitting", "evaluation"],
-    "jobs": ["worker", "plan", "html_report", "sample", "judge", "commands"],
+    "jobs": ["worker", "plan", "html_report", "sample", "judge", "serve", "commands"],
 }
 INTERFACES = {
     f"{package}.{name}"

@@ -1,0 +1,122 @@
+"""A prediction as HTML: bars of every emotion, and the segments on a time line with the wave form.
+
+Every text is escaped: names of files are what clients send.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from jobs.serve.preview import Preview
+from jobs.serve.refusals import Refused
+
+COLOURS = {  # as in the report
+    "neutral": "#98a2b0",
+    "calm": "#56b3a4",
+    "happy": "#d8a513",
+    "sad": "#4a7fd6",
+    "angry": "#d4403a",
+    "fearful": "#9a5fc7",
+    "disgust": "#7c8f2f",
+    "surprised": "#e08039",
+}
+OTHERS = ("#2f9cc0", "#b05c8a", "#6d6fd0", "#a0764a")
+WIDTH, HEIGHT, BAND = 600, 64, 22  # of a time line: its wave form, and the segments below
+
+# a click, or Enter, on a segment plays it and stops at its end; a result has one <audio>
+PLAYING = """
+const play = (event) => {
+  const segment = event.target.closest('[data-start]');
+  if (!segment || (event.type === 'keydown' && event.key !== 'Enter')) return;
+  const audio = segment.closest('article').querySelector('audio');
+  if (!audio) return;
+  const end = Number(segment.dataset.end);
+  audio.ontimeupdate = () => {
+    if (audio.currentTime >= end) { audio.pause(); audio.ontimeupdate = null; }
+  };
+  audio.currentTime = Number(segment.dataset.start);
+  audio.play();
+};
+element.addEventListener('click', play);
+element.addEventListener('keydown', play);
+"""
+STYLE = """
+article { border: 1px solid #8886; border-radius: 8px; padding: 12px 16px; margin: 0 0 16px }
+h3 { margin: 0 0 8px; overflow-wrap: anywhere }
+.bar { display: grid; grid-template-columns: 6rem 1fr 4rem; gap: 8px; align-items: center;
+       margin: 2px 0 }
+.bar i { display: block; height: 12px; border-radius: 3px; min-width: 1px }
+.bar span:last-child { text-align: right; font-variant-numeric: tabular-nums }
+svg { width: 100%; height: auto; margin: 12px 0 4px; display: block }
+[data-start] { cursor: pointer }
+audio { width: 100% }
+.refused { color: #b3261e }
+"""
+
+
+def article(prediction: Mapping[str, Any], preview: Preview) -> str:
+    """One result."""
+    labels = list(prediction["all_emotions"])
+    name = escape(prediction["filename"])
+    if prediction["emotion"] is None:
+        verdict = "<p>No speech was found in it, so there is no emotion.</p>"
+    else:
+        confidence = 100 * prediction["confidence"]
+        verdict = f"<p><b>{escape(prediction['emotion'])}</b>, {confidence:.1f} %</p>"
+    bars = "".join(_bar(label, labels, prediction["all_emotions"][label]) for label in labels)
+    sound = (
+        f'<audio controls preload="metadata" src="data:audio/mpeg;base64,{preview.mp3}"></audio>'
+    )
+    line = _time_line(prediction["segments"], preview, labels)
+    return f"<article><h3>{name}</h3>{verdict}{bars}{line}{sound}</article>"
+
+
+def refused_article(refused: Refused, filename: str) -> str:
+    """A file that has no prediction, with the reason."""
+    return (
+        f"<article><h3>{escape(filename)}</h3>"
+        f'<p class="refused">{escape(refused.reason)}: {escape(refused.message)}</p></article>'
+    )
+
+
+def _colour(label: str, labels: Sequence[str]) -> str:
+    return COLOURS.get(label) or OTHERS[list(labels).index(label) % len(OTHERS)]
+
+
+def _bar(label: str, labels: Sequence[str], share: float) -> str:
+    return (
+        f'<div class="bar"><span>{escape(label)}</span>'
+        f'<i style="width:{100 * share:.1f}%;background:{_colour(label, labels)}"></i>'
+        f"<span>{100 * share:.1f} %</span></div>"
+    )
+
+
+def _time_line(
+    segments: Sequence[Mapping[str, Any]], preview: Preview, labels: Sequence[str]
+) -> str:
+    step = WIDTH / max(len(preview.peaks), 1)
+    middle = HEIGHT / 2
+    wave = "".join(
+        f"M{at * step:.1f} {middle * (1 - peak):.1f}V{middle * (1 + peak):.1f}"
+        for at, peak in enumerate(preview.peaks)
+    )
+    scale = WIDTH / max(preview.duration_s, 1e-3)
+    parts = "".join(_segment(each, scale, labels) for each in segments)
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT + BAND}" role="group" aria-label="segments">'
+        f'<path d="{wave}" stroke="#8898" stroke-width="{step:.2f}" fill="none"/>{parts}</svg>'
+    )
+
+
+def _segment(segment: Mapping[str, Any], scale: float, labels: Sequence[str]) -> str:
+    start, end = float(segment["start_s"]), float(segment["end_s"])
+    emotion, share = str(segment["emotion"]), 100 * float(segment["confidence"])
+    text = f"{start:.1f} to {end:.1f} s: {emotion}, {share:.1f} %"
+    width = max((end - start) * scale, 1)
+    fill = _colour(emotion, labels) if emotion in labels else OTHERS[0]
+    return (
+        f'<rect data-start="{start:.3f}" data-end="{end:.3f}" tabindex="0" role="button" '
+        f'aria-label="{escape(text)}" x="{start * scale:.1f}" y="{HEIGHT + 2}" '
+        f'width="{width:.1f}" height="{BAND - 2}" fill="{fill}"><title>{escape(text)}</title>'
+        "</rect>"
+    )

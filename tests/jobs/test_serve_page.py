@@ -1,0 +1,120 @@
+"""The page of `batch-ser serve` in a browser: upload, microphone, a wrong file."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import browser, requested
+from servers import Server, need_extra, server
+
+need_extra()
+need_extra("gradio")
+import httpx  # noqa: E402
+
+TOKEN = "a-token-of-the-tests-0123456789"
+MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+LONGEST_S = 120
+pytestmark = pytest.mark.slow  # imports Gradio, and starts a browser
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, checkpoint_path: Path) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("page")
+    with server(folder, "--model", checkpoint_path, "--max-mb", 2, token=TOKEN) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def driver(running: Server) -> Iterator[Any]:
+    """A browser on the page, with the token as a browser sends a password."""
+    with browser(*MICROPHONE) as driver:
+        driver.execute_cdp_cmd("Network.enable", {})
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": headers})
+        driver.get(running.address)
+        until(lambda: found(driver, "#score"))
+        yield driver
+
+
+def until(holds: Callable[[], Any]) -> Any:
+    """Wait until something holds."""
+    end = time.monotonic() + LONGEST_S
+    while not (value := holds()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return value
+
+
+def found(driver: Any, selector: str) -> list[Any]:
+    return list(driver.find_elements("css selector", selector))
+
+
+def button(driver: Any, label: str) -> Any:
+    return until(lambda: [each for each in found(driver, "button") if each.text == label])[0]
+
+
+def uploads(running: Server) -> list[Path]:
+    files = [path for path in running.folder.rglob("page/*/*") if path.is_file()]
+    for path in files:
+        assert path.parents[1].stat().st_mode & 0o777 == 0o700
+    return files
+
+
+def score(driver: Any, articles: int, text: str) -> list[Any]:
+    found(driver, "#score")[0].click()
+    until(lambda: text in driver.find_element("id", "results").text)
+    return until(lambda: len(a := found(driver, "article")) == articles and a)
+
+
+def test_files_are_scored_shown_and_removed(driver: Any, running: Server, calls: Path) -> None:
+    """A recording with bars, a time line that plays, and a wrong file with its reason."""
+    files = [calls / "announcement.opus", Path(__file__)]
+    found(driver, "input[type=file]")[0].send_keys("\n".join(map(str, files)))
+    until(lambda: len(uploads(running)) == 2)
+    good, wrong = score(driver, 2, "unsupported")
+    assert good.text.startswith("announcement.opus")
+    assert len(good.find_elements("css selector", ".bar")) == 4
+    assert "holds text" in wrong.text
+    segments = good.find_elements("css selector", "[data-start]")
+    assert len(segments) > 2
+    segments[1].click()
+    audio = good.find_element("css selector", "audio")
+    start = float(segments[1].get_attribute("data-start"))
+    until(lambda: start < audio.get_property("currentTime") < start + LONGEST_S)
+    assert not audio.get_property("error")
+    assert uploads(running) == []
+
+
+def test_the_microphone(driver: Any, running: Server) -> None:
+    button(driver, "Record").click()
+    time.sleep(2)
+    button(driver, "Stop").click()
+    until(lambda: uploads(running))
+    [only] = score(driver, 1, "audio.wav")
+    assert "decod" not in only.text
+    assert uploads(running) == []
+
+
+def test_nothing_is_asked_of_another_machine(driver: Any, running: Server) -> None:
+    """Of all that the tests before requested."""
+    addresses = {each for each in requested(driver) if not each.startswith(("data:", "blob:"))}
+    assert addresses
+    assert {each for each in addresses if not each.startswith(running.address)} == set()
+
+
+def test_every_route_of_the_page_needs_the_token(running: Server) -> None:
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=running.address, timeout=60) as client:
+        for path in ("/", "/config", "/gradio_api/info", "/gradio_api/upload", "/theme.css"):
+            assert client.get(path).status_code == 401, path
+        assert client.get("/config", headers=right).status_code == 200
+        form = {"files": ("a.wav", bytes(2_100_000))}
+        assert client.post("/gradio_api/upload", files=form, headers=right).status_code == 413
+        form = {"files": ("a.wav", b"RIFF")}
+        sent = client.post("/gradio_api/upload", files=form)
+        assert sent.status_code == 401
+        outside = client.get("/gradio_api/file=/etc/passwd", headers=right)
+        assert outside.status_code in (403, 404)
+    assert uploads(running) == []
