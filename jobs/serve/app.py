@@ -1,5 +1,6 @@
 """The routes of the server."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -46,8 +47,12 @@ def make_app(
         redoc_url=None,
     )
     _answer_refusals(app)
-    models = {"served": _served(checkpoint)} | listing()
+    _add_predict(app, scoring)
+    _add_information(app, checkpoint, metrics, lambda: batcher.is_alive and children.is_alive)
+    return app
 
+
+def _add_predict(app: FastAPI, scoring: Scoring) -> None:
     @app.post("/predict", openapi_extra=FORM)
     async def predict(
         request: Request,
@@ -59,12 +64,18 @@ def make_app(
             del found["segments"]
         return JSONResponse(found, headers=STORED_NOWHERE)
 
+
+def _add_information(
+    app: FastAPI, checkpoint: Checkpoint, metrics: Metrics, is_well: Callable[[], bool]
+) -> None:
+    models = {"served": _served(checkpoint)} | listing()
+
     @app.get("/health")
     async def health() -> JSONResponse:
         """Whether the server scores recordings: status 200, else 503."""
-        is_well = batcher.is_alive and children.is_alive
-        content = {"status": "ok" if is_well else "restarting", "model": checkpoint.info.name}
-        return JSONResponse(content, 200 if is_well else 503, headers=STORED_NOWHERE)
+        well = is_well()
+        content = {"status": "ok" if well else "restarting", "model": checkpoint.info.name}
+        return JSONResponse(content, 200 if well else 503, headers=STORED_NOWHERE)
 
     @app.get("/models")
     async def models_known() -> dict[str, Any]:
@@ -79,8 +90,6 @@ def make_app(
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(docs_page(app.openapi()))
-
-    return app
 
 
 def _served(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -273,3 +273,22 @@ def _one_at_a_time(running: Server, client: httpx.Client, path: Path) -> None:
         assert b"408" in slow.recv(4_096).splitlines()[0]
     assert upload(client, path).status_code == 200
     assert running.uploads() == []
+
+
+def test_an_offset_is_taken_over(
+    tmp_path: Path, batch_ser: Runner, calls: Path, archive: Path
+) -> None:
+    """The same numbers as `predict --adapt-from`, and others than without."""
+    out, path = tmp_path / "out.parquet", calls / "announcement.opus"
+    job = ("--input", archive, "--out", out, "--model", "fast", "--engine", "inline")
+    assert batch_ser("run", *job).returncode == 0
+    usual, adapted = (
+        predicted(batch_ser, "fast", path),
+        predicted(batch_ser, "fast", "--adapt-from", out, path),
+    )
+    options = ("--model", "fast", "--adapt-from", out, "--no-page")
+    with server(tmp_path, *options) as running, httpx.Client(timeout=60) as client:
+        client.base_url = running.address
+        answer = upload(client, path).json()
+    assert is_close(answer, adapted[0])
+    assert not is_close(answer, usual[0])
