@@ -1,7 +1,7 @@
 """`batch-ser serve`: recordings scored over HTTP, the same numbers as `batch-ser predict`."""
 
 from jobs.serve.access_token import read_token
-from jobs.serve.config import ServeConfig, check_extra
+from jobs.serve.serve_config import ServeConfig, check_extra
 
 __all__ = ["ServeConfig", "check_extra", "read_token", "serve"]
 

@@ -19,10 +19,10 @@ from typing import Any
 
 from batch_ser.errors import Incomplete, Reason
 from jobs.serve.batcher import Batcher
-from jobs.serve.config import ServeConfig
 from jobs.serve.fork_server import READY, ForkServerConfig
 from jobs.serve.messages import BadMessage, Message, receive, send
 from jobs.serve.preview import checked
+from jobs.serve.serve_config import ServeConfig
 
 START_S = 600.0  # of the fork server, whose imports may come from a slow network drive
 GRACE_S = 1.0  # after the time of a child, which ends itself

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from jobs.serve.access_token import is_authorised
-from jobs.serve.config import ServeConfig
 from jobs.serve.refusals import Refused
+from jobs.serve.serve_config import ServeConfig
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -9,10 +9,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from jobs.serve.config import ServeConfig
 from jobs.serve.page_parts import PLAYING, STYLE, article, refused_article
 from jobs.serve.refusals import Refused
 from jobs.serve.scoring import Scoring
+from jobs.serve.serve_config import ServeConfig
 
 FOLDER = "page"
 MOST_FILES = 20  # of one click

@@ -19,10 +19,10 @@ from jobs.predict import Predictor
 from jobs.serve.app import make_app
 from jobs.serve.batcher import Batcher
 from jobs.serve.children import Children
-from jobs.serve.config import ServeConfig, bracketed, check_extra
 from jobs.serve.guard import Guard
 from jobs.serve.metrics import Metrics
 from jobs.serve.scoring import Scoring
+from jobs.serve.serve_config import ServeConfig, bracketed, check_extra
 from jobs.stop import OrderlyStop
 from models import load_checkpoint
 

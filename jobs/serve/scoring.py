@@ -14,10 +14,10 @@ from starlette.requests import Request
 
 from batch_ser.errors import Reason
 from jobs.serve.children import Children
-from jobs.serve.config import ServeConfig
 from jobs.serve.metrics import Metrics
 from jobs.serve.preview import Preview
 from jobs.serve.refusals import Refused, of_file
+from jobs.serve.serve_config import ServeConfig
 from jobs.serve.uploads import received
 
 RETRY_AFTER_S = 2

@@ -239,7 +239,7 @@ def test_tokens_are_read_and_checked(tmp_path: Path) -> None:
 def test_without_its_packages_the_command_names_the_extra(
     batch_ser: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.serve.config.find_spec", lambda _: None)
+    monkeypatch.setattr("jobs.serve.serve_config.find_spec", lambda _: None)
     done = batch_ser("serve")
     assert done.returncode == 2
     assert "pip install 'batch-ser[serve]'" in done.stderr
