@@ -24,12 +24,7 @@ def add_page(app: FastAPI, scoring: Scoring, config: ServeConfig, folder: Path, 
     """Mount the page; `worth` is what the scores are worth, and what not, in words."""
     private = folder / FOLDER
     private.mkdir(mode=0o700)
-    os.environ |= {  # read when Gradio is imported
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "GRADIO_TEMP_DIR": str(private),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
+    _keep_to_this_machine(private)
     import gradio
 
     async def score(files: Sequence[str] | None, spoken: str | None) -> tuple[str, None, None]:
@@ -66,6 +61,16 @@ def add_page(app: FastAPI, scoring: Scoring, config: ServeConfig, folder: Path, 
         mcp_server=False,
         theme=theme,
     )
+
+
+def _keep_to_this_machine(private: Path) -> None:
+    """Set what Gradio reads when it is imported."""
+    os.environ |= {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": str(private),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
 
 
 async def _results(paths: Sequence[Path], scoring: Scoring) -> str:
