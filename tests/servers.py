@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 EXTRA = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "httpx")
-WITHOUT = "no package {}: pip install '.[dev]'"
+WITHOUT = "no package {}: pip install '.[serve,dev]'"
 
 
 def need_extra(*names: str) -> None:

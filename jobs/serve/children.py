@@ -72,6 +72,7 @@ class Children:
 
     def close(self) -> None:
         """End the fork server, and with it all children."""
+        self._close_idle()
         self._control.close()
         self._process.kill()
         self._process.wait()
@@ -131,22 +132,28 @@ class Children:
         """The connection to a child that waits, or a new one, by a new fork server if need be."""
         with contextlib.suppress(IndexError):
             return self._idle.pop()
-        own, theirs = socket.socketpair()
-        with theirs, self._lock:
+        with self._lock:
             if not self.is_alive:
                 self.close()
                 self._start()
-            with contextlib.suppress(BrokenPipeError):  # it ends at this moment: the next tries
+            own, theirs = socket.socketpair()
+            with (
+                theirs,
+                contextlib.suppress(BrokenPipeError),
+            ):  # it ends at this moment: the next tries
                 socket.send_fds(self._control, [READY], [theirs.fileno()])
         return own
 
     def _forget_idle(self) -> None:
         """After a child did not begin: the fork server ends, and all children with it."""
-        with contextlib.suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+        self._close_idle()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE_S)
+
+    def _close_idle(self) -> None:
+        with contextlib.suppress(IndexError):  # others take some meanwhile
+            while True:
+                self._idle.pop().close()
 
     def _next(self, connection: socket.socket, end: float) -> Message | None:
         connection.settimeout(max(end - time.monotonic(), 0.001))

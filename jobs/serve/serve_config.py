@@ -116,6 +116,6 @@ def check_extra(*, page: bool) -> None:
     missing = [name for name in EXTRA + (PAGE if page else ()) if find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"batch-ser serve: found no package {', '.join(missing)}; expected those of the extra "
-            "serve: pip install 'batch-ser[serve]'"
+            f"found no package {', '.join(missing)}; expected those of the extra serve: "
+            "pip install 'batch-ser[serve]'"
         )
