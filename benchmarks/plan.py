@@ -135,10 +135,9 @@ def main() -> None:
     lines += [
         "",
         f"`--sample-s {SAMPLE_S:g}`. Core-hours and wall time are without start-up, of one worker "
-        "in the calling process. Other programs used the machine at the same time. Wall time is "
-        "therefore planned `as slow as here`: the core-seconds, times the seconds by the clock "
-        "for each core-second of the sample. Core-seconds grow, too, but much less, where programs "
-        "share a core's caches.",
+        "in the calling process. Wall time is planned `as slow as here`: the core-seconds, times "
+        "the seconds by the clock for each core-second of the sample, since other programs may use "
+        "the machine.",
     ]
     write_section("Plans", "python benchmarks/plan.py", lines)
 
