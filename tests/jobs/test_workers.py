@@ -30,7 +30,7 @@ from jobs.worker.shard import ShardResult, ShardSettings
 from jobs.worker_process import Worker, Workers
 from models.checkpoint import read_info
 
-DEATHS = 3  # of workers, for reasons outside
+DEATHS = 2  # of workers, for reasons outside
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
