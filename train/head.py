@@ -135,7 +135,8 @@ def _figures(
     for number, (rows, fold) in enumerate(zip(tests, split.folds, strict=True)):
         each = [own.predictions(s[number], temperature, rows, fold.name) for s in (plain, adapted)]
         found.append(FoldPredictions(*each))
-        before.append(FoldPredictions(own.before(rows, fold.name), own.before(rows, fold.name)))
+        earlier = own.before(rows, fold.name)
+        before.append(FoldPredictions(earlier, earlier))
     beside = put_beside(path, found, "cpu", before)
     record = beside.as_record() if beside else None
     data = ", ".join(config.data)

@@ -618,17 +618,17 @@ def test_every_segment_can_be_reached_by_the_keyboard(driver: Any, by_day: Path)
     driver.find_element("id", "search").send_keys(row)
     driver.execute_script("document.querySelector('table.calls .name').click()")
     wait(driver, "document.querySelector('dialog rect.segment')")
-    said, heard = "return document.querySelector('.chosen-text').textContent", []
+    script, texts = "return document.querySelector('.chosen-text').textContent", []
     lanes = len([each for each in json.loads(content["lines"][first])["segments"].values() if each])
     for lane in range(lanes):
         driver.execute_script(
             f"[...document.querySelectorAll('dialog rect.segment[tabindex=\"0\"]')][{lane}].focus()"
         )
-        while not heard or driver.execute_script(said) != heard[-1]:
-            heard.append(driver.execute_script(said))
+        while not texts or driver.execute_script(script) != texts[-1]:
+            texts.append(driver.execute_script(script))
             press(driver, Keys.ARROW_RIGHT)
-    assert len(set(heard)) == _segments_of_all(content["lines"][first])
-    assert all("negative" in each for each in heard)
+    assert len(set(texts)) == _segments_of_all(content["lines"][first])
+    assert all("negative" in each for each in texts)
     assert driver.find_element("id", "call-name").text == row, "arrows do not leave the call"
 
 

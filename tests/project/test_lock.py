@@ -17,7 +17,7 @@ LOCKS = ("constraints.txt", "constraints-dev.txt")
 ENTRY = re.compile(r"([a-z0-9][a-z0-9.-]*)==([^\s;]+)(?: ; [^\\\n]+)? \\((?:\n    \S+(?: \\)?)+)\n")
 HASH = re.compile(r"\n    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 INDEX = re.compile(
-    r"pypi\.org|pythonhosted\.org|download\.pytorch\.org|://[^\s\"'`)]*/simple\b"
+    r"\bpy(?:pi|thon(?:hosted)|torch)\.org|://[^\s\"'`)]*/simple\b"
     r"|(?:index-url|find-links)[ =]+[\"']?(?:\w+://|/)"
 )
 INSTALL = REPOSITORY / "deploy" / "install_locked.sh"
@@ -75,7 +75,7 @@ def test_no_tracked_file_has_an_address_of_an_index() -> None:
         "--index-url {}host/simple",
         "see {}host/a/simple/",
         "--find-links" + "=/wheels",
-        "{}pypi" + ".org",
+        "{}py" + "pi.org",
     ],
 )
 def test_an_address_of_an_index_is_found(line: str) -> None:

@@ -135,32 +135,32 @@ def test_labels_that_only_one_has_are_judged_for_neither() -> None:
         assert value == pytest.approx(recall_score(truth, best, average="macro"))
 
 
-def told(recordings: int, units: int, difference: float, error: float) -> Comparison:
+def measured(recordings: int, units: int, difference: float, error: float) -> Comparison:
     return Comparison(LABELS, recordings, "speaker", units, 0.5 + difference, 0.5, error)
 
 
 def test_so_many_labels_would_tell() -> None:
     """As many again of each speaker: the interval of so many speakers just ends at 0."""
-    found = told(200, 20, 0.03, 0.03)
+    found = measured(200, 20, 0.03, 0.03)
     assert found.verdict == CANNOT_BE_TOLD
     assert found.needed is not None
     labels, units = found.needed
     assert labels / units == pytest.approx(200 / 20, rel=0.1)
     assert str(labels).rstrip("0") in map(str, range(100))  # two digits
     times = units / 20
-    enough = told(labels, units, 0.03, 0.03 / times**0.5)
+    enough = measured(labels, units, 0.03, 0.03 / times**0.5)
     assert enough.verdict == BETTER
-    fewer = told(0, round(0.9 * units), 0.03, 0.03 / (0.9 * times) ** 0.5)
+    fewer = measured(0, round(0.9 * units), 0.03, 0.03 / (0.9 * times) ** 0.5)
     assert fewer.verdict == CANNOT_BE_TOLD
-    smaller = told(200, 20, 0.015, 0.03)
+    smaller = measured(200, 20, 0.015, 0.03)
     assert smaller.needed is not None
     assert smaller.needed[0] > 3.5 * labels
-    assert told(200, 20, 0.0005, 0.03).needed is None
+    assert measured(200, 20, 0.0005, 0.03).needed is None
 
 
 def test_of_two_speakers_it_is_the_speakers_that_are_few() -> None:
     """With a third one the interval is a third as wide: not a thousand more are needed."""
-    found = told(100, 2, 0.05, 0.05)
+    found = measured(100, 2, 0.05, 0.05)
     assert found.needed is not None
     assert 5 < found.needed[1] < 12
 
@@ -170,7 +170,7 @@ def test_of_two_speakers_it_is_the_speakers_that_are_few() -> None:
 def test_more_are_needed_wherever_it_cannot_be_told(
     units: int, difference: float, error: float
 ) -> None:
-    found = told(10 * units, units, difference, error)
+    found = measured(10 * units, units, difference, error)
     if found.verdict == CANNOT_BE_TOLD and not found.is_negligible:
         assert found.needed is not None
         assert found.needed[0] >= 10 * units
