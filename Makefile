@@ -5,21 +5,17 @@ BIN := .venv/bin
 PAGES = *.md docs/*.md models/checkpoints/*.md examples/calls/*.md
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test quick chaos check docs bench evaluate study lock locked reference clean
+.PHONY: demo test quick chaos check docs bench evaluate study lock reference clean
 
 # two processes with a thread each; a group of tests shares one of them
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
-.venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[dev]'
-	touch $@
-
-locked: ## .venv with exact versions and their hashes; TORCH_INDEX=... without CUDA: docs/install.md
+# exact versions, with their hashes; TORCH_INDEX=... leaves CUDA out: docs/install.md
+.venv/installed: pyproject.toml constraints.txt constraints-dev.txt
 	$(PYTHON) -m venv .venv
 	TORCH_INDEX='$(TORCH_INDEX)' deploy/install_locked.sh $(BIN)/python constraints.txt constraints-dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	touch .venv/installed
+	touch $@
 
 demo: .venv/installed ## score the example calls and show the table
 	$(BIN)/batch-ser run --input examples/calls --out .demo/results.parquet --restart
@@ -39,11 +35,7 @@ test: check ## lint, types, all tests but chaos; ten minutes
 chaos: .venv/installed ## killed processes, full disks, hostile files, on disk and Ray, and further cases of the tests; an hour
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "chaos or exhaustive" -s --timeout 3600
 
-.venv/docs: .venv/installed
-	$(BIN)/pip install --quiet --editable '.[docs]'
-	touch $@
-
-docs: .venv/docs ## the documents as a site, in .docs-site, which loads nothing from outside
+docs: .venv/installed ## the documents as a site, in .docs-site, which loads nothing from outside
 	rm -rf build/docs .docs-site
 	mkdir -p build/docs
 	tar cf - LICENSE $(PAGES) | tar xf - -C build/docs

@@ -18,8 +18,8 @@ libraries)
     "$(dirname "$0")/install_locked.sh" "$folder/bin/python" constraints.txt
     ;;
 program)
-    "$folder/bin/pip" install --quiet --no-deps --no-build-isolation .
-    "$folder/bin/pip" check
+    "$folder/bin/python" -m pip install --quiet --no-deps --no-build-isolation .
+    "$folder/bin/python" -m pip check
     "$folder/bin/batch-ser" --version
     ;;
 *)

@@ -41,12 +41,18 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path, *options: object, token: str = "") -> Iterator[Server]:
-    """Run `batch-ser serve` until it answers, with a folder for temporary files and its log."""
+def server(
+    folder: Path, *options: object, token: str = "", first: str = "pass"
+) -> Iterator[Server]:
+    """Run `batch-ser serve` until it answers, with a folder for temporary files and its log.
+
+    `first` are statements that its process executes before.
+    """
     environment = os.environ | {"TMPDIR": str(folder)}
     if token:
         environment |= {"BATCH_SER_TOKEN": token}
-    command = [sys.executable, "-c", "from jobs.cli import app; app()", "serve", "--port", "0"]
+    program = f"{first}\nfrom jobs.cli import app; app()"
+    command = [sys.executable, "-c", program, "serve", "--port", "0"]
     log = folder / "log.txt"
     with log.open("w") as file:
         process = subprocess.Popen(

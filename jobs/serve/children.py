@@ -27,6 +27,7 @@ from jobs.serve.serve_config import ServeConfig
 START_S = 600.0  # of the fork server, whose imports may come from a slow network drive
 GRACE_S = 1.0  # after the time of a child, which ends itself
 TRIES = 3  # to start a child: the fork server may end at any moment
+MOST_DEATHS = 2  # of children at one upload: one may be killed for reasons outside it
 COMMAND = "from jobs.serve.fork_server import main; main()"
 
 
@@ -86,12 +87,17 @@ class Children:
 
         With `preview`, under that name also the preview of a file without an error.
         """
+        deaths = 0
         for _ in range(TRIES):
             connection = self._child()
             found = self._prediction(connection, path, filename, preview=preview)
-            if found is not None:
+            if found is None:
+                self._forget_idle()
+                continue
+            has_died = found.get("error", {}).get("reason") == Reason.DECODER_CRASH
+            deaths += has_died
+            if not has_died or deaths == MOST_DEATHS:
                 return found
-            self._forget_idle()
         return _failure(filename, Reason.INTERNAL_ERROR, "no process to decode it could be started")
 
     def _prediction(

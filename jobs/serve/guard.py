@@ -1,4 +1,4 @@
-"""What every request passes first, whichever route it is for: Host, origin, token."""
+"""What every request passes first: Host, origin, token, and whether its route is known."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from jobs.serve.access_token import is_authorised
-from jobs.serve.refusals import Refused
+from jobs.serve.page_routes import is_known
+from jobs.serve.refusals import Refused, of_status
 from jobs.serve.serve_config import ServeConfig
 
 Scope = MutableMapping[str, Any]
@@ -80,6 +81,8 @@ class Guard:
                 "its password",
                 CHALLENGE,
             )
+        if not is_known(scope["path"]):
+            return of_status(404)
         length = _last(headers, b"content-length") or b"0"
         if not length.isdigit() or int(length) > self._max_bytes + FORM_BYTES:
             return too_large(self._max_bytes)

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from jobs.serve.page_parts import PLAYING, STYLE, article, refused_article
+from jobs.serve.page_routes import separate_uploads, take_uploads_only
 from jobs.serve.refusals import Refused
 from jobs.serve.scoring import Scoring
 from jobs.serve.serve_config import ServeConfig
@@ -27,6 +28,8 @@ def add_page(app: FastAPI, scoring: Scoring, config: ServeConfig, folder: Path, 
     _keep_to_this_machine(private)
     import gradio
 
+    separate_uploads()
+
     async def score(files: Sequence[str] | None, spoken: str | None) -> tuple[str, None, None]:
         given = [Path(each) for each in (*(files or ()), *([spoken] if spoken else ()))]
         paths = [each for each in given if private in each.resolve().parents]
@@ -39,6 +42,8 @@ def add_page(app: FastAPI, scoring: Scoring, config: ServeConfig, folder: Path, 
         with gradio.Row():
             files = gradio.File(label=UPLOAD, file_count="multiple", type="filepath")
             spoken = gradio.Audio(label="Microphone", sources=["microphone"], type="filepath")
+        for component in (files, spoken):
+            take_uploads_only(component, private)
         button = gradio.Button("Score", variant="primary", elem_id="score")
         results = gradio.HTML(css_template=STYLE, js_on_load=PLAYING, elem_id="results")
         inputs: list[Any] = [files, spoken]
@@ -87,5 +92,5 @@ async def _results(paths: Sequence[Path], scoring: Scoring) -> str:
             found.append(f"<p>{MOST_FILES} files at a time: the others were left out.</p>")
     finally:
         for path in paths:
-            shutil.rmtree(path.parent, ignore_errors=True)  # a folder for each content
+            shutil.rmtree(path.parent, ignore_errors=True)
     return "\n".join(found)

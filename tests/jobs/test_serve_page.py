@@ -1,5 +1,6 @@
 """The page of `batch-ser serve` in a browser: upload, microphone, a wrong file."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ need_extra("gradio")
 import httpx  # noqa: E402
 
 TOKEN = "a-token-of-the-tests-0123456789"
+RIGHT = {"Authorization": f"Bearer {TOKEN}"}
 MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 LONGEST_S = 120
 pytestmark = pytest.mark.slow  # imports Gradio, and starts a browser
@@ -31,8 +33,7 @@ def driver(running: Server) -> Iterator[Any]:
     """A browser on the page, with the token as a browser sends a password."""
     with browser(*MICROPHONE) as driver:
         driver.execute_cdp_cmd("Network.enable", {})
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": headers})
+        driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": RIGHT})
         driver.get(running.address)
         until(lambda: found(driver, "#score"))
         yield driver
@@ -105,16 +106,71 @@ def test_nothing_is_asked_of_another_machine(driver: Any, running: Server) -> No
 
 
 def test_every_route_of_the_page_needs_the_token(running: Server) -> None:
-    right = {"Authorization": f"Bearer {TOKEN}"}
     with httpx.Client(base_url=running.address, timeout=60) as client:
-        for path in ("/", "/config", "/gradio_api/info", "/gradio_api/upload", "/theme.css"):
+        for path in ("/", "/config", "/gradio_api/upload", "/theme.css", "/nothing"):
             assert client.get(path).status_code == 401, path
-        assert client.get("/config", headers=right).status_code == 200
+        assert client.get("/config", headers=RIGHT).status_code == 200
         form = {"files": ("a.wav", bytes(2_100_000))}
-        assert client.post("/gradio_api/upload", files=form, headers=right).status_code == 413
+        assert client.post("/gradio_api/upload", files=form, headers=RIGHT).status_code == 413
         form = {"files": ("a.wav", b"RIFF")}
         sent = client.post("/gradio_api/upload", files=form)
         assert sent.status_code == 401
-        outside = client.get("/gradio_api/file=/etc/passwd", headers=right)
+        outside = client.get("/gradio_api/file=/etc/passwd", headers=RIGHT)
         assert outside.status_code in (403, 404)
     assert uploads(running) == []
+
+
+def asked(client: httpx.Client, path: str | None, spoken: str | None = None) -> str:
+    """What the page's button would show for files that its upload named."""
+    files, recorded = (
+        {"path": each, "orig_name": "a.opus", "meta": {"_type": "gradio.FileData"}}
+        for each in (path, spoken)
+    )
+    data = [path and [files], spoken and recorded]
+    body = {"data": data, "fn_index": 0, "session_hash": "a-session"}
+    client.post("/gradio_api/queue/join", json=body).raise_for_status()
+    with client.stream("GET", "/gradio_api/queue/data?session_hash=a-session") as events:
+        for line in events.iter_lines():
+            event = json.loads(line.removeprefix("data:")) if line else {}
+            if event.get("msg") == "process_completed":
+                return json.dumps(event["output"])
+    raise AssertionError
+
+
+def test_users_of_the_page_share_no_file(running: Server, calls: Path) -> None:
+    """The same recording of two users: that of one does not go with the request of the other."""
+    name = "announcement.opus"
+    form = {"files": (name, (calls / name).read_bytes())}
+    with httpx.Client(base_url=running.address, timeout=60, headers=RIGHT) as client:
+        uploaded = [client.post("/gradio_api/upload", files=form).json()[0] for _ in range(2)]
+        for path in uploaded:
+            assert "neutral" in asked(client, path)
+    assert uploads(running) == []
+
+
+def test_the_page_takes_no_name_of_another_file(running: Server, calls: Path) -> None:
+    """Neither of this machine nor of another; by default a mounted Gradio copies them."""
+    names = [str(calls / "announcement.opus"), str(running.folder / "log.txt"), "/etc/passwd"]
+    with httpx.Client(base_url=running.address, timeout=60, headers=RIGHT) as client:
+        for name in (*names, f"{running.address}/health", "../../log.txt"):
+            for answer in (asked(client, name), asked(client, None, name)):
+                assert "expected an upload" in answer, name
+                assert "article" not in answer
+        for path in (
+            *("file=http://127.0.0.1:1/a.wav", "proxy=http://127.0.0.1:1/a", "process_recording"),
+            *("run/score", "api/score", "call/score", "runs", "vibe-code", "openapi.json"),
+        ):
+            found = client.get(f"/gradio_api/{path}")
+            assert (found.status_code, found.json()["error"]["reason"]) == (404, "not_found"), path
+    assert uploads(running) == []
+
+
+def test_uploads_that_nobody_scores_are_removed(
+    tmp_path: Path, checkpoint_path: Path, calls: Path
+) -> None:
+    first = "from jobs.serve import page; page.CLEAN_S = 1"
+    with server(tmp_path, "--model", checkpoint_path, first=first) as running:
+        form = {"files": ("a.opus", (calls / "announcement.opus").read_bytes())}
+        sent = httpx.post(f"{running.address}/gradio_api/upload", files=form, timeout=60)
+        assert Path(sent.raise_for_status().json()[0]).name == "a.opus"
+        until(lambda: not uploads(running))

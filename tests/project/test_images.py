@@ -3,6 +3,9 @@
 import importlib.util
 import os
 import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -61,3 +64,28 @@ def test_the_image_copies_what_the_build_needs() -> None:
     for name in named:
         assert (REPOSITORY / name).exists(), name
     assert dockerfile.index("USER 1000") < dockerfile.index("ENTRYPOINT")
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_image_make_a_program_that_runs(tmp_path: Path) -> None:
+    """In a clean folder, with the libraries of this environment instead of an installation."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("no git repository here, of which the image is made")
+    folder = tmp_path / "image"
+    environment = os.environ | {
+        "LIBRARIES": sysconfig.get_path("purelib"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [REPOSITORY / "deploy" / "try_image_steps.sh", folder],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No broken requirements found" in done.stdout
+    assert "3 in = 3 ok" in done.stdout
+    assert (folder / "results.parquet").is_file()
+    assert not (folder / "source").exists()
