@@ -13,7 +13,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no
 # exact versions, with their hashes; TORCH_INDEX=... leaves CUDA out: docs/install.md
 .venv/installed: pyproject.toml constraints.txt constraints-dev.txt
 	$(PYTHON) -m venv .venv
-	TORCH_INDEX='$(TORCH_INDEX)' deploy/install_locked.sh $(BIN)/python constraints.txt constraints-dev.txt
+	TORCH_INDEX='$(TORCH_INDEX)' PIP_OPTIONS=--no-compile \
+		deploy/install_locked.sh $(BIN)/python constraints.txt constraints-dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
