@@ -42,7 +42,8 @@ def need_transformers(what: str) -> ModuleType:
         raise CheckpointError(
             f"{what} needs the package transformers: pip install 'batch-ser[hf]'"
         ) from error
-    return transformers
+    module: ModuleType = transformers
+    return module
 
 
 @dataclass(frozen=True)

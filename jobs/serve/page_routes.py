@@ -50,9 +50,9 @@ def separate_uploads() -> None:
     """
     from gradio import route_utils
 
-    class SeparateUpload(route_utils.GradioUploadFile):
+    class SeparateUpload(route_utils.GradioUploadFile):  # type: ignore[misc]
         def __init__(self, *positional: Any, **named: Any) -> None:
             super().__init__(*positional, **named)
             self.sha.update(secrets.token_bytes())
 
-    route_utils.GradioUploadFile = SeparateUpload  # type: ignore[misc]
+    route_utils.GradioUploadFile = SeparateUpload
