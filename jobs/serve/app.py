@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from batch_ser import __version__
-from jobs.serve.batcher import Batcher
+from jobs.batcher import Batcher
 from jobs.serve.children import Children
 from jobs.serve.docs_page import docs_page
 from jobs.serve.guard import STORED_NOWHERE, drain

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_ser.errors import Incomplete, Reason
-from jobs.serve.batcher import Batcher
+from jobs.batcher import Batcher
 from jobs.serve.fork_server import READY, ForkServerConfig
 from jobs.serve.messages import BadMessage, Message, receive, send
 from jobs.serve.preview import checked

@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from batch_ser import __version__
 from batch_ser.errors import UsageError
 from batch_ser.storage import scratch_folder
+from jobs.batcher import Batcher
 from jobs.html_report import worth_of_model
 from jobs.predict import Predictor
 from jobs.serve.app import make_app
-from jobs.serve.batcher import Batcher
 from jobs.serve.children import Children
 from jobs.serve.guard import Guard
 from jobs.serve.metrics import Metrics

@@ -22,8 +22,8 @@ from jobs.predict import PredictConfig, predict
 from models import Checkpoint, load_checkpoint
 
 need_extra()
+from jobs.batcher import Batcher  # noqa: E402
 from jobs.serve import ServeConfig, check_extra, children, read_token, running  # noqa: E402
-from jobs.serve.batcher import Batcher  # noqa: E402
 from jobs.serve.messages import BadMessage, receive, send  # noqa: E402
 
 MORE_FAULTS = """
