@@ -49,6 +49,13 @@ def add_page(app: FastAPI, scoring: Scoring, config: ServeConfig, folder: Path, 
         inputs: list[Any] = [files, spoken]
         button.click(score, inputs, [results, files, spoken], api_visibility="private")
     page.queue(default_concurrency_limit=config.processes, max_size=config.max_requests)
+    _mount(app, page, config)
+
+
+def _mount(app: FastAPI, page: Any, config: ServeConfig) -> None:
+    """Put the page at `/`, without what Gradio would add to it."""
+    import gradio
+
     theme = gradio.themes.Default(
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
