@@ -23,7 +23,6 @@ def fingerprint_of(
     config: RunConfig,
     walk: Walk,
     checkpoint: Checkpoint,
-    device: str,
     segment: SegmentSettings,
     adaptation: Adaptation | None,
 ) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def fingerprint_of(
         "segment": as_metadata(segment),
         "channels": normal_choice(config.channels),
         "resampler": "soxr HQ",
-        "runtime": f"torch float32 {device}",
+        "runtime": checkpoint.runtime,
         "manifest_columns": list(walk.manifest_columns),
         "scores_version": SCORES_VERSION,
     }

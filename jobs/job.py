@@ -66,11 +66,11 @@ def prepare(config: RunConfig) -> Job:
     """
     output = Output(config.out)
     walk = _walk(config, output)
-    device = usable_device(config.device)
+    device = usable_device(config.device, config.model)
     checkpoint = load_checkpoint(config.model, device)
     segment = _segment_settings(config, walk, checkpoint)
     adaptation = _adaptation(config, checkpoint)
-    fingerprint = fingerprint_of(config, walk, checkpoint, device, segment, adaptation)
+    fingerprint = fingerprint_of(config, walk, checkpoint, segment, adaptation)
     schemas = _schemas(config, output, walk, checkpoint, fingerprint, adaptation)
     final_schemas = schemas.with_name_pattern(NamePattern.of(config.name_pattern))
     second_pass = None

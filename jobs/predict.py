@@ -18,6 +18,7 @@ from jobs.earlier_output import earlier_output
 from jobs.worker import ShardSettings, score_shard
 from models import Checkpoint, load_checkpoint
 from models.batching import BATCH_S, Score
+from models.device import usable_device
 from models.offsets import ArchiveOffsets
 
 SEGMENT_KEYS = ("channel", "segment", "start_s", "end_s", "emotion", "confidence")
@@ -50,7 +51,8 @@ class PredictConfig:
 
 def predict(paths: Sequence[str], config: PredictConfig) -> Iterator[dict[str, Any]]:
     """The predictions of the files at some paths, and of the recordings in archives there."""
-    predictor = Predictor(load_checkpoint(config.model, config.device), config)
+    device = usable_device(config.device, config.model)
+    predictor = Predictor(load_checkpoint(config.model, device), config)
     for file in chain.from_iterable(map(_files, paths)):
         yield predictor.prediction(file)
 

@@ -133,6 +133,15 @@ def read_info(path: Path) -> CheckpointInfo:
             f"{path}: a safetensors file without batch-ser's metadata; "
             "expected a checkpoint written by `batch-ser train`"
         )
+    return info_of(path, text)
+
+
+def info_of(path: Path, text: str) -> CheckpointInfo:
+    """The metadata of a checkpoint file from its JSON.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     try:
         return _parsed(text)
     except CheckpointError as error:
@@ -184,7 +193,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
-def check_finite(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+def check_finite(path: Path | str, weights: Mapping[str, torch.Tensor]) -> None:
     """Refuse weights with which every score would be NaN.
 
     Raises:

@@ -38,23 +38,26 @@ RANGES: dict[str, tuple[float, float]] = {  # of a front end and of a feature ex
 }
 
 
-def check_compatible(info: CheckpointInfo, shapes: Shapes) -> None:
+def check_compatible(info: CheckpointInfo, shapes: Shapes, part: str = "") -> None:
     """Compare metadata, network and the shapes in the file's header.
+
+    `part` is what the names of all tensors begin with, where a file has only a part of them.
 
     Raises:
         CheckpointError: they do not fit each other.
     """
     with torch.device("meta"):
         network = build(info.architecture, len(info.labels), info.settings)
-    _check_shapes(info.architecture, network, shapes)
+    _check_shapes(info.architecture, network, shapes, part)
     try:
         _check_input(info, network)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"front end {info.front_end}: {error}") from error
 
 
-def _check_shapes(architecture: str, network: Network, shapes: Shapes) -> None:
-    expected = {name: tuple(each.shape) for name, each in network.state_dict().items()}
+def _check_shapes(architecture: str, network: Network, shapes: Shapes, part: str) -> None:
+    stored = {name: tuple(each.shape) for name, each in network.state_dict().items()}
+    expected = {name: shape for name, shape in stored.items() if name.startswith(part)}
     if wrong := sorted(
         name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name)
     ):
@@ -64,7 +67,7 @@ def _check_shapes(architecture: str, network: Network, shapes: Shapes) -> None:
             f"tensors, such as {name}: found {shapes.get(name, 'none')}, expected "
             f"{expected.get(name, 'none')}"
         )
-    computed = sum(each.numel() for name, each in network.named_buffers() if name not in expected)
+    computed = sum(each.numel() for name, each in network.named_buffers() if name not in stored)
     if computed > MAX_COMPUTED:
         raise CheckpointError(
             f"settings do not fit {architecture}: {computed:,} numbers would be computed, expected "

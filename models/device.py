@@ -3,16 +3,24 @@
 import torch
 
 from batch_ser.errors import UsageError
+from models.onnx_file import ENDING
 
 
-def usable_device(choice: str) -> str:
-    """The device that `--device` means here: cpu or cuda.
+def usable_device(choice: str, model: str = "") -> str:
+    """The device that `--device` means here, for `--model`: cpu or cuda.
 
     Raises:
-        UsageError: another word, or no GPU.
+        UsageError: another word, no GPU, or cuda for an ONNX file.
     """
     if choice not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {choice}: expected auto, cpu or cuda")
+    if model.endswith(ENDING):
+        if choice == "cuda":
+            raise UsageError(
+                f"--device cuda: found --model {model}, and ONNX files are scored on the CPU; give "
+                "--device cpu, or the checkpoint from which it was exported"
+            )
+        return "cpu"
     if choice == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no usable GPU here; give --device cpu")
     return "cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu"

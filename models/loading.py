@@ -1,4 +1,4 @@
-"""Checkpoints by name: shipped ones, files, and Hugging Face directories."""
+"""Checkpoints by name: shipped ones, files, also ONNX, and Hugging Face directories."""
 
 import hashlib
 from pathlib import Path
@@ -7,10 +7,13 @@ from batch_ser.errors import CheckpointError
 from models.architectures import build
 from models.checkpoint import CheckpointInfo, check_finite, read_info, read_shapes, read_weights
 from models.compatibility import check_compatible
+from models.device import usable_device
 from models.directory import Directory, read_directory
 from models.hf import build_from_directory
 from models.network import Network
 from models.offset_head import OffsetHead
+from models.onnx_checkpoint import load_onnx
+from models.onnx_file import ENDING as ONNX
 from models.scoring import Checkpoint
 
 SHIPPED = Path(__file__).parent / "checkpoints"
@@ -29,12 +32,14 @@ def resolve(model: str) -> str:
         return str(SHIPPED / f"{model}.safetensors")
     if Path(model).is_dir():
         raise CheckpointError(
-            f"--model {model}: a folder; expected a .safetensors file, or hf:{model} for a "
-            "Hugging Face directory"
+            f"--model {model}: a folder; expected a .safetensors or .onnx file, or hf:{model} for "
+            "a Hugging Face directory"
         )
-    if "/" not in model and not model.endswith(".safetensors"):
+    if "/" not in model and not model.endswith((".safetensors", ONNX)):
         known = ", ".join(shipped_checkpoints())
-        raise CheckpointError(f"--model {model}: expected {known}, a .safetensors file, or hf:DIR")
+        raise CheckpointError(
+            f"--model {model}: expected {known}, a .safetensors or .onnx file, or hf:DIR"
+        )
     if not Path(model).is_file():
         raise CheckpointError(f"--model {model}: there is no such file")
     return str(Path(model).resolve())
@@ -56,10 +61,15 @@ def load_checkpoint(model: str | Path, device: str = "cpu") -> Checkpoint:
 
     Raises:
         CheckpointError: missing, damaged, or weights that do not fit the architecture.
+        UsageError: an ONNX file on another device than the CPU.
     """
     found = resolve(str(model))
     if found.startswith(DIRECTORY):
         checkpoint = Checkpoint(*_load_directory(Path(found.removeprefix(DIRECTORY))), device)
+    elif found.endswith(ONNX):
+        info, network, digest = load_onnx(Path(found))
+        _check_head(Path(found), network)
+        checkpoint = Checkpoint(info, network, digest, usable_device(device, found))
     else:
         info, network = load_network(Path(found))
         checkpoint = Checkpoint(info, network, digest_of(Path(found)), device)

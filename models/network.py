@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from batch_ser.features import Features
+from batch_ser.features import Features, FrontEnd
+from batch_ser.features import front_end as front_end_by
 from models.offset_head import OffsetHead
 
 
@@ -30,6 +31,15 @@ class Network(nn.Module):
     predicted_step_s = 0.0  # between the frames of `predict_states`; 0: it predicts none
     settings: Any
     encoder: nn.Module  # of networks with one
+    runtime = "torch float32"  # part of a job's fingerprint
+
+    def features_by(self, settings: Mapping[str, Any]) -> FrontEnd:
+        """The front end with its settings, as a checkpoint stores them.
+
+        Raises:
+            CheckpointError: settings that it does not have.
+        """
+        return front_end_by(self.front_end, settings)
 
     def forward_frozen(self, features: Features) -> Features:
         """The frozen layers: features to features (batch, width, time)."""

@@ -1,10 +1,11 @@
-"""A checkpoint as an ONNX file that needs neither this program nor torch.
+"""A checkpoint as an ONNX file: for programs without torch, and for this one.
 
 The file has the front end, the network, its head at the usual offset, and the calibration; its
-metadata state the labels, the rate and the checkpoint. It is compared with the checkpoint before it
-is written. With `int8` the linear layers of the encoder hold integers of 8 bits and are multiplied
-as such, with scales that are measured for every input (dynamic quantisation); convolutions, whose
-integer kernels are slower than those of float32, the front end and the head stay as they are.
+metadata state the labels, the rate and the checkpoint, and have what makes it a checkpoint of its
+own (`models/onnx_checkpoint.py`). It is compared with the checkpoint before it is written. With
+`int8` the linear layers of the encoder hold integers of 8 bits and are multiplied as such, with
+scales that are measured for every input (dynamic quantisation); convolutions, whose integer kernels
+are slower than those of float32, the front end and the head stay as they are.
 """
 
 import json
@@ -12,29 +13,28 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from batch_ser import __version__
-from batch_ser.audio import Samples
 from batch_ser.errors import CheckpointError, UsageError
 from models.loading import DIRECTORY, load_checkpoint, load_network, resolve
+from models.network import Network
+from models.onnx_checkpoint import FRONT_END, PRECISIONS, checkpoint_metadata, padded_samples
+from models.onnx_file import ENDING
 from models.onnx_graph import ScoringGraph
+from models.onnx_runtime import need_onnxruntime, open_session
 from models.scoring import Checkpoint
 
 INPUTS, OUTPUTS = ("samples", "lengths"), ("embeddings", "scores", "probabilities")
-FRONT_END = "whisper_log_mel"
-CLOSE = (
-    1e-3  # of probabilities: beyond it the graph is wrong; of the shipped ones 6e-6 was measured
-)
+CLOSE = 1e-3  # of probabilities: beyond it the graph is wrong; measured of the shipped ones: 6e-6
 TRIALS_S = (0.02, 0.5, 1.3, 4.0)  # lengths of segments that are scored by both
 NO_PRIOR = "none"
 LINEAR = ["MatMul", "Gemm"]
@@ -59,22 +59,16 @@ def export_onnx(
         UsageError: another ending than .onnx, or no such folder.
         CheckpointError: onnx is not installed, or the checkpoint has another front end.
     """
-    if out.suffix != ".onnx" or not out.parent.is_dir():
+    if out.suffix != ENDING or not out.parent.is_dir():
         raise UsageError(f"--out {out}: expected NAME.onnx in a folder that exists")
     onnx = _need("onnx")
-    found = resolve(model)
-    checkpoint = load_checkpoint(model)
-    if found.startswith(DIRECTORY) or checkpoint.info.front_end != FRONT_END:
-        raise CheckpointError(
-            f"--model {model}: found the front end {checkpoint.info.front_end}, expected a "
-            f"checkpoint over {FRONT_END}, such as accurate or fast"
-        )
+    checkpoint, network = _exportable(model)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         path = Path(folder) / "model.onnx"
-        graph = _traced(_graph(checkpoint, Path(found), expect))
+        graph = _traced(_graph(checkpoint, network, expect))
         if int8:
             graph = _quantised(graph, path)
-        _describe(graph, _metadata(checkpoint, int8, expect))
+        _describe(graph, _metadata(checkpoint, network, int8, expect))
         onnx.checker.check_model(graph)
         onnx.save(graph, path)
         difference = _difference(checkpoint, path, expect)
@@ -83,8 +77,29 @@ def export_onnx(
                 f"--model {model}: the graph's probabilities differ by {difference:.1g} from the "
                 f"checkpoint's, expected at most {CLOSE:g}; nothing was written"
             )
+        load_checkpoint(path)  # which refuses what a runtime would not
         os.replace(path, out)
     return Exported(out, out.stat().st_size, difference)
+
+
+def _exportable(model: str) -> tuple[Checkpoint, Network]:
+    """A checkpoint, and its network in torch.
+
+    Raises:
+        CheckpointError: it cannot be loaded, is an export, or has another front end.
+    """
+    found = resolve(model)
+    if found.endswith(ENDING):
+        raise CheckpointError(
+            f"--model {model}: found an ONNX file, expected the checkpoint from which it was made"
+        )
+    checkpoint = load_checkpoint(model)
+    if found.startswith(DIRECTORY) or checkpoint.info.front_end != FRONT_END:
+        raise CheckpointError(
+            f"--model {model}: found the front end {checkpoint.info.front_end}, expected a "
+            f"checkpoint over {FRONT_END}, such as accurate or fast"
+        )
+    return checkpoint, load_network(Path(found))[1]
 
 
 def _need(package: str) -> ModuleType:
@@ -93,9 +108,9 @@ def _need(package: str) -> ModuleType:
     Raises:
         CheckpointError: it is not installed.
     """
+    need_onnxruntime("--to onnx")
     try:
         import onnx
-        import onnxruntime
         import onnxruntime.quantization
         import onnxscript
     except ImportError as error:
@@ -105,14 +120,13 @@ def _need(package: str) -> ModuleType:
         ) from error
     modules: dict[str, ModuleType] = {
         "onnx": onnx,
-        "onnxruntime": onnxruntime,
         "quantization": onnxruntime.quantization,
         "onnxscript": onnxscript,
     }
     return modules[package]
 
 
-def _graph(checkpoint: Checkpoint, path: Path, expect: str | None) -> ScoringGraph:
+def _graph(checkpoint: Checkpoint, network: Network, expect: str | None) -> ScoringGraph:
     """The graph in torch, with the prior where the head is one that has it."""
     info = checkpoint.info
     prior = None
@@ -120,7 +134,7 @@ def _graph(checkpoint: Checkpoint, path: Path, expect: str | None) -> ScoringGra
         checkpoint.check_offset()
         prior = torch.from_numpy(checkpoint.expectation(expect).prior)
     level = info.front_end_settings.get("level")
-    return ScoringGraph(load_network(path)[1], level, info.temperature, prior).eval()
+    return ScoringGraph(network, level, info.temperature, prior).eval()
 
 
 @contextmanager
@@ -155,7 +169,11 @@ def _traced(graph: ScoringGraph) -> Any:
 
 
 def _quantised(graph: Any, path: Path) -> Any:
-    """The encoder's linear layers in int8; `path` is overwritten."""
+    """The encoder's linear layers in int8; `path` is overwritten.
+
+    Weights have 7 bits: the 16 bits that processors without VNNI add two products in hold them, and
+    all processors give the same sums. Source: docs.openvino.ai, "Saturation (overflow) issue".
+    """
     quantization = _need("quantization")
     nodes = [
         node.name
@@ -171,6 +189,7 @@ def _quantised(graph: Any, path: Path) -> Any:
             nodes_to_quantize=nodes,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
+            reduce_range=True,
         )
     return _need("onnx").load(path)
 
@@ -187,7 +206,9 @@ def _describe(graph: Any, metadata: dict[str, str]) -> None:
     _need("onnx").helper.set_model_props(graph, metadata)
 
 
-def _metadata(checkpoint: Checkpoint, int8: bool, expect: str | None) -> dict[str, str]:
+def _metadata(
+    checkpoint: Checkpoint, network: Network, int8: bool, expect: str | None
+) -> dict[str, str]:
     info = checkpoint.info
     offset = checkpoint.has_offset
     return {
@@ -201,16 +222,7 @@ def _metadata(checkpoint: Checkpoint, int8: bool, expect: str | None) -> dict[st
         "scores": "log-likelihoods at the usual offset" if offset else "logits",
         "expect": checkpoint.expectation(expect).text if offset else NO_PRIOR,
         "weights": "int8 in the encoder's linear layers" if int8 else "float32",
-    }
-
-
-def padded(segments: Sequence[Samples]) -> dict[str, NDArray[Any]]:
-    """Segments as the graph takes them: `samples` (n, time), padded with zeros, and `lengths`."""
-    lengths = np.array([len(each) for each in segments], np.int64)
-    samples = np.zeros((len(segments), lengths.max()), np.float32)
-    for row, segment in zip(samples, segments, strict=True):
-        row[: len(segment)] = segment
-    return {"samples": samples, "lengths": lengths}
+    } | checkpoint_metadata(json.dumps(asdict(info)), network, PRECISIONS[int8])
 
 
 def _difference(checkpoint: Checkpoint, path: Path, expect: str | None) -> float:
@@ -220,7 +232,7 @@ def _difference(checkpoint: Checkpoint, path: Path, expect: str | None) -> float
         noise.normal(0, 0.01, round(seconds * checkpoint.info.rate_hz)).astype(np.float32)
         for seconds in TRIALS_S
     ]
-    options = {"providers": ["CPUExecutionProvider"]}
-    session = _need("onnxruntime").InferenceSession(str(path), **options)
-    (probabilities,) = session.run(["probabilities"], padded(segments))
+    batch = padded_samples(segments, torch.device("cpu"))
+    inputs = dict(zip(INPUTS, (each.numpy() for each in batch), strict=True))
+    (probabilities,) = open_session(path.read_bytes(), str(path)).run(["probabilities"], inputs)
     return float(np.abs(probabilities - checkpoint.score_all(segments, expect=expect)).max())

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from batch_ser.audio import Resampler, Samples
 from batch_ser.errors import CheckpointError
-from batch_ser.features import Features, front_end
+from batch_ser.features import Features
 from batch_ser.results import rounded
 from models.batching import (
     BATCH_S,
@@ -40,7 +40,12 @@ class Checkpoint:
         self._network = network.to(self._device).eval()
         if self._device.type == "cuda":  # TF32 would move scores by more than 1e-4
             torch.backends.cudnn.allow_tf32 = False
-        self._front_end = front_end(info.front_end, info.front_end_settings)
+        self._front_end = network.features_by(info.front_end_settings)
+
+    @property
+    def runtime(self) -> str:
+        """What computes scores, in which precision, on which device: part of the fingerprint."""
+        return f"{self._network.runtime} {self._device.type}"
 
     @property
     def has_offset(self) -> bool:

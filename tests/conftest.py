@@ -1,13 +1,15 @@
 """What the tests share: real short recordings, small checkpoints, and the commands."""
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from batch_ser.audio.samples import Samples
 from jobs import RunConfig, run
 from jobs.cli import app
 from models.checkpoint import CheckpointInfo, save_checkpoint
+from models.onnx_checkpoint import padded_samples
 from models.whisper import WhisperClassifier
 from train.run import train
 
@@ -35,6 +38,7 @@ PACKAGES = ("batch_ser", "models", "train", "jobs")  # the right imports the lef
 PROGRAM = Path(sys.executable).with_name("batch-ser")
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+Export = Callable[..., Path]
 SMALL = {"taps": (1, 2), "layers": 2, "d_model": 32, "heads": 2, "frozen_layers": 2}
 LABELS = ("neutral", "happy", "sad", "angry")
 ENGINES = ["inline", pytest.param("ray", marks=pytest.mark.ray)]
@@ -345,6 +349,34 @@ def long_calm(make_once: MakeOnce, long_archive: Path, checkpoint_path: Path) ->
         run(RunConfig((str(long_archive),), out, str(checkpoint_path), engine="inline"))
 
     return make_once("long calm", make) / "results.parquet"
+
+
+@pytest.fixture(scope="session")
+def export(make_once: MakeOnce) -> Export:
+    """The ONNX file of a checkpoint that the command exported, made once."""
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        if importlib.util.find_spec(package) is None:  # an import would begin its telemetry
+            pytest.skip(f"no {package} here: pip install 'batch-ser[onnx]'")
+
+    def export(model: str, **options: Any) -> Path:
+        name = "-".join(["onnx", Path(model).stem, *options])
+
+        def make(folder: Path) -> None:
+            flags = [f"--{option}" for option in options]
+            command = ["export", "--model", model, "--out", str(folder / "model.onnx"), *flags]
+            done = CliRunner().invoke(app, command, catch_exceptions=False)
+            (folder / "stdout.txt").write_text(done.stdout)
+            assert done.exit_code == 0, done.stderr
+
+        return make_once(name, make) / "model.onnx"
+
+    return export
+
+
+def graph_inputs(segments: Sequence[Samples]) -> dict[str, Any]:
+    """Segments as an exported graph takes them."""
+    samples, lengths = padded_samples(segments, torch.device("cpu"))
+    return {"samples": samples.numpy(), "lengths": lengths.numpy()}
 
 
 def cuts(speech: Samples) -> list[Samples]:

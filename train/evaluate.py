@@ -80,7 +80,7 @@ def evaluate(config: EvaluateConfig) -> str:
         UsageError: the checkpoint, data, split or folder cannot be used as given.
     """
     _check_out(config.out)
-    checkpoint = load_checkpoint(config.model, usable_device(config.device))
+    checkpoint = load_checkpoint(config.model, usable_device(config.device, config.model))
     adaptation = config.adaptation(checkpoint)
     data = read(config.data, config.labels, config.allow_duplicates)
     judged = data.chosen(_rows(config, data))

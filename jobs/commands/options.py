@@ -17,7 +17,8 @@ Out = Annotated[
 Model = Annotated[
     str,
     typer.Option(
-        help="A shipped checkpoint (see `batch-ser models`), FILE.safetensors, or hf:DIR."
+        help="A shipped checkpoint (see `batch-ser models`), FILE.safetensors, "
+        "FILE.onnx, or hf:DIR."
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

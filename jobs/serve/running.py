@@ -25,6 +25,7 @@ from jobs.serve.scoring import Scoring
 from jobs.serve.serve_config import ServeConfig, bracketed, check_extra
 from jobs.stop import OrderlyStop
 from models import load_checkpoint
+from models.device import usable_device
 
 KEEP_ALIVE_S = 5
 SHUTDOWN_S = 10
@@ -66,7 +67,7 @@ def serving(config: ServeConfig) -> Iterator[FastAPI]:
     """
     # by default oneDNN keeps the kernels of a thousand shapes, and segments have all lengths
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
-    checkpoint = load_checkpoint(config.model, config.device)
+    checkpoint = load_checkpoint(config.model, usable_device(config.device, config.model))
     Predictor(checkpoint, config.prediction())  # checks --adapt-from and --expect
     metrics = Metrics(checkpoint.info.name, __version__)
     with ExitStack() as stack:

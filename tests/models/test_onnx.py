@@ -2,55 +2,30 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import LABELS, REPOSITORY, MakeOnce, Runner, cuts
-from typer.testing import CliRunner
+from conftest import LABELS, REPOSITORY, Export, MakeOnce, Runner, cuts, graph_inputs
+from networks import small_checkpoint
 
 from batch_ser.audio.samples import Samples
 from batch_ser.features import whisper_log_mel
-from jobs.cli import app
 from models import load_checkpoint
 from models.loading import SHIPPED, load_network, shipped_checkpoints
-from models.onnx_export import padded
 from models.onnx_graph import LogMelGraph, ScoringGraph
-
-Session = Callable[..., Any]
-Export = Callable[..., Path]
+from models.onnx_runtime import open_session
 
 
-@pytest.fixture(scope="session")
-def export(make_once: MakeOnce) -> Export:
-    """The file of a checkpoint that the command exported, made once."""
-    for package in ("onnx", "onnxruntime", "onnxscript"):
-        pytest.importorskip(package, reason="no onnx here: pip install 'batch-ser[onnx]'")
+@pytest.fixture(scope="module")
+def hidden_path(make_once: MakeOnce) -> Path:
+    """A small checkpoint with a linear head, and an activation before it."""
 
-    def export(model: str, **options: Any) -> Path:
-        name = "-".join(["onnx", Path(model).stem, *options])
+    def make(folder: Path) -> None:
+        small_checkpoint(folder / "hidden.safetensors", "whisper, hidden", LABELS)
 
-        def make(folder: Path) -> None:
-            flags = [f"--{option}" for option in options]
-            command = ["export", "--model", model, "--out", str(folder / "model.onnx"), *flags]
-            done = CliRunner().invoke(app, command, catch_exceptions=False)
-            (folder / "stdout.txt").write_text(done.stdout)
-            assert done.exit_code == 0, done.stderr
-
-        return make_once(name, make) / "model.onnx"
-
-    return export
-
-
-def session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return make_once("hidden", make) / "hidden.safetensors"
 
 
 @pytest.mark.parametrize("level", [None, -4.3])
@@ -59,7 +34,7 @@ def test_the_log_mel_of_a_batch_is_that_of_its_segments(
 ) -> None:
     segments = [*cuts(speech), speech[:0], speech[:400], np.zeros(900, np.float32)]
     expected = whisper_log_mel(segments, torch.device("cpu"), level=level)
-    inputs = padded(segments)
+    inputs = graph_inputs(segments)
     inputs["samples"][1, inputs["lengths"][1] :] = 1.0  # what is beyond a segment's own end
     found = LogMelGraph(level)(*map(torch.from_numpy, inputs.values()))
     assert torch.equal(found.frames, expected.frames)
@@ -68,7 +43,7 @@ def test_the_log_mel_of_a_batch_is_that_of_its_segments(
 
 def test_a_single_segment_shorter_than_a_frame_has_its_log_mel(speech: Samples) -> None:
     expected = whisper_log_mel([speech[:100]], torch.device("cpu"))
-    found = LogMelGraph(None)(*map(torch.from_numpy, padded([speech[:100]]).values()))
+    found = LogMelGraph(None)(*map(torch.from_numpy, graph_inputs([speech[:100]]).values()))
     assert found.values.shape == expected.values.shape
     assert float((found.values - expected.values).abs().max()) < 1e-4
 
@@ -82,7 +57,7 @@ def test_the_graph_scores_as_the_checkpoint(name: str, expect: str, speech: Samp
     level = info.front_end_settings["level"]
     graph = ScoringGraph(network, level, info.temperature, prior).eval()
     with torch.inference_mode():
-        found = graph(*map(torch.from_numpy, padded(cuts(speech)).values()))
+        found = graph(*map(torch.from_numpy, graph_inputs(cuts(speech)).values()))
     expected = checkpoint.score_all(cuts(speech), expect=expect)
     assert np.abs(found.probabilities.numpy() - expected).max() < 1e-4
     assert np.abs(found.embeddings.numpy() - checkpoint.embed_all(cuts(speech))).max() < 1e-3
@@ -96,9 +71,9 @@ def test_a_shipped_checkpoint_has_the_same_probabilities_in_onnx(
     """Of real speech from 0.02 to 30 s: as one batch, and alone."""
     segments = [*cuts(speech), np.concatenate([speech, speech])[: 30 * 16_000]]
     expected = load_checkpoint(name).score_all(segments)
-    exported = session(export(name))
-    (together,) = exported.run(["probabilities"], padded(segments))
-    alone = [exported.run(["probabilities"], padded([one]))[0][0] for one in segments]
+    exported = open_session(export(name).read_bytes(), name)
+    (together,) = exported.run(["probabilities"], graph_inputs(segments))
+    alone = [exported.run(["probabilities"], graph_inputs([one]))[0][0] for one in segments]
     assert np.abs(together - expected).max() < 1e-4
     assert np.abs(np.array(alone) - expected).max() < 1e-4
 
@@ -107,39 +82,50 @@ def test_a_shipped_checkpoint_has_the_same_probabilities_in_onnx(
 def test_int8_is_half_as_large_and_nearly_the_same(export: Export, speech: Samples) -> None:
     expected = load_checkpoint("accurate").score_all(cuts(speech))
     path = export("accurate", int8=True)
-    (found,) = session(path).run(["probabilities"], padded(cuts(speech)))
+    (found,) = open_session(path.read_bytes(), path.name).run(
+        ["probabilities"], graph_inputs(cuts(speech))
+    )
     assert 1e-4 < np.abs(found - expected).max() < 0.05
     assert path.stat().st_size < 0.6 * export("accurate").stat().st_size
 
 
 def test_the_file_states_what_it_is_and_nothing_of_this_machine(
-    export: Export, checkpoint_path: Path
+    export: Export, hidden_path: Path
 ) -> None:
-    path = export(str(checkpoint_path))
-    exported = session(path)
+    path = export(str(hidden_path))
+    exported = open_session(path.read_bytes(), path.name)
     stated = exported.get_modelmeta().custom_metadata_map
     assert json.loads(stated["labels"]) == list(LABELS)
     assert stated["rate_hz"] == "16000"
-    assert stated["checkpoint_sha256"] == load_checkpoint(checkpoint_path).digest
+    assert stated["checkpoint_sha256"] == load_checkpoint(hidden_path).digest
     assert stated["scores"] == "logits"
     shapes = {each.name: each.shape for each in exported.get_inputs()}
     assert shapes == {"samples": ["batch", "time"], "lengths": ["batch"]}
-    for text in (str(REPOSITORY), str(checkpoint_path.parent), ".py"):
+    for text in (str(REPOSITORY), str(hidden_path.parent), ".py"):
         assert text.encode() not in path.read_bytes()
 
 
-def test_a_linear_head_is_exported_too(
-    export: Export, checkpoint_path: Path, speech: Samples
-) -> None:
-    expected = load_checkpoint(checkpoint_path).score_all(cuts(speech))
-    (found,) = session(export(str(checkpoint_path))).run(["probabilities"], padded(cuts(speech)))
+def test_a_linear_head_is_exported_too(export: Export, hidden_path: Path, speech: Samples) -> None:
+    """Its activation is in the graph, and, where the file is a checkpoint, that of the head."""
+    of, path = load_checkpoint(hidden_path), export(str(hidden_path))
+    expected = of.score_all(cuts(speech))
+    inputs = graph_inputs(cuts(speech))
+    (found,) = open_session(path.read_bytes(), "hidden").run(["probabilities"], inputs)
     assert np.abs(found - expected).max() < 1e-4
+    checkpoint = load_checkpoint(path)
+    assert not checkpoint.has_offset
+    assert np.abs(checkpoint.score_all(cuts(speech)) - expected).max() < 1e-4
+    features = [each.features(cuts(speech)) for each in (of, checkpoint)]
+    expected_outputs = of.score_features(features[0], embed=True)
+    outputs = checkpoint.score_features(features[1], embed=True)
+    for one, other in zip(expected_outputs, outputs, strict=True):
+        assert np.abs(one - other).max() < 1e-3
 
 
 def test_the_command_says_how_close_it_is_and_leaves_nothing_else(
-    export: Export, checkpoint_path: Path
+    export: Export, hidden_path: Path
 ) -> None:
-    folder = export(str(checkpoint_path)).parent
+    folder = export(str(hidden_path)).parent
     assert "MB, probabilities within" in (folder / "stdout.txt").read_text()
     assert {path.name for path in folder.iterdir()} == {"model.onnx", "stdout.txt"}
 
