@@ -53,7 +53,10 @@ def open_session(content: bytes, what: str) -> Any:
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.load_model_format", "ONNX")  # not by its first bytes
     try:
-        return onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
+        # without fallback, which prints to standard output and tries the same again
+        return onnxruntime.InferenceSession(
+            content, options, providers=PROVIDERS, enable_fallback=0
+        )
     except Exception as error:  # it has an exception for each of its status codes
         raise CheckpointError(f"{what}: onnxruntime refuses it ({one_line(error)})") from error
 

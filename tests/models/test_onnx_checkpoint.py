@@ -392,6 +392,19 @@ def test_a_graph_of_another_width(exported: Path, tmp_path: Path) -> None:
         load_checkpoint(path)
 
 
+def test_a_name_that_is_no_text(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """onnxruntime's own wrapper would print to standard output, where JSON is expected."""
+    import onnx
+
+    name, path = onnx.load(exported).graph.node[0].output[0].encode(), tmp_path / "c.onnx"
+    path.write_bytes(exported.read_bytes().replace(name, b"\xff" * len(name), 1))
+    with pytest.raises(CheckpointError, match="onnxruntime refuses it"):
+        load_checkpoint(path)
+    assert not capsys.readouterr().out
+
+
 def test_a_file_that_ends_too_early(exported: Path, tmp_path: Path) -> None:
     content, path = exported.read_bytes(), tmp_path / "c.onnx"
     for length in np.linspace(1, len(content) - 1, 40).astype(int):
