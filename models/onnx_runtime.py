@@ -18,7 +18,7 @@ TELEMETRY = "ORT_DISABLE_TELEMETRY"
 # small file can ask for any number of bytes (Range, Expand), and gets an error beyond this
 MAX_MEMORY_BYTES = 2**31
 PROVIDERS = ["CPUExecutionProvider"]
-ERRORS_ONLY = 3
+FATAL_ONLY = 4  # errors are exceptions, and not lines on standard error, too
 
 
 def need_onnxruntime(what: str) -> ModuleType:
@@ -48,7 +48,7 @@ def open_session(content: bytes, what: str) -> Any:
     _bound_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     options.enable_mem_pattern = False  # else it keeps a plan for every length of a segment
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.load_model_format", "ONNX")  # not by its first bytes
