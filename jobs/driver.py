@@ -38,8 +38,9 @@ from jobs.sharding import Shard, plan
 from jobs.stop import OrderlyStop
 from jobs.tasks import PartialRows
 from jobs.worker import ShardResult, score_shard
-from jobs.worker_process import Workers
-from models.loading import resolve
+from jobs.worker_process import Program, Workers
+from models.device import gpu_share
+from models.loading import is_shipped, resolve
 
 
 def run(
@@ -139,10 +140,11 @@ def _results(
     stop: OrderlyStop,
 ) -> Iterator[ShardResult]:
     """Results of all inputs that need work; of those that cannot be read a row that says why."""
-    progress.begin(f"starting {job.config.worker_count} workers")
+    count = job.config.fixed_worker_count
+    progress.begin(f"starting {count} workers" if count else "starting workers on the cluster")
     files = progress.listing(_inputs_to_do(job, committed))
     shards = plan(files, job.config.worker_count)
-    yield from _execute(job, shards, committer.partial_rows, stop)
+    yield from _execute(job, shards, committer.partial_rows, stop, progress)
 
 
 def _inputs_to_do(job: Job, committed: CommittedParts) -> Iterator[InputFile]:
@@ -179,7 +181,11 @@ def needs_work(file: InputFile, previous: CommittedFile | None, *, max_hours: fl
 
 
 def _execute(
-    job: Job, shards: Iterator[Shard], partial_rows: PartialRows, stop: OrderlyStop
+    job: Job,
+    shards: Iterator[Shard],
+    partial_rows: PartialRows,
+    stop: OrderlyStop,
+    progress: Progress,
 ) -> Iterator[ShardResult]:
     """Run shards on the chosen engine; nothing is started when there are none."""
     first = next(shards, None)
@@ -187,7 +193,11 @@ def _execute(
         return
     shards = chain([first], shards)
     if job.config.engine == "ray":
-        yield from _execute_on_ray(job, shards, partial_rows, stop)
+        from jobs import on_ray, ray_cluster
+
+        workers = workers_of(job)
+        with ray_cluster.cluster(workers, stop) as nodes:
+            yield from on_ray.execute(shards, workers, stop, partial_rows, nodes, progress.note)
         return
     archives = OpenArchives()  # of all shards: some are read forward
     for shard in shards:
@@ -197,27 +207,28 @@ def _execute(
             stop.check()  # Python drops what is raised in a destructor or a callback from C
 
 
-def _execute_on_ray(
-    job: Job, shards: Iterator[Shard], partial_rows: PartialRows, stop: OrderlyStop
-) -> Iterator[ShardResult]:
-    from jobs import on_ray
-
+def workers_of(job: Job) -> Workers:
+    """The worker processes of a job on Ray."""
     config = job.config
-    gpus = config.gpus_per_worker
-    if gpus is None:
-        gpus = 1 / config.worker_count if job.device == "cuda" else 0.0
-    workers = Workers(
-        count=config.worker_count,
-        model=resolve(config.model),
+    return Workers(
+        count=config.fixed_worker_count,
+        model=config.model if is_shipped(config.model) else resolve(config.model),
         device=job.device,
         settings=job.settings,
         file_timeout_s=config.file_timeout_s,
         address=config.address,
         cpus_per_worker=config.cpus_per_worker,
-        gpus_per_worker=gpus,
+        gpus_per_worker=_gpus_per_worker(job),
+        program=Program(job.checkpoint.digest),
     )
-    with on_ray.cluster(workers, stop):
-        yield from on_ray.execute(shards, workers, stop, partial_rows)
+
+
+def _gpus_per_worker(job: Job) -> float:
+    """By default a GPU for each worker on a cluster; on this machine equal shares of its GPUs."""
+    config = job.config
+    if config.gpus_per_worker is not None or job.device != "cuda":
+        return config.gpus_per_worker or 0.0
+    return 1.0 if config.on_cluster else gpu_share(config.worker_count)
 
 
 def record_of(job: Job, last_run: LastRun, committed: CommittedParts) -> RunRecord:

@@ -23,6 +23,7 @@ def fingerprint_of(
     config: RunConfig,
     walk: Walk,
     checkpoint: Checkpoint,
+    device: str,
     segment: SegmentSettings,
     adaptation: Adaptation | None,
 ) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def fingerprint_of(
         "segment": as_metadata(segment),
         "channels": normal_choice(config.channels),
         "resampler": "soxr HQ",
-        "runtime": checkpoint.runtime,
+        "runtime": f"{checkpoint.runtime} {device}",
         "manifest_columns": list(walk.manifest_columns),
         "scores_version": SCORES_VERSION,
     }

@@ -66,11 +66,12 @@ def prepare(config: RunConfig) -> Job:
     """
     output = Output(config.out)
     walk = _walk(config, output)
-    device = usable_device(config.device, config.model)
-    checkpoint = load_checkpoint(config.model, device)
+    device = usable_device(config.device, config.model, elsewhere=config.on_cluster)
+    # on a cluster, GPUs are for workers, and this machine may have none
+    checkpoint = load_checkpoint(config.model, "cpu" if config.on_cluster else device)
     segment = _segment_settings(config, walk, checkpoint)
     adaptation = _adaptation(config, checkpoint)
-    fingerprint = fingerprint_of(config, walk, checkpoint, segment, adaptation)
+    fingerprint = fingerprint_of(config, walk, checkpoint, device, segment, adaptation)
     schemas = _schemas(config, output, walk, checkpoint, fingerprint, adaptation)
     final_schemas = schemas.with_name_pattern(NamePattern.of(config.name_pattern))
     second_pass = None

@@ -80,6 +80,12 @@ class Progress:
         while not self._ended.wait(TERMINAL_EVERY_S):
             self.write_if_due()
 
+    def note(self, text: str) -> None:
+        """Write a line that stays, above that of the progress."""
+        with self._lock:
+            self._stream.write(f"\r\x1b[2K{text}\n" if self._terminal else f"{text}\n")
+            self._stream.flush()
+
     def begin(self, phase: str) -> None:
         """Name what is done until the first results come."""
         self._phase = phase

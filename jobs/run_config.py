@@ -68,6 +68,8 @@ class RunConfig:
             if value is not None and not 0 < value < math.inf:
                 option = name.removesuffix("_s").replace("_", "-")
                 raise UsageError(f"--{option} {value:g}: expected more than 0")
+        _check_resources(self.cpus_per_worker, self.gpus_per_worker)
+        _check_address(self.address)
         if self.adapt_from is not None and self.adapt == NONE:
             raise UsageError(
                 f"--adapt-from {self.adapt_from}: found --adapt none; expected archive, recording "
@@ -105,9 +107,53 @@ class RunConfig:
             ) from error
 
     @property
+    def on_cluster(self) -> bool:
+        """Whether workers run on a Ray that is there already."""
+        return self.engine == "ray" and self.address is not None
+
+    @property
     def worker_count(self) -> int:
         """Worker processes: `workers`, or one per core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def fixed_worker_count(self) -> int | None:
+        """The same; None on a cluster without `workers`: as many as fit, also when it grows."""
+        return self.workers if self.on_cluster else self.worker_count
+
+
+def _check_resources(cpus: float, gpus: float | None) -> None:
+    """Check `--cpus-per-worker` and `--gpus-per-worker` as Ray does, which counts in 1e-4.
+
+    Raises:
+        UsageError: Ray has no such share.
+    """
+    if cpus != round(cpus, 4):
+        raise UsageError(f"--cpus-per-worker {cpus:g}: expected at most four decimal places")
+    if gpus is None:
+        return
+    if not 0 <= gpus < math.inf or gpus != round(gpus, 4) or (gpus > 1 and not gpus.is_integer()):
+        raise UsageError(
+            f"--gpus-per-worker {gpus:g}: expected 0, a share of a GPU with at most four decimal "
+            "places, such as 0.25, or a whole number of GPUs"
+        )
+
+
+def _check_address(address: str | None) -> None:
+    """Check that `--address` does not name what takes a driver on another machine.
+
+    Raises:
+        UsageError: it does.
+    """
+    name, found = f"--address {address}", address
+    if address == "auto" and (found := os.environ.get("RAY_ADDRESS")):
+        name = f"--address auto: RAY_ADDRESS={found}"
+    if found is not None and (not found or "://" in found or found == "local"):
+        raise UsageError(
+            f"{name}: expected auto or HOST:PORT of a cluster's head, on a machine that is a node "
+            "of it; from elsewhere, ray job submit gives the command there; without --address "
+            "there is a Ray on this machine"
+        )
 
 
 def _check_roles(channels: str, roles: str | None, score: str | None) -> None:

@@ -3,7 +3,7 @@
 When a worker dies, its files are examined in child processes (`jobs/disposable.py`), which are
 the only evidence that convicts a file of a crash. The others are scored again, each alone. A file
 at which workers keep ending, though it can be decoded, gets a bounded number of tries: it may need
-more memory than there is, or crash the network.
+more memory than there is, or crash the network. What is lost with its node counts against nobody.
 """
 
 from collections import deque
@@ -89,6 +89,14 @@ class Tasks:
             "does not crash: not enough memory, or a fault outside the decoder"
         )
         yield self._failed(task.shard[0], FileError(Reason.INTERNAL_ERROR, message))
+
+    def lost(self, task: Task) -> Iterator[ShardResult]:
+        """A task's worker was lost through no fault of its files, with its node: do it again.
+
+        Neither counted nor examined, however often: `Losses` ends a job that does not get on.
+        """
+        self._next.append(task)
+        return iter(())
 
     def overran(self, task: Task) -> Iterator[ShardResult]:
         """A task took longer than a file may: decoding is examined, and scoring tried again."""

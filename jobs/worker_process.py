@@ -1,4 +1,7 @@
-"""A worker process: what it loads, and what a driver asks it to do."""
+"""A worker process: what it loads, and what a driver asks it to do.
+
+On a cluster, each node has an installation of its own, which may be another version.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,18 +10,53 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from batch_ser import SCORES_VERSION, __version__
 from batch_ser.archives import OpenArchives
-from batch_ser.errors import FileError
+from batch_ser.errors import CheckpointError, FileError, UsageError
 from jobs.disposable import examine
 from jobs.sharding import Shard
 from jobs.worker import Fetching, ShardResult, ShardSettings, score_shard
 
 
 @dataclass(frozen=True)
+class Program:
+    """What scores depend on, beside the settings: it must be the same in driver and workers."""
+
+    checkpoint_sha256: str
+    version: str = __version__
+    scores_version: int = SCORES_VERSION
+
+    def check(self) -> None:
+        """Check what is installed here, before a checkpoint is loaded.
+
+        Raises:
+            UsageError: it is another version.
+        """
+        if (__version__, SCORES_VERSION) != (self.version, self.scores_version):
+            raise UsageError(
+                f"found batch-ser {__version__} (scores version {SCORES_VERSION}), expected "
+                f"{self.version} ({self.scores_version}), which the command has; install the "
+                "same on all nodes"
+            )
+
+    def check_checkpoint(self, model: str, digest: str) -> None:
+        """Check the checkpoint that has been loaded here.
+
+        Raises:
+            CheckpointError: it is another one.
+        """
+        if digest != self.checkpoint_sha256:
+            raise CheckpointError(
+                f"--model {model}: found a checkpoint with the SHA-256 {digest[:12]}..., expected "
+                f"{self.checkpoint_sha256[:12]}..., which the command has; copy it to all nodes"
+            )
+
+
+@dataclass(frozen=True)
 class Workers:
     """The worker processes of a job: how many, what each loads, and what it may use."""
 
-    count: int
+    count: int | None  # None: as many as fit into the cluster
     model: str
     device: str
     settings: ShardSettings
@@ -26,6 +64,7 @@ class Workers:
     address: str | None = None
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
+    program: Program | None = None  # that workers must have; None: there is one on this machine
 
 
 class Worker:
@@ -40,16 +79,26 @@ class Worker:
         return self._workers.settings
 
     def load(self) -> None:
-        """Load the checkpoint; an error here is raised in the driver as it is."""
+        """Load the checkpoint; an error here is raised in the driver as it is.
+
+        Raises:
+            UsageError: this node has another program, another checkpoint, none, or no GPU.
+        """
+        program, model = self._workers.program, self._workers.model
+        if program:
+            program.check()
         import torch
 
         from models import load_checkpoint
+        from models.device import usable_device
 
         # by default oneDNN keeps the kernels of a thousand shapes, and segments have all lengths:
         # measured, a worker grew by 5 MB a batch. Eight are as fast.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
         torch.set_num_threads(1)
-        self._checkpoint = load_checkpoint(self._workers.model, self._workers.device)
+        self._checkpoint = load_checkpoint(model, usable_device(self._workers.device))
+        if program:
+            program.check_checkpoint(model, self._checkpoint.digest)
 
     def score(self, shard: Shard, stored: Mapping[str, pa.Table]) -> Iterator[ShardResult]:
         """The results of a shard; of segments with `stored` rows these."""

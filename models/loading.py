@@ -50,6 +50,11 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
+def is_shipped(model: str) -> bool:
+    """Whether `--model` names a checkpoint that comes with the program, wherever that is."""
+    return model in shipped_checkpoints()
+
+
 def digest_of(path: Path) -> str:
     """SHA-256 of a checkpoint file."""
     with path.open("rb") as file:

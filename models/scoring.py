@@ -44,8 +44,8 @@ class Checkpoint:
 
     @property
     def runtime(self) -> str:
-        """What computes scores, in which precision, on which device: part of the fingerprint."""
-        return f"{self._network.runtime} {self._device.type}"
+        """What computes scores, and in which precision: part of the fingerprint."""
+        return self._network.runtime
 
     @property
     def has_offset(self) -> bool:

@@ -102,3 +102,15 @@ def test_a_file_alone_fails_by_its_own_time_and_its_own_errors(
             rows += [row for each in end(tasks, task) for row in each.files.to_pylist()]
     assert sorted(row["file"] for row in rows) == ["a.wav", "b.wav", "c.wav"]
     assert {row["reason"] for row in rows} == {reason}
+
+
+@pytest.mark.parametrize("examine", [False, True])
+def test_a_loss_of_the_system_is_never_counted(
+    tasks: Tasks, files: list[InputFile], examine: bool
+) -> None:
+    """However often a node is lost, its task comes again as it was, and no file is blamed."""
+    if examine:
+        list(tasks.died(tasks.take()))
+    for _ in range(10 * MAX_DEATHS):
+        assert list(tasks.lost(tasks.take())) == []
+    assert taken(tasks) == [Task(files, examine=examine)]

@@ -23,7 +23,8 @@ from batch_ser.inputs.walk import Walk
 from batch_ser.results.tables import TableSchemas
 from batch_ser.segments.segmenter import SegmentSettings
 from jobs import RunConfig, disposable, on_ray, run, tasks
-from jobs.on_ray import cluster, execute
+from jobs.on_ray import execute
+from jobs.ray_cluster import cluster
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
 from jobs.worker.shard import ShardResult, ShardSettings

@@ -1,0 +1,42 @@
+"""How long a job on a cluster goes on after losses without a result."""
+
+import pytest
+
+from batch_ser.errors import Incomplete
+from jobs.losses import WITHOUT_RESULT_S, Losses
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def losses(clock: list[float]) -> Losses:
+    return Losses(lambda: clock[0])
+
+
+def test_without_a_loss_a_file_may_take_long(losses: Losses, clock: list[float]) -> None:
+    losses.check()
+    clock[0] = 100 * WITHOUT_RESULT_S
+    losses.check()
+
+
+def test_losses_go_on_without_limit_while_there_are_results(
+    losses: Losses, clock: list[float]
+) -> None:
+    for _ in range(1_000):
+        losses.lost("node 192.0.2.7")
+        clock[0] += WITHOUT_RESULT_S - 1
+        losses.check()
+        losses.result()
+
+
+def test_ten_minutes_without_a_result_end_the_job(losses: Losses, clock: list[float]) -> None:
+    """Counted from the first loss; later ones do not put it off."""
+    for number in range(11):
+        losses.lost(f"node 192.0.2.{number}")
+        losses.check()
+        clock[0] += 60.0
+    with pytest.raises(Incomplete, match=r"11 workers were lost .* 192\.0\.2\.10.*same command"):
+        losses.check()
