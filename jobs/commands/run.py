@@ -58,13 +58,20 @@ def run(
     exclude: Exclude = None,
     root: Root = None,
     limit: Limit = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default: cores.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Worker processes; default: cores; on a cluster as many as fit."),
+    ] = None,
     cpus_per_worker: Annotated[float, typer.Option(help="Ray's CPUs for each worker.")] = 1.0,
     gpus_per_worker: Annotated[
-        float | None, typer.Option(help="Ray's GPUs for each worker; default: an equal share.")
+        float | None,
+        typer.Option(
+            help="Ray's GPUs for each worker; default: an equal share, on a cluster 1 with cuda."
+        ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster: auto or its address.")
+        str | None,
+        typer.Option(help="A running Ray cluster of this machine: auto, or HOST:PORT of its head."),
     ] = None,
     engine: Annotated[
         str,
