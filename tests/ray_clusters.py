@@ -21,7 +21,11 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 Node.start_api_server = lambda *_, **__: None  # the dashboard, which asks clouds where it is
 cluster, nodes = Cluster(), {}
-options = {"object_store_memory": 80_000_000, "include_dashboard": False}
+options = {
+    "object_store_memory": 80_000_000,
+    "include_dashboard": False,
+    "dashboard_agent_listen_port": 0,  # any: the head's own is that of every Ray
+}
 def add(name, **given):
     nodes[name] = cluster.add_node(**given, **options)
     return nodes[name].all_processes["raylet"][0].process.pid
@@ -83,7 +87,10 @@ class RayCluster:
 @contextmanager
 def ray_cluster() -> Iterator[RayCluster]:
     """A cluster with a head; it asks for a token."""
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder,
+        tempfile.TemporaryFile("w+") as messages,
+    ):
         environment = os.environ | {
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # nodes are at 127.0.0.1
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -98,12 +105,16 @@ def ray_cluster() -> Iterator[RayCluster]:
             [sys.executable, "-c", SERVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=messages,
             text=True,
             env=environment,
         )
         try:
             yield RayCluster(process, environment)
+        except AssertionError:
+            messages.seek(0)
+            print(messages.read())  # pytest shows it
+            raise
         finally:
             assert process.stdin
             assert process.stdout
