@@ -50,6 +50,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 	$(BIN)/python benchmarks/crosstalk.py
 	$(BIN)/python benchmarks/archives.py
 	$(BIN)/python benchmarks/many_files.py
+	$(BIN)/python benchmarks/driver_load.py
 	$(BIN)/python benchmarks/manifests.py
 	$(BIN)/python benchmarks/many_calls.py
 	$(BIN)/python benchmarks/stores.py

@@ -14,7 +14,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
 LOCK, LOCK_DEV = REPOSITORY / "constraints.txt", REPOSITORY / "constraints-dev.txt"
-EXTRAS = ("aws", "hf", "onnx", "serve")
+EXTRAS = ("aws", "cluster", "hf", "onnx", "serve")
 OPTIONS = (
     *("--universal", "--python-version", "3.11", "--generate-hashes"),
     *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),

@@ -193,11 +193,12 @@ def _execute(
         return
     shards = chain([first], shards)
     if job.config.engine == "ray":
-        from jobs import on_ray, ray_cluster
+        from jobs import on_ray, ray_cluster, ray_metrics
 
         workers = workers_of(job)
         with ray_cluster.cluster(workers, stop) as nodes:
-            yield from on_ray.execute(shards, workers, stop, partial_rows, nodes, progress.note)
+            results = on_ray.execute(shards, workers, stop, partial_rows, nodes, progress.note)
+            yield from ray_metrics.counted(results, progress) if nodes else results
         return
     archives = OpenArchives()  # of all shards: some are read forward
     for shard in shards:
