@@ -220,16 +220,20 @@ def workers_of(job: Job) -> Workers:
         address=config.address,
         cpus_per_worker=config.cpus_per_worker,
         gpus_per_worker=_gpus_per_worker(job),
+        scorers=config.scorers,
         program=Program(job.checkpoint.digest),
     )
 
 
 def _gpus_per_worker(job: Job) -> float:
-    """By default a GPU for each worker on a cluster; on this machine equal shares of its GPUs."""
+    """Of a worker, or of a scorer where there are any.
+
+    By default one on a cluster; on this machine equal shares of its GPUs.
+    """
     config = job.config
     if config.gpus_per_worker is not None or job.device != "cuda":
         return config.gpus_per_worker or 0.0
-    return 1.0 if config.on_cluster else gpu_share(config.worker_count)
+    return 1.0 if config.on_cluster else gpu_share(config.scorers or config.worker_count)
 
 
 def record_of(job: Job, last_run: LastRun, committed: CommittedParts) -> RunRecord:

@@ -21,7 +21,7 @@ class Losses:
         self._lost: list[str] = []
 
     def lost(self, what: str) -> None:
-        """Note a loss; `what` names the node, for the message."""
+        """Note a loss; `what` names the node of a worker, or a scorer, for the message."""
         if self._since_s is None:
             self._since_s = self._clock_s()
         self._lost.append(what)
@@ -40,7 +40,7 @@ class Losses:
         if self._since_s is None or self._clock_s() - self._since_s <= WITHOUT_RESULT_S:
             return
         raise Incomplete(
-            f"{len(self._lost)} workers were lost with their nodes (the latest: {self._lost[-1]}), "
+            f"workers or scorers were lost {len(self._lost)} times (the latest: {self._lost[-1]}), "
             f"and for {WITHOUT_RESULT_S:g} s there was no result; what was done before is "
             "committed, and the same command goes on when the cluster has nodes that stay"
         )

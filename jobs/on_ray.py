@@ -18,6 +18,7 @@ from jobs.losses import Losses
 from jobs.ray_ends import End, end_of, node_of, recorded_end
 from jobs.ray_nodes import Nodes
 from jobs.ray_workers import Call, RayWorkers
+from jobs.remote_scorer import NoScorer
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
 from jobs.tasks import PartialRows, Tasks
@@ -140,7 +141,12 @@ class _Executor:
         if isinstance(cause, Incomplete):
             raise cause
         self._pool.idle.append(call.worker)
-        return list(self._tasks.raised(call.task, cause))
+        if not isinstance(cause, NoScorer):
+            return list(self._tasks.raised(call.task, cause))
+        self._losses.lost("a scorer")
+        if cause.ended:
+            return list(self._tasks.died(call.task, advanced=call.advanced))
+        return list(self._tasks.lost(call.task))
 
     def _ended(self, call: Call, error: RayError) -> list[ShardResult]:
         """Replace a worker; where it is not known what ended it, wait until the head knows."""

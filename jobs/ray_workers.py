@@ -15,6 +15,7 @@ import ray
 from batch_ser.errors import BatchSerError, Incomplete, UsageError
 from jobs.ray_ends import node_of
 from jobs.ray_nodes import Nodes
+from jobs.ray_scorers import RayScorers
 from jobs.tasks import Task
 from jobs.worker_process import Workers
 
@@ -55,9 +56,11 @@ class RayWorkers:
         self._loading_deaths = 0
         self._without_since = time.monotonic()  # when there last was a worker that had loaded
         self._actor: Any = ray.remote(kind)
+        self._scorers = RayScorers(workers)
+        self._gpus = 0.0 if workers.scorers else workers.gpus_per_worker
         self._options: dict[str, Any] = {
             "num_cpus": workers.cpus_per_worker,
-            "num_gpus": workers.gpus_per_worker,
+            "num_gpus": self._gpus,
             "max_restarts": 0,
         }
 
@@ -72,7 +75,7 @@ class RayWorkers:
         if self._nodes and not room:
             self._notice(
                 "the cluster has no node with room for a worker at present "
-                f"({self._workers.cpus_per_worker:g} CPUs, {self._workers.gpus_per_worker:g} GPUs "
+                f"({self._workers.cpus_per_worker:g} CPUs, {self._gpus:g} GPUs "
                 f"each); waiting {START_S:g} s for one"
             )
         self._grow(max(1, self._workers.count or room))
@@ -84,7 +87,8 @@ class RayWorkers:
 
     def start(self) -> None:
         """Start one, which begins to load its checkpoint as soon as there is room for it."""
-        worker = self._actor.options(**self._options).remote(self._workers)
+        actor = self._actor.options(**self._options)
+        worker = actor.remote(self._workers, self._scorers.one())
         self.calls[worker.load.remote()] = Call(worker)
 
     def loaded(self, worker: Any) -> None:
@@ -148,8 +152,7 @@ class RayWorkers:
         """How many workers fit into the cluster, but for nodes that are left out."""
         if self._nodes is None:
             return 0
-        workers = self._workers
-        return self._nodes.room(workers.cpus_per_worker, workers.gpus_per_worker, self._left_out)
+        return self._nodes.room(self._workers.cpus_per_worker, self._gpus, self._left_out)
 
     def check(self) -> None:
         """Start more where a cluster has grown; check that some worker is, or lately was, ready.
@@ -157,6 +160,7 @@ class RayWorkers:
         Raises:
             Incomplete: there is no place for any, or the head of the cluster is gone.
         """
+        self._scorers.check()
         if self._nodes:
             self._nodes.check()
             if self._workers.count is None:

@@ -41,6 +41,7 @@ class RunConfig:
     workers: int | None = None
     cpus_per_worker: float = 1.0
     gpus_per_worker: float | None = None
+    scorers: int = 0  # processes that score what workers decode; 0: workers score by themselves
     address: str | None = None
     batch_s: float = 64.0
     file_timeout_s: float = 3600.0
@@ -69,6 +70,7 @@ class RunConfig:
                 option = name.removesuffix("_s").replace("_", "-")
                 raise UsageError(f"--{option} {value:g}: expected more than 0")
         _check_resources(self.cpus_per_worker, self.gpus_per_worker)
+        _check_scorers(self.scorers, self.engine)
         _check_address(self.address)
         if self.adapt_from is not None and self.adapt == NONE:
             raise UsageError(
@@ -137,6 +139,13 @@ def _check_resources(cpus: float, gpus: float | None) -> None:
             f"--gpus-per-worker {gpus:g}: expected 0, a share of a GPU with at most four decimal "
             "places, such as 0.25, or a whole number of GPUs"
         )
+
+
+def _check_scorers(scorers: int, engine: str) -> None:
+    if scorers < 0:
+        raise UsageError(f"--scorers {scorers}: expected 0 or more")
+    if scorers and engine != "ray":
+        raise UsageError(f"--scorers {scorers}: found --engine {engine}, expected ray")
 
 
 def _check_address(address: str | None) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,8 +15,10 @@ from batch_ser import SCORES_VERSION, __version__
 from batch_ser.archives import OpenArchives
 from batch_ser.errors import CheckpointError, FileError, UsageError
 from jobs.disposable import examine
+from jobs.remote_scorer import RemoteScorer, ScorerLost
 from jobs.sharding import Shard
 from jobs.worker import Fetching, ShardResult, ShardSettings, score_shard
+from models import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,42 @@ class Workers:
     file_timeout_s: float
     address: str | None = None
     cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0
+    gpus_per_worker: float = 0.0  # of each scorer, where there are any
+    scorers: int = 0  # processes that score for all workers; 0: each worker scores by itself
     program: Program | None = None  # that workers must have; None: there is one on this machine
+
+
+def load_for(workers: Workers, device: str) -> Checkpoint:
+    """The checkpoint of a job, in a process of its own.
+
+    Raises:
+        UsageError: this node has another program, another checkpoint, none, or no GPU.
+    """
+    program, model = workers.program, workers.model
+    if program:
+        program.check()
+    import torch
+
+    from models import load_checkpoint
+    from models.device import usable_device
+
+    # by default oneDNN keeps the kernels of a thousand shapes, and segments have all lengths:
+    # measured, a worker grew by 5 MB a batch. Eight are as fast.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
+    torch.set_num_threads(1)
+    checkpoint = load_checkpoint(model, usable_device(device))
+    if program:
+        program.check_checkpoint(model, checkpoint.digest)
+    return checkpoint
 
 
 class Worker:
     """One process with one checkpoint."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, scorer: Any = None) -> None:
+        """`scorer` is the actor that scores for this worker, if there are any."""
         self._workers = workers
+        self._scorer = scorer
         self._archives = OpenArchives()  # of all shards: some are read forward
 
     @property
@@ -84,25 +114,25 @@ class Worker:
         Raises:
             UsageError: this node has another program, another checkpoint, none, or no GPU.
         """
-        program, model = self._workers.program, self._workers.model
-        if program:
-            program.check()
-        import torch
-
-        from models import load_checkpoint
-        from models.device import usable_device
-
-        # by default oneDNN keeps the kernels of a thousand shapes, and segments have all lengths:
-        # measured, a worker grew by 5 MB a batch. Eight are as fast.
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")
-        torch.set_num_threads(1)
-        self._checkpoint = load_checkpoint(model, usable_device(self._workers.device))
-        if program:
-            program.check_checkpoint(model, self._checkpoint.digest)
+        self._checkpoint = load_for(self._workers, "cpu" if self._scorer else self._workers.device)
 
     def score(self, shard: Shard, stored: Mapping[str, pa.Table]) -> Iterator[ShardResult]:
-        """The results of a shard; of segments with `stored` rows these."""
-        yield from score_shard(shard, self._checkpoint, self.settings, stored, self._archives)
+        """The results of a shard; of segments with `stored` rows these.
+
+        Raises:
+            NoScorer: that which scores for this worker does not answer.
+        """
+        score = None
+        if self._scorer:
+            embed = self.settings.schemas.embedding_width > 0
+            score = RemoteScorer(self._scorer, embed=embed)
+        archives = self._archives
+        try:
+            yield from score_shard(
+                shard, self._checkpoint, self.settings, stored, archives, score=score
+            )
+        except ScorerLost as lost:
+            raise lost.reason from None
 
     def examine(self, shard: Shard) -> dict[int, FileError]:
         """The files of a shard that end every process that decodes them, by their position."""

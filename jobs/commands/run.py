@@ -69,6 +69,10 @@ def run(
             help="Ray's GPUs for each worker; default: an equal share, on a cluster 1 with cuda."
         ),
     ] = None,
+    scorers: Annotated[
+        int,
+        typer.Option(help="Processes, with the GPUs, that score what workers decode; 0: workers."),
+    ] = 0,
     address: Annotated[
         str | None,
         typer.Option(help="A running Ray cluster of this machine: auto, or HOST:PORT of its head."),
@@ -120,6 +124,7 @@ def run(
                 workers=workers,
                 cpus_per_worker=cpus_per_worker,
                 gpus_per_worker=gpus_per_worker,
+                scorers=scorers,
                 address=address,
                 engine=engine,
                 batch_s=batch_s,

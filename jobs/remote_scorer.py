@@ -1,0 +1,60 @@
+"""How a worker scores by a scorer, in another process or on another machine, and what it cannot."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from batch_ser.audio import Samples
+from models.batching import Outputs
+
+ANSWER_S = 300.0  # for one batch, among those of all other workers
+
+
+class NoScorer(Exception):
+    """No scorer answers, or those that had a batch ended; `ended`: the batch may have been why."""
+
+    def __init__(self, message: str, *, ended: bool = False) -> None:
+        super().__init__(message, ended)
+        self.message, self.ended = message, ended
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(NoScorer, ended=self.ended), (self.message,)
+
+
+class ScorerLost(BaseException):
+    """The same inside of a worker: no `Exception`, so that no file fails by it."""
+
+    def __init__(self, reason: NoScorer) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RemoteScorer:
+    """A scorer in another process: `models.batching.Score`."""
+
+    def __init__(self, actor: Any, *, embed: bool) -> None:
+        """`embed` as in `Checkpoint.score_features`."""
+        self._actor, self._embed = actor, embed
+
+    def __call__(self, segments: Sequence[Samples]) -> Outputs:
+        """The outputs for segments.
+
+        Raises:
+            ScorerLost: there is none.
+        """
+        import ray
+        from ray.exceptions import GetTimeoutError, RayActorError
+
+        lengths = [len(each) for each in segments]
+        call = self._actor.score.remote(np.concatenate(segments), lengths, embed=self._embed)
+        try:
+            outputs: Outputs = ray.get(call, timeout=ANSWER_S)
+        except GetTimeoutError:
+            raise ScorerLost(NoScorer(f"no answer within {ANSWER_S:g} s")) from None
+        except RayActorError as error:
+            raise ScorerLost(NoScorer("it ended at a batch", ended=True)) from error
+        except NoScorer as error:
+            raise ScorerLost(error) from None
+        return outputs

@@ -1,0 +1,92 @@
+"""Scorers: the same rows as of workers that score by themselves, also when a scorer ends."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import PROGRAM, cuts
+from processes import descendants
+from results import assert_holds, assert_same_tables
+
+from batch_ser.audio.samples import Samples
+from batch_ser.errors import CheckpointError, UsageError
+from jobs import RunConfig
+from jobs.remote_scorer import NoScorer
+from jobs.scorer import Scorer
+from jobs.worker_process import Program
+from models import load_checkpoint
+
+
+def workers(model: object, program: Program | None = None) -> Any:
+    """What a scorer reads of the configuration of workers."""
+    return SimpleNamespace(model=str(model), device="cpu", program=program)
+
+
+def test_segments_that_are_sent_have_the_scores_of_the_checkpoint(
+    checkpoint_path: Path, speech: Samples
+) -> None:
+    segments = [each for each in cuts(speech) if len(each)]
+    sent = np.concatenate(segments)
+    sent.flags.writeable = False  # as Ray hands it over
+    scorer = Scorer(workers(checkpoint_path))
+    scorer.ready()
+    probabilities, _ = scorer.score(sent, [len(each) for each in segments], embed=False)
+    expected = load_checkpoint(checkpoint_path).score_all(segments)
+    assert np.abs(probabilities - expected).max() < 1e-4
+
+
+def test_a_scorer_with_another_checkpoint_fails_no_file(checkpoint_path: Path) -> None:
+    scorer = Scorer(workers(checkpoint_path, Program("0123456789abcdef")))
+    with pytest.raises(CheckpointError, match="copy it to all nodes"):
+        scorer.ready()
+    with pytest.raises(NoScorer) as found:
+        scorer.score(np.zeros(16_000, np.float32), [16_000], embed=False)
+    assert not found.value.ended
+
+
+def test_scorers_that_cannot_be() -> None:
+    with pytest.raises(UsageError, match="--scorers -1: expected 0 or more"):
+        RunConfig(("calls",), "out.parquet", scorers=-1)
+    with pytest.raises(UsageError, match="found --engine inline, expected ray"):
+        RunConfig(("calls",), "out.parquet", scorers=1, engine="inline")
+
+
+def wait_for(condition: Callable[[], list[int]], job: "subprocess.Popen[str]") -> list[int]:
+    while not (found := condition()):
+        assert job.poll() is None, job.communicate()
+        time.sleep(0.02)
+    return found
+
+
+@pytest.mark.ray
+def test_a_scorer_that_is_killed_while_it_has_a_batch(
+    archive: Path, checkpoint_path: Path, calm: Path, tmp_path: Path
+) -> None:
+    """Another takes its place, and no file is blamed."""
+    out = tmp_path / "out.parquet"
+    command = (PROGRAM, "run", "--input", archive, "--out", out, "--model", checkpoint_path)
+    job = subprocess.Popen(
+        [*map(str, command), "--workers", "2", "--scorers", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def processes(title: str) -> list[int]:
+        return [each for each, line in descendants(job.pid).items() if line.startswith(title)]
+
+    [scorer] = wait_for(lambda: processes("ray::Scorer"), job)
+    os.kill(scorer, signal.SIGSTOP)
+    wait_for(lambda: processes("ray::Worker.score"), job)
+    os.kill(scorer, signal.SIGKILL)
+    _, messages = job.communicate()
+    assert job.returncode == 0, messages
+    assert_same_tables(out, calm)
+    assert_holds(out)
