@@ -38,8 +38,8 @@ from jobs.commit import Committer
 from jobs.driver import record_of
 from jobs.heartbeat import Heartbeat
 from jobs.job import prepare
-from jobs.on_ray import cluster
 from jobs.progress import Progress
+from jobs.ray_cluster import cluster
 from jobs.sharding import plan, work_s
 from jobs.stop import OrderlyStop
 from jobs.tasks import Tasks
