@@ -17,8 +17,8 @@ from batch_ser.errors import Incomplete
 from jobs.losses import Losses
 from jobs.ray_ends import End, end_of, node_of, recorded_end
 from jobs.ray_nodes import Nodes
+from jobs.ray_scoring import NoScorer
 from jobs.ray_workers import Call, RayWorkers
-from jobs.remote_scorer import NoScorer
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
 from jobs.tasks import PartialRows, Tasks

@@ -13,7 +13,7 @@ import numpy as np
 from batch_ser.audio import Samples
 from batch_ser.errors import BatchSerError
 from jobs.batcher import Batcher
-from jobs.remote_scorer import NoScorer
+from jobs.ray_scoring import NoScorer
 from jobs.worker_process import Workers, load_for
 from models.batching import Outputs
 

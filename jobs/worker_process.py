@@ -15,7 +15,7 @@ from batch_ser import SCORES_VERSION, __version__
 from batch_ser.archives import OpenArchives
 from batch_ser.errors import CheckpointError, FileError, UsageError
 from jobs.disposable import examine
-from jobs.remote_scorer import RemoteScorer, ScorerLost
+from jobs.ray_scoring import RemoteScorer, ScorerLost
 from jobs.sharding import Shard
 from jobs.worker import Fetching, ShardResult, ShardSettings, score_shard
 from models import Checkpoint

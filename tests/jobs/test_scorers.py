@@ -18,7 +18,7 @@ from results import assert_holds, assert_same_tables
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import CheckpointError, UsageError
 from jobs import RunConfig
-from jobs.remote_scorer import NoScorer
+from jobs.ray_scoring import NoScorer
 from jobs.scorer import Scorer
 from jobs.worker_process import Program
 from models import load_checkpoint
