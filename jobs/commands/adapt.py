@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.exits import exit_codes
+from jobs.commands.exits import end_with, exit_codes
 from jobs.commands.options import Adapt, AdaptFrom, Expect, NamePattern
 
 
@@ -24,5 +24,4 @@ def adapt(
         from jobs.adapt import adapt_again
 
         report = adapt_again(out, adapt, expect, model, adapt_from, name_pattern)
-        typer.echo(report.as_json() if as_json else report.as_text())
-        raise typer.Exit(report.exit_code)
+        end_with(report, as_json=as_json)

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn, Protocol
 
 import typer
 
@@ -15,6 +16,23 @@ NOT_COMPLETE, USAGE, FAILED_FILES, INTERRUPTED = 1, 2, 3, 130
 STANDARD_ERROR = 2
 STOPPED = "stopped by a signal"
 RESUMABLE = f"{STOPPED}; the same command goes on from here"
+
+
+class Report(Protocol):
+    """What became of an output, and the exit status that states it."""
+
+    @property
+    def exit_code(self) -> int: ...
+
+    def as_text(self) -> str: ...
+
+    def as_json(self) -> str: ...
+
+
+def end_with(report: Report, *, as_json: bool) -> NoReturn:
+    """Print a report, and end with its status."""
+    typer.echo(report.as_json() if as_json else report.as_text())
+    raise typer.Exit(report.exit_code)
 
 
 @contextmanager

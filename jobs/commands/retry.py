@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.exits import exit_codes
+from jobs.commands.exits import end_with, exit_codes
 
 
 def retry(
@@ -19,7 +19,8 @@ def retry(
     engine: Annotated[str | None, typer.Option(help="ray or inline.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
     address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster: auto or its address.")
+        str | None,
+        typer.Option(help="A running Ray cluster of this machine: auto, or HOST:PORT of its head."),
     ] = None,
     file_timeout: Annotated[
         float | None, typer.Option(help="Seconds that one file may take.")
@@ -39,5 +40,4 @@ def retry(
         reasons = [] if reason is None else [word.strip() for word in reason.split(",")]
         options = RetryOptions(model, device, engine, workers, address, file_timeout, max_hours)
         report = retry_failed(out, reasons, options, progress)
-        typer.echo(report.as_json() if as_json else report.as_text())
-        raise typer.Exit(report.exit_code)
+        end_with(report, as_json=as_json)

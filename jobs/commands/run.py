@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.exits import exit_codes
+from jobs.commands.exits import end_with, exit_codes
 from jobs.commands.options import (
     Adapt,
     AdaptFrom,
@@ -140,5 +140,4 @@ def run(
             ),
             progress,
         )
-        typer.echo(report.as_json() if as_json else report.as_text())
-        raise typer.Exit(report.exit_code)
+        end_with(report, as_json=as_json)
