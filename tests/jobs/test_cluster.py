@@ -145,13 +145,10 @@ def test_nodes_that_cannot_do_the_job_are_left_out(
     assert_holds(out)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("place", "end"),
-    [
-        ("folder", "was restarted"),
-        pytest.param("folder", "has not answered", marks=pytest.mark.exhaustive),
-        pytest.param("store", "was restarted", marks=pytest.mark.exhaustive),
-    ],
+    [("folder", "was restarted"), ("folder", "has not answered"), ("store", "was restarted")],
 )
 def test_a_head_that_is_gone(
     place: str,

@@ -404,6 +404,7 @@ def mortal_worker(folder: Path, deaths: int) -> type[Worker]:
     return Mortal
 
 
+@pytest.mark.exhaustive
 @pytest.mark.ray
 def test_an_error_after_partial_results_fails_its_file_alone(
     inputs: Path, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

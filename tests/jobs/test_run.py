@@ -41,7 +41,9 @@ def test_every_file_has_its_rows(calm: Path, archive: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({"engine": "ray", "workers": 1}, marks=pytest.mark.ray),
+        pytest.param(
+            {"engine": "ray", "workers": 1}, marks=[pytest.mark.ray, pytest.mark.exhaustive]
+        ),
         pytest.param({"engine": "ray", "workers": 2}, marks=pytest.mark.ray),
         {"batch_s": 1.0},
         {"batch_s": 500.0},
