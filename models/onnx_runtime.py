@@ -31,11 +31,14 @@ def need_onnxruntime(what: str) -> ModuleType:
     try:
         import onnxruntime
     except ImportError as error:
-        raise CheckpointError(
-            f"{what} needs the package onnxruntime: pip install 'batch-ser[onnx]'"
-        ) from error
+        raise missing(what, "onnxruntime") from error
     module: ModuleType = onnxruntime
     return module
+
+
+def missing(what: str, package: str) -> CheckpointError:
+    """That `what` needs a package of the extra `onnx`, which is not installed."""
+    return CheckpointError(f"{what} needs the package {package}: pip install 'batch-ser[onnx]'")
 
 
 def open_session(content: bytes, what: str) -> Any:

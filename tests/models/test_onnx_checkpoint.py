@@ -124,6 +124,7 @@ def test_it_has_what_the_checkpoint_has(exported: Path, in_int8: Path, offset_pa
         assert torch.equal(found.head.means, of.head.means)
         assert found.runtime == f"onnxruntime {precision}"
         assert len({of.digest, found.digest}) == 2
+    assert in_int8.stat().st_size < exported.stat().st_size
 
 
 @pytest.mark.parametrize("expect", [None, "angry=0.3,neutral=0.7"])
@@ -176,6 +177,7 @@ def test_int8_is_another_runtime(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "options", "limit"),
     [("fast", {}, CLOSE), ("accurate", {}, CLOSE), ("accurate", {"int8": True}, 0.05)],
@@ -214,21 +216,19 @@ def test_a_gpu_is_refused(batch_ser: Runner, command: tuple[str, ...]) -> None:
     assert "ONNX files are scored on the CPU; give --device cpu" in done.stderr
 
 
-def test_without_onnxruntime_the_message_names_the_extra(
-    exported: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_without_its_packages_the_message_names_the_extra(
+    exported: Path, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(CheckpointError, match=r"needs the package onnxruntime: pip.*ser\[onnx\]"):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(CheckpointError, match=rf"needs the package {package}: pip.*ser\[onnx\]"):
         load_checkpoint(exported)
 
 
-def test_scoring_needs_no_other_package_and_leaves_nothing_in_the_home_folder(
-    exported: Path, tmp_path: Path
-) -> None:
+def test_scoring_leaves_nothing_in_the_home_folder(exported: Path, tmp_path: Path) -> None:
     """Without a variable of the environment, onnxruntime keeps an identifier there."""
     program = """
 import sys
-sys.modules["onnx"] = sys.modules["onnxscript"] = None
 from models import load_checkpoint
 print(load_checkpoint(sys.argv[1]).runtime)
 """
@@ -354,6 +354,36 @@ def with_functions(model: Any) -> None:
     model.functions.add(name="f", domain="here")
 
 
+def with_training(model: Any) -> None:
+    model.training_info.add()
+
+
+def with_sparse_tensors(model: Any) -> None:
+    model.graph.sparse_initializer.add()
+
+
+def with_option(option: str) -> Change:
+    """A change that adds an operator with a message, or a list of them, as an attribute."""
+
+    def change(model: Any) -> None:
+        node = model.graph.node.add(op_type="Identity", output=["c"])
+        value = getattr(node.attribute.add(name="value"), option)
+        value.add() if hasattr(value, "add") else value.SetInParent()
+
+    return change
+
+
+def with_tensors(model: Any) -> None:
+    """As many as onnxruntime takes minutes to drop."""
+    for number in range(200_000):
+        model.graph.initializer.add(name=str(number), data_type=1, dims=[1], raw_data=bytes(4))
+
+
+def with_attributes(model: Any) -> None:
+    for _ in range(20_000):
+        model.graph.node[0].attribute.add()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -362,6 +392,15 @@ def with_functions(model: Any) -> None:
         (constant_in_another_file, "found tensors in other files"),
         (with_a_loop, "found graphs within operators"),
         (with_functions, "found functions"),
+        (with_training, "found training information"),
+        (with_sparse_tensors, "found sparse tensors"),
+        (with_option("g"), "found graphs within operators"),
+        (with_option("graphs"), "found graphs within operators"),
+        (with_option("sparse_tensor"), "found sparse tensors"),
+        (with_option("sparse_tensors"), "found sparse tensors"),
+        (with_option("tensors"), "found lists of tensors"),
+        (with_tensors, "found 200,.* nodes, attributes and tensors, expected at most 10,000"),
+        (with_attributes, "found 20,.* nodes, attributes and tensors"),
         (with_node("Loop"), "found the operator 'Loop', expected those of `batch-ser export`"),
         (with_node("RandomNormal", shape=[1]), "found the operator 'RandomNormal'"),
         (with_node("Abs", (1.0,), domain="mine"), "found an operator of 'mine'"),
@@ -414,3 +453,31 @@ def test_a_file_that_ends_too_early(exported: Path, tmp_path: Path) -> None:
         path.write_bytes(content[:length])
         with pytest.raises(CheckpointError, match=r"damaged|without batch-ser's metadata"):
             load_checkpoint(path)
+
+
+def test_text_that_is_no_utf8(exported: Path, tmp_path: Path) -> None:
+    content, path = exported.read_bytes(), tmp_path / "c.onnx"
+    for text, message in (
+        (PRECISION.encode(), r"a damaged one \(metadata that are not UTF-8"),
+        (b"float32", r"a damaged one \(metadata that are not UTF-8"),
+        (b"MatMul", r"found the operator b.*xff"),
+    ):
+        assert text in content
+        path.write_bytes(content.replace(text, b"\xff" * len(text)))
+        with pytest.raises(CheckpointError, match=message):
+            load_checkpoint(path)
+
+
+def test_a_file_nested_too_deeply(exported: Path, tmp_path: Path) -> None:
+    """Graphs in operators of graphs: none may end the process, or take another error's name."""
+    import onnx
+
+    model = onnx.ModelProto()
+    for _ in range(60):
+        outer = onnx.ModelProto()
+        outer.graph.node.add(op_type="Identity").attribute.add().g.CopyFrom(model.graph)
+        model = outer
+    path = tmp_path / "c.onnx"
+    path.write_bytes(exported.read_bytes() + model.SerializeToString())
+    with pytest.raises(CheckpointError, match=r"a damaged one .*[Dd]epth"):
+        load_checkpoint(path)
