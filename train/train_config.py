@@ -5,6 +5,7 @@ from pathlib import Path
 
 from batch_ser.errors import UsageError
 from batch_ser.storage import is_store
+from models.onnx_file import ENDING
 from train.data import labelled, overview
 from train.recipes import Recipe, as_text, check_together, find_recipe
 from train.run_folder import SUFFIX
@@ -34,6 +35,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: expected 0 or more")
+        if (self.init or "").endswith(ENDING):
+            raise UsageError(
+                f"--init {self.init}: an exported file, which cannot be trained on; expected the "
+                "checkpoint from which it was exported"
+            )
 
     def show(self) -> str:
         """The recipe with every field, and an overview of the data."""

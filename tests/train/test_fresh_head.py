@@ -273,6 +273,7 @@ def test_what_cannot_be_calibrated_is_refused(
         ("accurate", None, r"set BATCH_SER_SHARED, .*or --init accurate"),
         ("student", None, "or --init accurate"),
         ("accurate", "none.safetensors", "there are no weights at none.safetensors"),
+        ("accurate", "a.onnx", "an exported file, .* checkpoint from which it was exported"),
     ],
 )  # fmt: skip
 def test_encoders_that_a_recipe_cannot_take(
