@@ -41,6 +41,7 @@ class Children:
         self._config = ForkServerConfig(prediction, config.timeout_s)
         self._lock = threading.Lock()
         self._idle: list[socket.socket] = []  # connections to children that wait for an upload
+        self._is_closed = False
         self._start()
 
     def _start(self) -> None:
@@ -64,15 +65,21 @@ class Children:
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
             stdin.write(pickle.dumps(self._config))
+        if self._is_closed:  # meanwhile: its end may have found only the one before
+            self._process.kill()
         self._control.settimeout(START_S)
         with contextlib.suppress(OSError):
             if self._control.recv(1) == READY:
                 return
-        self.close()
+        self._end()
         raise Incomplete("the process that starts others for decoding did not start")
 
     def close(self) -> None:
-        """End the fork server, and with it all children."""
+        """End the fork server, and with it all children; no other is started."""
+        self._is_closed = True
+        self._end()
+
+    def _end(self) -> None:
         self._close_idle()
         self._control.close()
         self._process.kill()
@@ -89,6 +96,8 @@ class Children:
         """
         deaths = 0
         for _ in range(TRIES):
+            if self._is_closed:
+                break
             connection = self._child()
             found = self._prediction(connection, path, filename, preview=preview)
             if found is None:
@@ -140,7 +149,7 @@ class Children:
             return self._idle.pop()
         with self._lock:
             if not self.is_alive:
-                self.close()
+                self._end()
                 self._start()
             own, theirs = socket.socketpair()
             with (

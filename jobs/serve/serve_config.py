@@ -78,8 +78,8 @@ class ServeConfig:
     @property
     def host_names(self) -> frozenset[str]:
         """What a request's Host header may name, without the port."""
-        own = LOOPBACK if is_loopback(self.host) else (*LOOPBACK, bracketed(self.host))
-        return frozenset(name.lower() for name in (*own, *map(bracketed, self.allowed_hosts)))
+        names = (*LOOPBACK, *map(bracketed, (self.host, *self.allowed_hosts)))
+        return frozenset(map(str.lower, names))
 
     def prediction(self) -> PredictConfig:
         """The options of `predict` with which every upload is scored."""

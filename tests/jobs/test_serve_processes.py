@@ -80,7 +80,7 @@ def test_a_fault_ends_its_own_request_alone(
 
     A process that ends is no evidence against an upload before a second one does.
     """
-    good = archive / "day0" / "call00.wav"
+    good = archive / "day0" / "call18.wav"
     reasons = {
         "crash": "decoder_crash",
         "killed": "decoder_crash",
@@ -101,6 +101,7 @@ def test_a_fault_ends_its_own_request_alone(
     assert [reason(each) for each in found] == [reasons[name] for name in names]
     config = PredictConfig(str(checkpoint_path), with_segments=True)
     [expected] = predict([str(good)], config)
+    assert expected["segments"]
     assert found[-1]["all_emotions"] == pytest.approx(expected["all_emotions"], abs=1e-4)
     assert str(tmp_path) not in str(found)
 
@@ -109,12 +110,27 @@ def test_a_fault_ends_its_own_request_alone(
 def test_a_fork_server_that_is_killed_is_started_again(
     pool: children.Children, archive: Path
 ) -> None:
-    good = archive / "day0" / "call00.wav"
+    good = archive / "day0" / "call18.wav"
     for process in descendants(os.getpid()):
         os.kill(process, signal.SIGKILL)
     assert not ended(descendants(os.getpid()), within_s=10)
     assert reason(pool.predict(good, "a.wav")) == "None"
     assert pool.is_alive
+
+
+def test_after_the_end_no_process_is_started(
+    batcher: Batcher, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs then does not begin again: the server would end seconds later."""
+    ready = (
+        "import socket, sys; s = socket.socket(fileno=int(sys.argv[1])); s.send(b'.'); s.recv(1)"
+    )
+    monkeypatch.setattr(children, "COMMAND", ready)
+    found = children.Children(ServeConfig(has_page=False), batcher)
+    first = found._process.pid
+    found.close()
+    assert reason(found.predict(calls / "announcement.opus", "a.opus")) == "internal_error"
+    assert found._process.pid == first
 
 
 class Slow(Checkpoint):
@@ -223,6 +239,7 @@ def test_hosts_by_which_a_server_is_known() -> None:
     assert ServeConfig().host_names == {"127.0.0.1", "localhost", "[::1]"}
     many = ServeConfig(host="::", token="x" * 20, allowed_hosts=("Calls.example", "fe80::1"))
     assert many.host_names > {"calls.example", "[fe80::1]"}
+    assert "127.0.0.2" in ServeConfig(host="127.0.0.2").host_names
     assert "x" * 20 not in repr(many)
 
 
