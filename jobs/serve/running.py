@@ -19,6 +19,7 @@ from jobs.html_report import worth_of_model
 from jobs.predict import Predictor
 from jobs.serve.app import make_app
 from jobs.serve.children import Children
+from jobs.serve.connections import Connection
 from jobs.serve.guard import Guard
 from jobs.serve.metrics import Metrics
 from jobs.serve.scoring import Scoring
@@ -29,7 +30,7 @@ from models.device import usable_device
 
 KEEP_ALIVE_S = 5
 SHUTDOWN_S = 10
-BACKLOG = 2_048
+BACKLOG = 128  # connections that asyncio accepts before it looks how many there are
 
 
 def run_server(config: ServeConfig) -> None:
@@ -47,6 +48,8 @@ def run_server(config: ServeConfig) -> None:
         print(f"batch-ser: serving {config.model} at {address}", file=sys.stderr, flush=True)
         settings = uvicorn.Config(
             Guard(app, config),
+            http=Connection,
+            backlog=BACKLOG,
             ws="none",
             log_level="warning",
             access_log=False,
