@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +13,9 @@ from types import ModuleType
 import pytest
 from conftest import REPOSITORY
 from documents import read
+
+from jobs.cli import app
+from jobs.serve import ServeConfig
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,33 @@ def test_the_health_of_a_server_is_asked_for_on_its_port(
     healthcheck: ModuleType, command: str, port: int | None
 ) -> None:
     assert healthcheck.port_of(command.split()) == port
+
+
+def test_the_health_of_a_server_is_asked_for_with_its_token(
+    healthcheck: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("of-a-file\n")
+    monkeypatch.setenv("BATCH_SER_TOKEN", "of-a-variable")
+    for options, token in (
+        (["--token-file", f"{tmp_path}/token"], "of-a-file"),
+        ([f"--token-file={tmp_path}/token"], "of-a-file"),
+        ([], "of-a-variable"),
+    ):
+        assert healthcheck.token_of(["batch-ser", "serve", *options]) == token
+
+
+def test_a_server_of_the_documents_starts_with_its_options(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`docker run ... serve`: a host that others reach needs a token and a name."""
+    [words] = re.findall(r"^(.*docker run.* serve .*)$", read("docs/install.md"), re.MULTILINE)
+    options = shlex.split(words.partition(" serve ")[2])
+    assert "--env BATCH_SER_TOKEN" in words
+    monkeypatch.setenv("BATCH_SER_TOKEN", "a" * 64)
+    found: list[ServeConfig] = []
+    monkeypatch.setattr("jobs.serve.serve", found.append)
+    app(["serve", "--no-page", *options], standalone_mode=False)
+    assert found[0].host == "0.0.0.0"
 
 
 def test_an_image_is_built_for_cpu_or_cuda_and_not_by_chance() -> None:
