@@ -12,7 +12,7 @@ from batch_ser import __version__
 from jobs.batcher import Batcher
 from jobs.serve.children import Children
 from jobs.serve.docs_page import docs_page
-from jobs.serve.guard import STORED_NOWHERE, drain
+from jobs.serve.guard import STORED_NOWHERE
 from jobs.serve.metrics import Metrics
 from jobs.serve.refusals import Refused, of_status
 from jobs.serve.scoring import Scoring
@@ -107,9 +107,7 @@ def _answer_refusals(app: FastAPI) -> None:
     """Every error in one form, without a trace."""
 
     @app.exception_handler(Refused)
-    async def refused(request: Request, error: Refused) -> JSONResponse:
-        if "Connection" in error.headers:
-            await drain(request.receive)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
         return JSONResponse(error.body, error.status, headers=error.headers | STORED_NOWHERE)
 
     @app.exception_handler(RequestValidationError)

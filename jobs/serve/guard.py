@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from jobs.serve.access_token import is_authorised
-from jobs.serve.page_routes import is_known
-from jobs.serve.refusals import Refused, of_status
+from jobs.serve.body import Body, Message, Receive
+from jobs.serve.page_routes import OWN, is_known
+from jobs.serve.refusals import STOPPING, Refused, method_not_allowed, of_status, too_large
 from jobs.serve.serve_config import ServeConfig
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -51,17 +51,32 @@ class Guard:
         # a web socket gets no answer: uvicorn closes it
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, has_begun = Body(receive), False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_encoded(HEADERS)]
+                has_begun = True
+                if (b"connection", b"close") in (headers := list(message.get("headers", ()))):
+                    await body.drain()
+                message["headers"] = [*headers, *_encoded(HEADERS)]
             await send(message)
 
+        if scope["method"] == "HEAD":  # the server leaves the body out
+            scope = {**scope, "method": "GET"}
         refused = self._refused(scope)
-        if refused is None:
-            await self._app(scope, receive, send_with_headers)
-        else:
-            await drain(receive)
+        if refused:
+            await body.drain()
             await refuse(refused, send_with_headers)
+            return
+        try:
+            await self._app(scope, body, send_with_headers)
+        except asyncio.CancelledError:  # the server ends, and the time for what runs is over
+            if has_begun:
+                raise
+            await refuse(STOPPING, send_with_headers)
+        except ClientDisconnect:  # nobody waits for an answer
+            pass
 
     def _refused(self, scope: Scope) -> Refused | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -81,37 +96,24 @@ class Guard:
                 "its password",
                 CHALLENGE,
             )
-        if not is_known(scope["path"]):
-            return of_status(404)
-        length = _last(headers, b"content-length") or b"0"
-        if not length.isdigit() or int(length) > self._max_bytes + FORM_BYTES:
-            return too_large(self._max_bytes)
-        return None
+        return _refused_route(scope, self._max_bytes)
 
 
-DRAIN_BYTES, DRAIN_S = 16_000_000, 2.0
 FORM_BYTES = 10_000  # of an upload's body, beside its file
 
 
-def too_large(max_bytes: int) -> Refused:
-    """The refusal of an upload of too many bytes; the connection ends, as the rest is not read."""
-    message = f"the upload is larger than {max_bytes / 1e6:g} MB (--max-mb)"
-    return Refused(413, "too_large", message, {"Connection": "close"})
-
-
-async def drain(receive: Receive) -> None:
-    """Read and drop what a client still sends, within bounds: else many lose the answer.
-
-    A connection that is closed with bytes unread is reset.
-    """
-    left = DRAIN_BYTES
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
-            while left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if not message.get("more_body"):
-                    return
+def _refused_route(scope: Scope, max_bytes: int) -> Refused | None:
+    path, method = scope["path"], scope["method"]
+    if not is_known(path):
+        return of_status(404)
+    if method != OWN.get(path, method):  # the page's routes would answer in another form
+        return method_not_allowed(OWN[path])
+    if path not in OWN and _last(scope["headers"], b"transfer-encoding") is not None:
+        return of_status(411)  # Gradio bounds each file, and not all together
+    length = _last(scope["headers"], b"content-length") or b"0"
+    if not length.isdigit() or int(length) > max_bytes + FORM_BYTES:
+        return too_large(max_bytes)
+    return None
 
 
 async def refuse(refused: Refused, send: Send) -> None:

@@ -18,6 +18,7 @@ from jobs.serve.serve_config import ServeConfig
 FOLDER = "page"
 MOST_FILES = 20  # of one click
 CLEAN_S = 60  # what was uploaded and never scored goes after this time, looked for as often
+COLUMN_PX = 300  # on a narrower page the microphone is below the files
 UPLOAD = "Recordings (WAV, MP3, FLAC, Ogg, M4A, AMR ...)"
 
 
@@ -40,14 +41,10 @@ def add_page(app: FastAPI, scoring: Scoring, config: ServeConfig, folder: Path, 
     ) as page:
         gradio.Markdown(f"# Emotions in speech\n\nThe checkpoint: {escape(config.model)}. {worth}")
         with gradio.Row():
-            files = gradio.File(label=UPLOAD, file_count="multiple", type="filepath")
-            spoken = gradio.Audio(label="Microphone", sources=["microphone"], type="filepath")
-        for component in (files, spoken):
-            take_uploads_only(component, private)
+            inputs = _inputs(private)
         button = gradio.Button("Score", variant="primary", elem_id="score")
         results = gradio.HTML(css_template=STYLE, js_on_load=PLAYING, elem_id="results")
-        inputs: list[Any] = [files, spoken]
-        button.click(score, inputs, [results, files, spoken], api_visibility="private")
+        button.click(score, inputs, [results, *inputs], api_visibility="private")
     page.queue(default_concurrency_limit=config.processes, max_size=config.max_requests)
     _mount(app, page, config)
 
@@ -73,6 +70,19 @@ def _mount(app: FastAPI, page: Any, config: ServeConfig) -> None:
         mcp_server=False,
         theme=theme,
     )
+
+
+def _inputs(private: Path) -> list[Any]:
+    """The components for recordings and for the microphone."""
+    import gradio
+
+    files = gradio.File(label=UPLOAD, file_count="multiple", type="filepath", min_width=COLUMN_PX)
+    spoken = gradio.Audio(
+        label="Microphone", sources=["microphone"], type="filepath", min_width=COLUMN_PX
+    )
+    for component in (files, spoken):
+        take_uploads_only(component, private)
+    return [files, spoken]
 
 
 def _keep_to_this_machine(private: Path) -> None:

@@ -23,11 +23,12 @@ COLOURS = {  # as in the report
 OTHERS = ("#2f9cc0", "#b05c8a", "#6d6fd0", "#a0764a")
 WIDTH, HEIGHT, BAND = 600, 64, 22  # of a time line: its wave form, and the segments below
 
-# a click, or Enter, on a segment plays it and stops at its end; a result has one <audio>
+# a click, Enter or Space on a segment plays it and stops at its end; a result has one <audio>
 PLAYING = """
 const play = (event) => {
   const segment = event.target.closest('[data-start]');
-  if (!segment || (event.type === 'keydown' && event.key !== 'Enter')) return;
+  if (!segment || (event.type === 'keydown' && !['Enter', ' '].includes(event.key))) return;
+  event.preventDefault();  // or Space would scroll the page
   const audio = segment.closest('article').querySelector('audio');
   if (!audio) return;
   const end = Number(segment.dataset.end);
@@ -50,7 +51,7 @@ h3 { margin: 0 0 8px; overflow-wrap: anywhere }
 svg { width: 100%; height: auto; margin: 12px 0 4px; display: block }
 [data-start] { cursor: pointer }
 audio { width: 100% }
-.refused { color: #b3261e }
+.refused { color: var(--error-text-color, #b3261e) }
 """
 
 

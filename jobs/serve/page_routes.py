@@ -18,7 +18,9 @@ NEEDED = re.compile(
 )
 
 
-OWN = frozenset(("/predict", "/health", "/docs", "/models", "/metrics", "/openapi.json"))
+OWN = dict.fromkeys(("/health", "/docs", "/models", "/metrics", "/openapi.json"), "GET") | {
+    "/predict": "POST"
+}  # routes of the interface, each with its method
 
 
 def is_known(path: str) -> bool:
@@ -40,13 +42,15 @@ def take_uploads_only(component: Any, private: Path) -> None:
 
     component.move_resource_to_block_cache = checked
     component.async_move_resource_to_block_cache = checked_async
+    if hasattr(component, "_process_single_file"):  # it leaves an empty file beside each
+        component._process_single_file = lambda file: file.path
 
 
 def separate_uploads() -> None:
-    """Give each upload a folder of its own.
+    """Give each upload a folder of its own, and remove what has come of one that breaks off.
 
     Gradio names a folder by the content, so that of two users' same recording one would go with the
-    request of the other.
+    request of the other; and it keeps what has come until a client left.
     """
     from gradio import route_utils
 
@@ -55,4 +59,15 @@ def separate_uploads() -> None:
             super().__init__(*positional, **named)
             self.sha.update(secrets.token_bytes())
 
+    class WholeUploads(route_utils.GradioMultiPartParser):  # type: ignore[misc]
+        async def parse(self) -> Any:
+            try:
+                return await super().parse()
+            except BaseException:
+                for file in self._files_to_close_on_error:
+                    file.close()
+                    Path(file.name).unlink(missing_ok=True)
+                raise
+
     route_utils.GradioUploadFile = SeparateUpload
+    route_utils.GradioMultiPartParser = WholeUploads

@@ -1,5 +1,6 @@
 """Why a request gets no prediction: the status of HTTP, a word, and a sentence; never a trace."""
 
+import errno
 import http
 import json
 from collections.abc import Mapping
@@ -50,6 +51,29 @@ def of_file(error: Mapping[str, str], filename: str, max_minutes: float) -> Refu
         message = "an error of the program, which its log has"
     status = STATUS.get(reason, UNPROCESSABLE)
     return Refused(status, reason.value, message, filename=filename)
+
+
+STOPPING = Refused(503, "stopping", "the server ends", {"Connection": "close"})
+
+
+def too_large(max_bytes: int) -> Refused:
+    """The refusal of an upload of too many bytes; the connection ends, as the rest is not read."""
+    message = f"the upload is larger than {max_bytes / 1e6:g} MB (--max-mb)"
+    return Refused(413, "too_large", message, {"Connection": "close"})
+
+
+def of_full_disk(error: Exception) -> Refused | None:
+    """The refusal of an upload that could not be written; None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    message = "the server has no room for the upload; make some where its TMPDIR is"
+    return Refused(507, "no_space", message, {"Connection": "close"})
+
+
+def method_not_allowed(method: str) -> Refused:
+    """The refusal of another method than the one of a route."""
+    allowed = "GET, HEAD" if method == "GET" else method
+    return Refused(405, "method_not_allowed", f"expected {allowed}", {"Allow": allowed})
 
 
 def of_status(status: int) -> Refused:

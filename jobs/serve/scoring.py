@@ -16,7 +16,7 @@ from batch_ser.errors import Reason
 from jobs.serve.children import Children
 from jobs.serve.metrics import Metrics
 from jobs.serve.preview import Preview
-from jobs.serve.refusals import Refused, of_file
+from jobs.serve.refusals import Refused, of_file, of_full_disk
 from jobs.serve.serve_config import ServeConfig
 from jobs.serve.uploads import received
 
@@ -81,9 +81,13 @@ class Scoring:
                         {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"},
                     )
                 yield
-        except Refused as refused:
-            self._metrics.requests.labels(refused.reason).inc()
-            raise
+        except Exception as error:
+            found = of_full_disk(error) or error
+            reason = found.reason if isinstance(found, Refused) else str(Reason.INTERNAL_ERROR)
+            self._metrics.requests.labels(reason).inc()
+            if found is error:
+                raise
+            raise found from error
         finally:
             self._at_once -= 1
             self._metrics.seconds.observe(time.perf_counter() - started)

@@ -14,12 +14,13 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from batch_ser.inputs import table_name
-from jobs.serve.guard import FORM_BYTES, too_large
-from jobs.serve.refusals import Refused
+from jobs.serve.guard import FORM_BYTES
+from jobs.serve.refusals import Refused, too_large
 
 FIELD = "file"
 SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")  # kept: of a file without a header it is the format
 LONGEST_NAME = 255  # characters
+MOST_PARTS = 100  # of a form: each takes time of the one thread that serves all
 EXPECTED = "expected multipart/form-data with one file in the field `file`: curl -F file=@call.wav"
 
 
@@ -43,8 +44,13 @@ class _Form:
     _value: bytes = b""
     _disposition: bytes = b""
     _size: int = field(default=0)
+    _parts: int = 0
+    has_ended: bool = False  # its last boundary has come
 
     def begin(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise Refused(400, "bad_form", f"more than {MOST_PARTS} parts in one form; {EXPECTED}")
         self._name = self._value = self._disposition = b""
 
     def header_name(self, data: bytes, start: int, end: int) -> None:
@@ -82,6 +88,9 @@ class _Form:
             self._file.close()
             self._file = None
 
+    def finish(self) -> None:
+        self.has_ended = True
+
 
 @asynccontextmanager
 async def received(
@@ -102,6 +111,8 @@ async def received(
             raise Refused(408, "too_slow", message, {"Connection": "close"}) from error
         finally:
             form.end()
+        if not form.has_ended:
+            raise Refused(400, "bad_form", f"the form ends early; {EXPECTED}")
         if form.upload is None:
             raise Refused(400, "bad_form", f"found no file; {EXPECTED}")
         yield form.upload
@@ -123,6 +134,7 @@ async def _read(request: Request, form: _Form) -> None:
                 "on_headers_finished": form.headers_finished,
                 "on_part_data": form.data,
                 "on_part_end": form.end,
+                "on_end": form.finish,
             },
         )
         async for chunk in request.stream():

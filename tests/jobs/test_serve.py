@@ -151,6 +151,16 @@ def test_sixty_hostile_uploads_are_answered_and_good_ones_beside_them_too(
         ),
         (
             {
+                "content": b"--x\r\n\r\n\r\n" * 100
+                + b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+                + b"1\r\n--x--",
+                "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+            },
+            400,
+            "bad_form",
+        ),
+        (
+            {
                 "content": b"garbage" * 99,
                 "headers": {"Content-Type": "multipart/form-data; boundary=x"},
             },
@@ -165,6 +175,16 @@ def test_bad_requests_are_refused_with_a_reason(
     answer = client.post("/predict", **request_)
     assert (answer.status_code, answer.json()["error"]["reason"]) == (status, reason)
     assert running.uploads() == []
+
+
+def test_an_upload_that_ends_early_is_not_scored(client: httpx.Client, calls: Path) -> None:
+    """A form without its last boundary, and so perhaps without the end of the recording."""
+    files = {"file": ("a.opus", (calls / "announcement.opus").read_bytes())}
+    whole = client.build_request("POST", "/predict", files=files)
+    kind = {"Content-Type": whole.headers["Content-Type"]}
+    answer = client.post("/predict", content=whole.read()[:-30_000], headers=kind)
+    assert answer.status_code == 400
+    assert "ends early" in answer.json()["error"]["message"]
 
 
 def test_an_upload_without_a_stated_length_is_bounded_too(client: httpx.Client) -> None:

@@ -1,6 +1,7 @@
 """The page of `batch-ser serve` in a browser: upload, microphone, a wrong file."""
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,9 +58,9 @@ def button(driver: Any, label: str) -> Any:
 
 
 def uploads(running: Server) -> list[Path]:
-    files = [path for path in running.folder.rglob("page/*/*") if path.is_file()]
-    for path in files:
-        assert path.parents[1].stat().st_mode & 0o777 == 0o700
+    files = [path for path in running.folder.rglob("page/**/*") if path.is_file()]
+    for page in running.folder.rglob("page"):
+        assert page.stat().st_mode & 0o777 == 0o700
     return files
 
 
@@ -85,6 +86,10 @@ def test_files_are_scored_shown_and_removed(driver: Any, running: Server, calls:
     start = float(segments[1].get_attribute("data-start"))
     until(lambda: start < audio.get_property("currentTime") < start + LONGEST_S)
     assert not audio.get_property("error")
+    segments[2].send_keys(" ")
+    until(
+        lambda: audio.get_property("currentTime") > float(segments[2].get_attribute("data-start"))
+    )
     assert uploads(running) == []
 
 
@@ -146,6 +151,37 @@ def test_users_of_the_page_share_no_file(running: Server, calls: Path) -> None:
         for path in uploaded:
             assert "neutral" in asked(client, path)
     assert uploads(running) == []
+
+
+def test_nothing_stays_of_an_upload_that_breaks_off(running: Server) -> None:
+    port = int(running.address.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        head = (
+            "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n"
+            f"Authorization: Bearer {TOKEN}\r\n"
+            "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+            '--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
+        )
+        client.sendall(head.encode() + bytes(100_000))
+        until(lambda: uploads(running))
+    until(lambda: not uploads(running))
+    assert "Traceback" not in (running.folder / "log.txt").read_text()
+
+
+def test_an_upload_to_the_page_states_its_length(running: Server) -> None:
+    """All files of it together are bounded."""
+    path = f"{running.address}/gradio_api/upload"
+    answer = httpx.post(path, content=iter([b"--x"]), headers=RIGHT)
+    assert answer.status_code == 411
+    assert httpx.post(path, content=bytes(2_100_000), headers=RIGHT).status_code == 413
+
+
+def test_the_interface_answers_in_its_own_form_beside_the_page(running: Server) -> None:
+    with httpx.Client(base_url=running.address, timeout=60, headers=RIGHT) as client:
+        answer = client.get("/predict")
+        assert answer.json()["error"]["reason"] == "method_not_allowed"
+        assert answer.headers["allow"] == "POST"
+        assert (client.head("/health").status_code, client.head("/").status_code) == (200, 200)
 
 
 def test_the_page_takes_no_name_of_another_file(running: Server, calls: Path) -> None:
