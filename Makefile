@@ -59,7 +59,7 @@ bench: .venv/installed ## the figures of docs/results.md that take long or depen
 	$(BIN)/python benchmarks/judge.py
 	$(BIN)/python benchmarks/exports.py
 	$(BIN)/python benchmarks/sample_bits.py
-	$(BIN)/python benchmarks/serve.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/serve.py
 
 evaluate: .venv/installed ## how good the shipped checkpoints are on what their heads never met; half an hour
 	$(BIN)/python benchmarks/accuracy.py

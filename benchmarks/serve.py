@@ -1,6 +1,7 @@
 """The load test of `batch-ser serve`: latencies and requests a second by callers, on loopback.
 
-    python benchmarks/serve.py [--seconds 10]
+`OMP_NUM_THREADS=1 python benchmarks/serve.py` writes the section "Serve" of docs/results.md, in
+three minutes.
 
 A server of each checkpoint scores clips of 1 to 8 s of a real recording, from 1, 8 and 32 callers
 at once, for some seconds each; the first second is not counted. Beside it a naive loop: one caller
@@ -24,6 +25,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import soundfile
+from results import write_section
 
 from batch_ser.audio.recording import load
 from batch_ser.inputs import InputFile
@@ -109,23 +111,32 @@ def row(model: str, what: str, latencies: list[float], seconds: float) -> str:
     return f"| {model} | {what} | {1000 * p50:.0f} | {1000 * p99:.0f} | {speed:.1f} |"
 
 
+def measured(paths: list[Path], models: list[str], seconds: float) -> Iterator[str]:
+    """The rows of the table."""
+    for model in models:
+        yield row(model, "naive loop", naive(model, paths, seconds), seconds)
+        with server(model) as address:
+            for callers in CALLERS:
+                yield row(model, str(callers), served(address, paths, callers, seconds), seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--models", default="fast,accurate")
     options = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print("| checkpoint | callers | p50 ms | p99 ms | requests a second |")
-    print("|---|---|---|---|---|")
+    load_before = os.getloadavg()[0]
+    lines = [
+        f"Clips of {LENGTHS_S[0]:g} to {LENGTHS_S[-1]:g} s, {options.seconds:g} s for each line; "
+        f"load before {load_before:.1f}. Callers run on the same cores; all have one thread a "
+        "process.",
+        "",
+        "| checkpoint | callers | p50 ms | p99 ms | requests a second |",
+        "|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        paths = clips(Path(folder))
-        for model in options.models.split(","):
-            latencies = naive(model, paths, options.seconds)
-            print(row(model, "naive loop", latencies, options.seconds), flush=True)
-            with server(model) as address:
-                for callers in CALLERS:
-                    latencies = served(address, paths, callers, options.seconds)
-                    print(row(model, str(callers), latencies, options.seconds), flush=True)
+        lines += measured(clips(Path(folder)), options.models.split(","), options.seconds)
+    write_section("Serve", "OMP_NUM_THREADS=1 python benchmarks/serve.py", lines)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ element.addEventListener('keydown', play);
 """
 STYLE = """
 article { border: 1px solid #8886; border-radius: 8px; padding: 12px 16px; margin: 0 0 16px }
-h3 { margin: 0 0 8px; overflow-wrap: anywhere }
+h2 { font-size: 1.1rem; margin: 0 0 8px; overflow-wrap: anywhere }
 .bar { display: grid; grid-template-columns: 6rem 1fr 4rem; gap: 8px; align-items: center;
        margin: 2px 0 }
 .bar i { display: block; height: 12px; border-radius: 3px; min-width: 1px }
@@ -69,13 +69,13 @@ def article(prediction: Mapping[str, Any], preview: Preview) -> str:
         f'<audio controls preload="metadata" src="data:audio/mpeg;base64,{preview.mp3}"></audio>'
     )
     line = _time_line(prediction["segments"], preview, labels)
-    return f"<article><h3>{name}</h3>{verdict}{bars}{line}{sound}</article>"
+    return f"<article><h2>{name}</h2>{verdict}{bars}{line}{sound}</article>"
 
 
 def refused_article(refused: Refused, filename: str) -> str:
     """A file that has no prediction, with the reason."""
     return (
-        f"<article><h3>{escape(filename)}</h3>"
+        f"<article><h2>{escape(filename)}</h2>"
         f'<p class="refused">{escape(refused.reason)}: {escape(refused.message)}</p></article>'
     )
 

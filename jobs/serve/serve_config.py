@@ -52,6 +52,8 @@ class ServeConfig:
                 raise UsageError(f"{option} {value:g}: expected more than 0")
         if not 0 <= self.port < 65_536:
             raise UsageError(f"--port {self.port}: expected 0 (any free one) to 65535")
+        if not self.host:
+            raise UsageError("--host: found nothing, expected an address of this machine")
         if is_loopback(self.host):
             return
         if self.token is None:

@@ -225,6 +225,7 @@ def test_what_is_no_message_is_an_error_of_one_kind(data: bytes) -> None:
     [
         ({"host": "192.0.2.1"}, "expected a token"),
         ({"host": "0.0.0.0", "token": "x" * 20}, "--allow-host"),
+        ({"host": "", "token": "x" * 20}, "expected an address of this machine"),
         ({"port": 70_000}, "0 .any free one. to 65535"),
         ({"max_requests": 0}, "--max-requests 0"),
         ({"max_minutes": float("nan")}, "--max-minutes nan"),
