@@ -22,6 +22,7 @@ COLOURS = {  # as in the report
 }
 OTHERS = ("#2f9cc0", "#b05c8a", "#6d6fd0", "#a0764a")
 WIDTH, HEIGHT, BAND = 600, 64, 22  # of a time line: its wave form, and the segments below
+GAP = 1.5  # between segments that follow each other
 
 # a click, Enter or Space on a segment plays it and stops at its end; a result has one <audio>
 PLAYING = """
@@ -113,7 +114,7 @@ def _segment(segment: Mapping[str, Any], scale: float, labels: Sequence[str]) ->
     start, end = float(segment["start_s"]), float(segment["end_s"])
     emotion, share = str(segment["emotion"]), 100 * float(segment["confidence"])
     text = f"{start:.1f} to {end:.1f} s: {emotion}, {share:.1f} %"
-    width = max((end - start) * scale, 1)
+    width = max((end - start) * scale - GAP, 1)
     fill = _colour(emotion, labels) if emotion in labels else OTHERS[0]
     return (
         f'<rect data-start="{start:.3f}" data-end="{end:.3f}" tabindex="0" role="button" '
