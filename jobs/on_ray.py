@@ -143,7 +143,7 @@ class _Executor:
         self._pool.idle.append(call.worker)
         if not isinstance(cause, NoScorer):
             return list(self._tasks.raised(call.task, cause))
-        self._losses.lost("a scorer")
+        self._losses.lost(f"a scorer: {cause.message}")
         if cause.ended:
             return list(self._tasks.died(call.task, advanced=call.advanced))
         return list(self._tasks.lost(call.task))

@@ -117,7 +117,7 @@ def _local_options(workers: Workers, folder: str) -> dict[str, Any]:
     return {
         "address": "local",  # whatever else runs on this machine, or is in RAY_ADDRESS
         "_temp_dir": folder,
-        "num_cpus": math.ceil((workers.count or 1) * workers.cpus_per_worker) + workers.scorers,
+        "num_cpus": math.ceil((workers.count or 1) * workers.cpus_per_worker),
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
     }

@@ -16,7 +16,7 @@ class RayScorers:
 
     def __init__(self, workers: Workers) -> None:
         actor: Any = ray.remote(Scorer).options(
-            num_cpus=1,
+            num_cpus=0,  # with one, workers that wait for room would take it when a scorer ends
             num_gpus=workers.gpus_per_worker,
             max_restarts=-1,
             max_task_retries=RETRIES,

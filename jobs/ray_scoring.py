@@ -45,11 +45,11 @@ class RemoteScorer:
             ScorerLost: there is none.
         """
         import ray
-        from ray.exceptions import GetTimeoutError, RayActorError
+        from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
         lengths = [len(each) for each in segments]
-        call = self._actor.score.remote(np.concatenate(segments), lengths, embed=self._embed)
         try:
+            call = self._actor.score.remote(np.concatenate(segments), lengths, embed=self._embed)
             outputs: Outputs = ray.get(call, timeout=ANSWER_S)
         except GetTimeoutError:
             raise ScorerLost(NoScorer(f"no answer within {ANSWER_S:g} s")) from None
@@ -57,4 +57,8 @@ class RemoteScorer:
             raise ScorerLost(NoScorer("it ended at a batch", ended=True)) from error
         except NoScorer as error:
             raise ScorerLost(error) from None
+        except RayTaskError:  # of these segments
+            raise
+        except RayError as error:  # what was sent or answered is lost, or there is no room for it
+            raise ScorerLost(NoScorer(type(error).__name__)) from error
         return outputs

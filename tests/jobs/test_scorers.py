@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from conftest import PROGRAM, cuts
 from processes import descendants
+from ray.exceptions import ActorDiedError, ObjectLostError, ObjectStoreFullError, RayError
+from ray_clusters import ray_cluster
 from results import assert_holds, assert_same_tables
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import CheckpointError, UsageError
 from jobs import RunConfig
-from jobs.ray_scoring import NoScorer
+from jobs.ray_scoring import NoScorer, RemoteScorer, ScorerLost
 from jobs.scorer import Scorer
 from jobs.worker_process import Program
 from models import load_checkpoint
@@ -49,6 +51,28 @@ def test_a_scorer_with_another_checkpoint_fails_no_file(checkpoint_path: Path) -
     with pytest.raises(NoScorer) as found:
         scorer.score(np.zeros(16_000, np.float32), [16_000], embed=False)
     assert not found.value.ended
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (ActorDiedError(), True),
+        (ObjectLostError("0" * 56, "", ""), False),
+        (ObjectStoreFullError("16 MB"), False),
+    ],
+)
+def test_faults_of_the_way_to_a_scorer_are_not_those_of_segments(
+    error: RayError, ended: bool
+) -> None:
+    """They are no `Exception`, by which the files of a batch would fail."""
+
+    def remote(*_: object, **__: object) -> None:
+        raise error
+
+    scorer = RemoteScorer(SimpleNamespace(score=SimpleNamespace(remote=remote)), embed=False)
+    with pytest.raises(ScorerLost) as found:
+        scorer([np.zeros(16_000, np.float32)])
+    assert found.value.reason.ended == ended
 
 
 def test_scorers_that_cannot_be() -> None:
@@ -88,5 +112,28 @@ def test_a_scorer_that_is_killed_while_it_has_a_batch(
     os.kill(scorer, signal.SIGKILL)
     _, messages = job.communicate()
     assert job.returncode == 0, messages
+    assert_same_tables(out, calm)
+    assert_holds(out)
+
+
+@pytest.mark.ray
+@pytest.mark.exhaustive
+def test_a_worker_that_waits_for_room_does_not_take_that_of_a_scorer(
+    archive: Path, checkpoint_path: Path, calm: Path, tmp_path: Path
+) -> None:
+    """Else nothing would score what it decodes."""
+    out = tmp_path / "out.parquet"
+    with ray_cluster() as cluster:
+        cluster.add("a")
+        command = (PROGRAM, "run", "--input", archive, "--out", out, "--model", checkpoint_path)
+        options = ("--address", cluster.address, "--workers", 2, "--scorers", 1)
+        done = subprocess.run(
+            [*map(str, command + options)],
+            env=cluster.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
     assert_same_tables(out, calm)
     assert_holds(out)
