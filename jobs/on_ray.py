@@ -13,9 +13,10 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from batch_ser.errors import Incomplete
+from batch_ser import __version__
+from batch_ser.errors import Incomplete, UsageError
 from jobs.losses import Losses
-from jobs.ray_ends import End, end_of, node_of, recorded_end
+from jobs.ray_ends import End, end_of, last_line, node_of, recorded_end
 from jobs.ray_nodes import Nodes
 from jobs.ray_scoring import NoScorer
 from jobs.ray_workers import Call, RayWorkers
@@ -152,13 +153,23 @@ class _Executor:
         """Replace a worker; where it is not known what ended it, wait until the head knows."""
         end = end_of(error)
         if end is End.START:
-            self._pool.unusable(call.worker, RuntimeError(_last_line(error)))
+            self._pool.unusable(call.worker, self._start_problem(error))
             return []
         self._pool.start()
         if end is End.UNKNOWN:
             self._unreachable.append(_Unreachable(call))
             return []
         return self._settled(call, end)
+
+    def _start_problem(self, error: RayError) -> Exception:
+        """Why a worker cannot be made: on a node of a cluster, most likely another version."""
+        found = last_line(error)
+        if self._nodes is None:
+            return RuntimeError(found)
+        return UsageError(
+            f"a worker cannot be made there ({found}); expected batch-ser {__version__} and its "
+            "libraries as the command has them: install the same on all nodes"
+        )
 
     def _lost(self) -> Iterator[ShardResult]:
         """Settle the calls of workers that could not be reached."""
@@ -202,11 +213,6 @@ class _Executor:
                 ray.kill(call.worker)
                 self._pool.start()
                 yield from self._tasks.overran(task)
-
-
-def _last_line(error: Exception) -> str:
-    """The last line of Ray's message: the error itself, below its traceback."""
-    return str(error).strip().splitlines()[-1]
 
 
 def _no_rows(_: Shard) -> Mapping[str, Any]:

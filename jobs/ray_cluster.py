@@ -25,6 +25,7 @@ from ray._private.node import Node
 from ray.exceptions import RayError
 
 from batch_ser.errors import BatchSerError, Incomplete, UsageError
+from jobs.ray_ends import last_line
 from jobs.ray_nodes import Nodes
 from jobs.stop import OrderlyStop
 from jobs.watchdog import scratch_folder
@@ -96,6 +97,8 @@ def _check_reachable(address: str) -> None:
     """Check that something listens where the head of a cluster should be."""
     try:
         found = services.canonicalize_bootstrap_address(address)
+        place = urlsplit(f"//{found or ''}")
+        target = place.hostname or "", place.port or 0  # which may be no number
     except Exception as error:
         raise UsageError(f"--address {address}: {error}; expected auto or HOST:PORT") from error
     if found is None:
@@ -103,9 +106,8 @@ def _check_reachable(address: str) -> None:
             f"--address {address}: no Ray runs on this machine; expected a node of a cluster "
             "(ray start --address HOST:PORT), or HOST:PORT of its head"
         )
-    place = urlsplit(f"//{found}")
     try:
-        socket.create_connection((place.hostname or "", place.port or 0), CONNECT_S).close()
+        socket.create_connection(target, CONNECT_S).close()
     except OSError as error:
         raise Incomplete(
             f"--address {address}: the cluster's head ({found}) cannot be reached: "
@@ -186,7 +188,7 @@ def _connect(options: dict[str, Any]) -> None:
     except Exception as error:  # Ray raises nothing more exact when its node does not start
         if address == "local":
             raise Incomplete(
-                f"Ray does not start: {_last_line(error)}; give the command again, when the "
+                f"Ray does not start: {last_line(error)}; give the command again, when the "
                 "machine has less to do, or with --engine inline"
             ) from error
         raise UsageError(
@@ -197,8 +199,3 @@ def _connect(options: dict[str, Any]) -> None:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _last_line(error: Exception) -> str:
-    """The last line of Ray's message: the error itself, below its traceback."""
-    return str(error).strip().splitlines()[-1]

@@ -73,6 +73,11 @@ def node_of(worker: Any) -> str:
     return node if node.strip("f") else ""  # all bits set: none
 
 
+def last_line(error: Exception) -> str:
+    """The last line of Ray's message: the error itself, below its traceback."""
+    return str(error).strip().splitlines()[-1]
+
+
 def _record(worker: Any) -> dict[str, Any]:
     record: dict[str, Any] = ray._private.state.actors(worker._actor_id.hex())
     return record

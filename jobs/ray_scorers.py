@@ -4,9 +4,10 @@ from itertools import cycle
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from batch_ser.errors import Incomplete
+from jobs.ray_ends import last_line
 from jobs.scorer import CALLS_AT_ONCE, RETRIES, Scorer
 from jobs.worker_process import Workers
 
@@ -41,5 +42,7 @@ class RayScorers:
         done, self._loading = ray.wait(self._loading, num_returns=len(self._loading), timeout=0)
         try:
             ray.get(done)
+        except RayTaskError as error:  # its own text has a traceback
+            raise error.cause from None
         except RayActorError as error:
-            raise Incomplete(f"a scorer cannot start: {error}") from error
+            raise Incomplete(f"a scorer cannot start: {last_line(error)}") from error

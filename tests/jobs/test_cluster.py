@@ -1,6 +1,7 @@
 """Jobs on a Ray cluster whose nodes are killed, join, or cannot do the job."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ COPIES = 6  # of the archive: a few shards for each of three nodes
 STARTED_S = 30.0  # from a node's start to its first shard: what is promised
 HOOK = "sitecustomize.py"  # what Python imports first
 OLD = "import batch_ser\nbatch_ser.__version__ = '0.0.1'\n"
+OLDER = "import jobs.worker_process\ndel jobs.worker_process.Program\n"
 BLIND = """
 import builtins, os
 real = builtins.open
@@ -124,15 +126,17 @@ def hook(folder: Path, source: str) -> dict[str, str]:
 def test_nodes_that_cannot_do_the_job_are_left_out(
     ray_nodes: RayCluster, archive: Path, checkpoint_path: Path, calm: Path, tmp_path: Path
 ) -> None:
-    """Another version, and one that does not see the recordings; without others it is refused."""
+    """Other versions, and one that does not see the recordings; without others it is refused."""
     words = ("--input", archive, "--model", checkpoint_path)
     ray_nodes.add("old", **hook(tmp_path / "old", OLD))
+    ray_nodes.add("older", **hook(tmp_path / "older", OLDER))
     ray_nodes.add("blind", **hook(tmp_path / "blind", BLIND), BLIND=str(archive))
     job = started(ray_nodes, *words, "--out", tmp_path / "refused.parquet")
     _, messages = job.communicate()
     assert job.returncode == 2, messages
     assert "no node of the cluster can do this job" in messages
     assert "found batch-ser 0.0.1" in messages
+    assert re.search(r"Can't get attribute 'Program'.*install the same on all nodes", messages)
     assert "cannot read" in messages
     assert "expected a file system that all nodes share" in messages
     out = tmp_path / "out.parquet"

@@ -1,12 +1,14 @@
 """Options of jobs on clusters: refused before anything is connected; and what workers must have."""
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from batch_ser.errors import CheckpointError, UsageError
-from jobs import RunConfig, worker_process
-from jobs.worker_process import Program
+from jobs import RunConfig, ray_cluster, worker_process
+from jobs.stop import OrderlyStop
+from jobs.worker_process import Program, Workers
 
 
 def config(**options: Any) -> RunConfig:
@@ -33,6 +35,16 @@ def test_cpus_finer_than_ray_counts() -> None:
 def test_addresses_that_are_not_of_a_cluster_of_this_machine(address: str) -> None:
     with pytest.raises(UsageError, match=r"expected auto or HOST:PORT.*ray job submit"):
         config(address=address)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "192.0.2.1:port", "192.0.2.1:65536"])
+def test_addresses_without_a_port(address: str) -> None:
+    workers = cast("Workers", SimpleNamespace(address=address))
+    with (
+        pytest.raises(UsageError, match=r"expected auto or HOST:PORT"),
+        ray_cluster.cluster(workers, OrderlyStop()),
+    ):
+        pass
 
 
 def test_auto_that_means_such_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

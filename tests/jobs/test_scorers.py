@@ -7,19 +7,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from conftest import PROGRAM, cuts
 from processes import descendants
-from ray.exceptions import ActorDiedError, ObjectLostError, ObjectStoreFullError, RayError
+from ray.exceptions import (
+    ActorDiedError,
+    ObjectLostError,
+    ObjectStoreFullError,
+    RayError,
+    RayTaskError,
+)
 from ray_clusters import ray_cluster
 from results import assert_holds, assert_same_tables
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import CheckpointError, UsageError
-from jobs import RunConfig
+from jobs import RunConfig, ray_scorers
 from jobs.ray_scoring import NoScorer, RemoteScorer, ScorerLost
 from jobs.scorer import Scorer
 from jobs.worker_process import Program
@@ -73,6 +80,18 @@ def test_faults_of_the_way_to_a_scorer_are_not_those_of_segments(
     with pytest.raises(ScorerLost) as found:
         scorer([np.zeros(16_000, np.float32)])
     assert found.value.reason.ended == ended
+
+
+def test_a_scorer_that_cannot_load_is_reported_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it raised, without the traceback that Ray puts before."""
+    cause = CheckpointError("--model fast: found another")
+    fake = MagicMock(wait=lambda calls, **_: (calls, []))
+    fake.get.side_effect = RayTaskError("ready", f"Traceback\n{cause}", cause).as_instanceof_cause()
+    monkeypatch.setattr(ray_scorers, "ray", fake)
+    scorers = ray_scorers.RayScorers(cast("Any", SimpleNamespace(scorers=1, gpus_per_worker=0.0)))
+    with pytest.raises(CheckpointError) as found:
+        scorers.check()
+    assert str(found.value) == str(cause)
 
 
 def test_scorers_that_cannot_be() -> None:
