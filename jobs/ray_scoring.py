@@ -9,7 +9,7 @@ import numpy as np
 from batch_ser.audio import Samples
 from models.batching import Outputs
 
-ANSWER_S = 300.0  # for one batch, among those of all other workers
+ANSWER_S = 300.0  # at most, for one batch, among those of all other workers
 
 
 class NoScorer(Exception):
@@ -34,9 +34,10 @@ class ScorerLost(BaseException):
 class RemoteScorer:
     """A scorer in another process: `models.batching.Score`."""
 
-    def __init__(self, actor: Any, *, embed: bool) -> None:
-        """`embed` as in `Checkpoint.score_features`."""
+    def __init__(self, actor: Any, *, embed: bool, file_timeout_s: float) -> None:
+        """`embed` as in `Checkpoint.score_features`; waits end before a file took too long."""
         self._actor, self._embed = actor, embed
+        self._answer_s = min(ANSWER_S, file_timeout_s / 2)
 
     def __call__(self, segments: Sequence[Samples]) -> Outputs:
         """The outputs for segments.
@@ -50,9 +51,9 @@ class RemoteScorer:
         lengths = [len(each) for each in segments]
         try:
             call = self._actor.score.remote(np.concatenate(segments), lengths, embed=self._embed)
-            outputs: Outputs = ray.get(call, timeout=ANSWER_S)
+            outputs: Outputs = ray.get(call, timeout=self._answer_s)
         except GetTimeoutError:
-            raise ScorerLost(NoScorer(f"no answer within {ANSWER_S:g} s")) from None
+            raise ScorerLost(NoScorer(f"no answer within {self._answer_s:g} s")) from None
         except RayActorError as error:
             raise ScorerLost(NoScorer("it ended at a batch", ended=True)) from error
         except NoScorer as error:

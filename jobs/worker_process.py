@@ -125,7 +125,8 @@ class Worker:
         score = None
         if self._scorer:
             embed = self.settings.schemas.embedding_width > 0
-            score = RemoteScorer(self._scorer, embed=embed)
+            limit_s = self._workers.file_timeout_s
+            score = RemoteScorer(self._scorer, embed=embed, file_timeout_s=limit_s)
         archives = self._archives
         try:
             yield from score_shard(

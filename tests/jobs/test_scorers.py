@@ -12,10 +12,12 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+import ray
 from conftest import PROGRAM, cuts
 from processes import descendants
 from ray.exceptions import (
     ActorDiedError,
+    GetTimeoutError,
     ObjectLostError,
     ObjectStoreFullError,
     RayError,
@@ -27,7 +29,7 @@ from results import assert_holds, assert_same_tables
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import CheckpointError, UsageError
 from jobs import RunConfig, ray_scorers
-from jobs.ray_scoring import NoScorer, RemoteScorer, ScorerLost
+from jobs.ray_scoring import ANSWER_S, NoScorer, RemoteScorer, ScorerLost
 from jobs.scorer import Scorer
 from jobs.worker_process import Program
 from models import load_checkpoint
@@ -76,10 +78,29 @@ def test_faults_of_the_way_to_a_scorer_are_not_those_of_segments(
     def remote(*_: object, **__: object) -> None:
         raise error
 
-    scorer = RemoteScorer(SimpleNamespace(score=SimpleNamespace(remote=remote)), embed=False)
+    actor = SimpleNamespace(score=SimpleNamespace(remote=remote))
+    scorer = RemoteScorer(actor, embed=False, file_timeout_s=3600.0)
     with pytest.raises(ScorerLost) as found:
         scorer([np.zeros(16_000, np.float32)])
     assert found.value.reason.ended == ended
+
+
+def test_a_wait_for_a_scorer_ends_before_a_file_took_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else files would fail with `timeout` while no scorer answers."""
+    waited_s = []
+
+    def get(_: object, timeout: float) -> None:
+        waited_s.append(timeout)
+        raise GetTimeoutError
+
+    monkeypatch.setattr(ray, "get", get)
+    for limit_s in (60.0, 3600.0):
+        scorer = RemoteScorer(MagicMock(), embed=False, file_timeout_s=limit_s)
+        with pytest.raises(ScorerLost, match="no answer"):
+            scorer([np.zeros(16_000, np.float32)])
+    assert waited_s == [30.0, ANSWER_S]
 
 
 def test_a_scorer_that_cannot_load_is_reported_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
