@@ -17,12 +17,24 @@ from ray.exceptions import (
     LocalRayletDiedError,
     NodeDiedError,
     ObjectLostError,
+    ObjectStoreFullError,
+    OutOfDiskError,
     RayError,
+    RpcError,
     RuntimeEnvSetupError,
 )
 
 NODE_DIED = "because its node has died"
 SENT_BY_OTHERS = "The process receives a SIGTERM"  # by who shuts the machine down: no file does
+
+OF_THE_SYSTEM = (
+    NodeDiedError,
+    LocalRayletDiedError,
+    ObjectLostError,
+    ObjectStoreFullError,
+    OutOfDiskError,
+    RpcError,
+)
 
 
 class End(Enum):
@@ -46,7 +58,7 @@ def end_of(error: RayError) -> End:
         text = str(error)
         lost = error.preempted or NODE_DIED in text or SENT_BY_OTHERS in text
         return End.SYSTEM if lost else End.PROCESS
-    if isinstance(error, NodeDiedError | LocalRayletDiedError | ObjectLostError):
+    if isinstance(error, OF_THE_SYSTEM):
         return End.SYSTEM
     return End.PROCESS  # out of memory among them
 

@@ -1,9 +1,11 @@
 """How long a job on a cluster goes on after losses without a result."""
 
 import pytest
+import ray.exceptions
 
 from batch_ser.errors import Incomplete
 from jobs.losses import WITHOUT_RESULT_S, Losses
+from jobs.ray_ends import End, end_of
 
 
 @pytest.fixture
@@ -40,3 +42,18 @@ def test_ten_minutes_without_a_result_end_the_job(losses: Losses, clock: list[fl
         clock[0] += 60.0
     with pytest.raises(Incomplete, match=r"were lost 11 times .* 192\.0\.2\.10.*same command"):
         losses.check()
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (ray.exceptions.OutOfDiskError("no room"), End.SYSTEM),
+        (ray.exceptions.ObjectStoreFullError("no room"), End.SYSTEM),
+        (ray.exceptions.OutOfMemoryError("too much"), End.PROCESS),
+        (ray.exceptions.WorkerCrashedError(), End.PROCESS),
+        (ray.exceptions.ActorUnavailableError("away", None), End.UNKNOWN),
+    ],
+)
+def test_what_an_error_of_ray_states(error: ray.exceptions.RayError, end: End) -> None:
+    """A full disk of a node is no fault of a file; lack of memory may be."""
+    assert end_of(error) is end
