@@ -20,6 +20,7 @@ from jobs.tasks import Task
 from jobs.worker_process import Workers
 
 START_S = 600.0  # without a single worker
+NOTICE_S = 30.0  # of a cluster: until that is reported
 MAX_LOADING_DEATHS = 50  # in a row, before a worker was ready: they are not all chance
 NODE_ID = "ray.io/node-id"  # the label that Ray gives every node
 
@@ -55,6 +56,7 @@ class RayWorkers:
         self._left_out: set[str] = set()  # ids of nodes
         self._loading_deaths = 0
         self._without_since = time.monotonic()  # when there last was a worker that had loaded
+        self._is_reported = False  # that there is none
         self._actor: Any = ray.remote(kind)
         self._scorers = RayScorers(workers)
         self._gpus = 0.0 if workers.scorers else workers.gpus_per_worker
@@ -167,7 +169,14 @@ class RayWorkers:
                 self._grow(self._room())
         if self.idle or self.busy:
             self._without_since = time.monotonic()
-        if time.monotonic() - self._without_since > START_S:
+        waited_s = time.monotonic() - self._without_since
+        if self._nodes and waited_s > NOTICE_S and not self._is_reported:
+            self._is_reported = True
+            self._notice(
+                f"no worker is ready after {NOTICE_S:g} s: other jobs may have the cluster's CPUs; "
+                f"waiting up to {START_S:g} s"
+            )
+        if waited_s > START_S:
             raise Incomplete(
                 f"no worker has started within {START_S:g} s: Ray may have no free CPUs for them "
                 "(--workers, --cpus-per-worker, --gpus-per-worker)"

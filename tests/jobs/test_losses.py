@@ -1,11 +1,16 @@
 """How long a job on a cluster goes on after losses without a result."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import ray.exceptions
 
 from batch_ser.errors import Incomplete
+from jobs import ray_workers
 from jobs.losses import WITHOUT_RESULT_S, Losses
 from jobs.ray_ends import End, end_of
+from jobs.worker_process import Worker
 
 
 @pytest.fixture
@@ -57,3 +62,24 @@ def test_ten_minutes_without_a_result_end_the_job(losses: Losses, clock: list[fl
 def test_what_an_error_of_ray_states(error: ray.exceptions.RayError, end: End) -> None:
     """A full disk of a node is no fault of a file; lack of memory may be."""
     assert end_of(error) is end
+
+
+def test_a_cluster_without_room_is_reported_once_and_ends_the_job(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    """After half a minute, so that who waits knows; after ten with status 1."""
+    monkeypatch.setattr(ray_workers, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    workers: Any = SimpleNamespace(count=1, scorers=0, cpus_per_worker=1.0, gpus_per_worker=0.0)
+    nodes: Any = SimpleNamespace(check=lambda: None)
+    notices: list[str] = []
+    pool = ray_workers.RayWorkers(Worker, workers, nodes, notices.append)
+    for clock[0] in (0.0, 29.0):
+        pool.check()
+    assert notices == []
+    for clock[0] in (31.0, 60.0):
+        pool.check()
+    [notice] = notices
+    assert "other jobs may have the cluster's CPUs" in notice
+    clock[0] = 601.0
+    with pytest.raises(Incomplete, match="no worker has started within 600 s"):
+        pool.check()
