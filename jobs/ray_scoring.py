@@ -57,7 +57,7 @@ class RemoteScorer:
         except RayActorError as error:
             raise ScorerLost(NoScorer("it ended at a batch", ended=True)) from error
         except NoScorer as error:
-            raise ScorerLost(error) from None
+            raise ScorerLost(NoScorer(error.message, ended=error.ended)) from None
         except RayTaskError:  # of these segments
             raise
         except RayError as error:  # what was sent or answered is lost, or there is no room for it
