@@ -7,8 +7,8 @@ PAGES = *.md docs/*.md models/checkpoints/*.md examples/calls/*.md
 .DEFAULT_GOAL := demo
 .PHONY: demo test quick chaos check docs bench evaluate study lock reference clean
 
-# two processes with a thread each; a group of tests shares one of them
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# processes with a thread each, of which a group of tests shares one: three keep two cores at work
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 # exact versions, with their hashes; TORCH_INDEX=... leaves CUDA out: docs/install.md
 .venv/installed: pyproject.toml constraints.txt constraints-dev.txt
@@ -30,7 +30,7 @@ check: .venv/installed ## lint and types
 quick: check ## lint, types, the tests that are not slow; a minute and a half
 	$(PYTEST) -m "not slow and not chaos and not exhaustive"
 
-test: check ## lint, types, all tests but chaos; ten minutes
+test: check ## lint, types, all tests but chaos; a quarter of an hour
 	$(PYTEST) -m "not chaos and not exhaustive"
 
 chaos: .venv/installed ## killed processes, full disks, hostile files, on disk and Ray, and further cases of the tests; an hour

@@ -131,11 +131,13 @@ def _local() -> Iterator[str]:
 
     Ray takes 127.0.0.1 as a node's address only where it does not expect clusters, which is a
     constant; with the parameter `_node_ip_address` it would listen on all interfaces. Even without
-    a dashboard it starts its process, which asks three clouds' metadata servers where it runs.
+    a dashboard it starts its process, which asks three clouds' metadata servers where it runs; and
+    where its packages are there, a node's agent serves HTTP and takes seconds more to start.
     """
     with (
         _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False),
         _replaced(Node, "start_api_server", lambda *_, **__: None),
+        _replaced(ray._private.utils, "get_dashboard_dependency_error", lambda: "not wanted"),
         _token_of_its_own(),
         scratch_folder() as folder,
     ):

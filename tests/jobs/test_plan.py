@@ -28,7 +28,7 @@ from jobs.plan.sampling import KEPT, Drawn, draw
 Planned = Callable[..., Plan]
 # of a run alone: where it runs, where its results go, and what it reports
 ALONE = {"input", "out", "workers", "cpus_per_worker", "gpus_per_worker", "address", "engine"}
-ALONE |= {"file_timeout", "max_failed", "allow_empty", "restart"}
+ALONE |= {"scorers", "file_timeout", "max_failed", "allow_empty", "restart"}
 
 
 @pytest.fixture(autouse=True)

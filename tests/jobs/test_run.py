@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from conftest import ENGINES, LABELS, Runner
+from conftest import INLINE_FIRST, LABELS, Runner
 from results import SCORES, assert_holds, assert_same_tables, score, tables
 
 from batch_ser.audio.samples import Samples
@@ -57,6 +57,7 @@ def test_scores_do_not_depend_on_how_a_job_is_run(
     assert_same_tables(out, calm)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.ray
 def test_real_recordings_give_the_same_scores_on_ray(shared: Path, tmp_path: Path) -> None:
     """The shipped checkpoint on RAVDESS, whole recordings: one row each, within 1e-4."""
@@ -75,7 +76,7 @@ def test_real_recordings_give_the_same_scores_on_ray(shared: Path, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)  # libsndfile hangs when it seeks in a FLAC that is cut off
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", INLINE_FIRST)
 def test_a_bad_file_fails_alone(
     calm: Path,
     archive: Path,

@@ -243,7 +243,7 @@ def test_a_folder_without_hf_and_a_missing_package(
     written: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = written("ast")
-    with pytest.raises(CheckpointError, match=r"expected a \.safetensors file, or hf:"):
+    with pytest.raises(CheckpointError, match=r"expected a \.safetensors or \.onnx file, or hf:"):
         load_checkpoint(str(folder))
     with pytest.raises(CheckpointError, match="there is no such folder"):
         load_checkpoint(f"hf:{tmp_path / 'nowhere'}")
