@@ -7,14 +7,13 @@ PAGES = *.md docs/*.md models/checkpoints/*.md examples/calls/*.md
 .DEFAULT_GOAL := demo
 .PHONY: demo test quick chaos check docs bench evaluate study lock reference clean
 
-# processes with a thread each, of which a group of tests shares one: three keep two cores at work
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+# two processes with a thread each; a group of tests shares one of them
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 # exact versions, with their hashes; TORCH_INDEX=... leaves CUDA out: docs/install.md
 .venv/installed: pyproject.toml constraints.txt constraints-dev.txt
 	$(PYTHON) -m venv .venv
-	TORCH_INDEX='$(TORCH_INDEX)' PIP_OPTIONS=--no-compile \
-		deploy/install_locked.sh $(BIN)/python constraints.txt constraints-dev.txt
+	TORCH_INDEX='$(TORCH_INDEX)' deploy/install_locked.sh $(BIN)/python constraints.txt constraints-dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

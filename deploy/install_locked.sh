@@ -5,12 +5,11 @@
 #
 # PYTHON is that of a virtual environment. With TORCH_INDEX, the address of PyTorch's CPU-only index,
 # torch and torchaudio come from there, in the same versions but without hashes, and no package of
-# CUDA is installed: docs/install.md. PIP_OPTIONS=--no-compile saves a minute and a half where the
-# environment stays writable: Python compiles what it imports.
+# CUDA is installed: docs/install.md.
 set -eu
 python=$1
 shift
-pip="$python -m pip --disable-pip-version-check install --quiet --no-deps ${PIP_OPTIONS:-}"
+pip="$python -m pip --disable-pip-version-check install --quiet --no-deps"
 if [ -z "${TORCH_INDEX:-}" ]; then
     for file in "$@"; do set -- "$@" -r "$file"; shift; done
     exec $pip --require-hashes "$@"
