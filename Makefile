@@ -29,7 +29,7 @@ check: .venv/installed ## lint and types
 quick: check ## lint, types, the tests that are not slow; a minute and a half
 	$(PYTEST) -m "not slow and not chaos and not exhaustive"
 
-test: check ## lint, types, all tests but chaos; a quarter of an hour
+test: check ## lint, types, all tests but chaos; a quarter of an hour to twenty minutes
 	$(PYTEST) -m "not chaos and not exhaustive"
 
 chaos: .venv/installed ## killed processes, full disks, hostile files, on disk and Ray, and further cases of the tests; an hour

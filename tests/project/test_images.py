@@ -1,6 +1,5 @@
 """The steps of the image, as far as they can be tried without Docker and without a network."""
 
-import importlib.util
 import os
 import re
 import shlex
@@ -13,6 +12,7 @@ from types import ModuleType
 import pytest
 from conftest import REPOSITORY
 from documents import read
+from scripts import module_of
 
 from jobs.cli import app
 from jobs.serve import ServeConfig
@@ -20,13 +20,7 @@ from jobs.serve import ServeConfig
 
 @pytest.fixture(scope="module")
 def healthcheck() -> ModuleType:
-    path = REPOSITORY / "deploy" / "healthcheck.py"
-    spec = importlib.util.spec_from_file_location("healthcheck", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(REPOSITORY / "deploy" / "healthcheck.py")
 
 
 @pytest.mark.parametrize(
