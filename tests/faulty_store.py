@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -29,7 +29,11 @@ class Handler(BaseHTTPRequestHandler):
     store: "FaultyStore"
 
     def handle_request(self) -> None:
-        self.sent = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        size = int(self.headers["Content-Length"] or 0)
+        self.sent = self.rfile.read(size)
+        if len(self.sent) < size:  # the client was killed; the store behind would wait for the rest
+            self.close_connection = True
+            return
         fault = self.store.fault_of(self.command, unquote(self.path))
         if fault:
             fault(self)
@@ -40,14 +44,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def forward(self) -> Answer:
         """The answer of the store behind."""
-        behind = http.client.HTTPConnection(self.store.behind, timeout=60)
-        headers = dict(self.headers.items())
-        behind.request(self.command, self.path, self.sent, headers)
-        found = behind.getresponse()
-        kept = [each for each in found.getheaders() if each[0].lower() not in NOT_FORWARDED]
-        answer = Answer(found.status, kept, found.read(), found.getheader("Content-Length"))
-        behind.close()
-        return answer
+        with closing(http.client.HTTPConnection(self.store.behind, timeout=60)) as behind:
+            behind.request(self.command, self.path, self.sent, dict(self.headers.items()))
+            found = behind.getresponse()
+            kept = [each for each in found.getheaders() if each[0].lower() not in NOT_FORWARDED]
+            return Answer(found.status, kept, found.read(), found.getheader("Content-Length"))
 
     def send(self, answer: Answer, body: bytes | None = None) -> None:
         """Send an answer, whole or with less of its body."""

@@ -1,11 +1,13 @@
 """Inputs in a store that fails in all the ways that stores do: each file fails only itself."""
 
 import shutil
+import socket
 import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
@@ -263,3 +265,14 @@ def test_manifests_with_addresses(
         "forbidden.wav": "forbidden",
         "a.wav": "not_found",
     }
+
+
+def test_an_upload_of_a_killed_client_does_not_reach_the_store_behind(s3: str) -> None:
+    """It would wait for the rest of the body, and the connection be left to the next tests."""
+    with faulty_store(s3) as faulty:
+        host, port = urlsplit(faulty.address).netloc.split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            client.sendall(b"PUT /a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        assert not faulty.requests
