@@ -1,6 +1,7 @@
 """What the tests share: real short recordings, small checkpoints, and the commands."""
 
 import contextlib
+import gc
 import importlib.util
 import os
 import shutil
@@ -64,6 +65,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         else:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of collections of garbage: each would look at it again.
+
+    Measured: 0.3 s each, and a third of the time of tests that make many objects.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
