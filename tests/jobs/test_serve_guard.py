@@ -65,7 +65,7 @@ def test_a_full_disk_is_a_reason_of_its_own(
     for content in (b"short", bytes(1_000_000)):
         request = Request(SCOPE, Client(HEAD + content, b"\r\n--x--"))
         with pytest.raises(Refused, match="TMPDIR") as refused:
-            asyncio.run(scoring.of_request(request))
+            asyncio.run(scoring.of_request(request, "mix"))
         assert (refused.value.status, refused.value.reason) == (507, "no_space")
     assert b'requests_total{outcome="no_space"} 2.0' in metrics.as_text()
     assert list(tmp_path.iterdir()) == []
@@ -75,7 +75,7 @@ def test_an_error_of_the_program_is_counted(tmp_path: Path) -> None:
     metrics = Metrics("m", "1")
     scoring = Scoring(ServeConfig(), None, metrics, tmp_path / "none")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):
-        asyncio.run(scoring.of_request(Request(SCOPE, Client(HEAD))))
+        asyncio.run(scoring.of_request(Request(SCOPE, Client(HEAD)), "mix"))
     assert b'requests_total{outcome="internal_error"} 1.0' in metrics.as_text()
 
 
