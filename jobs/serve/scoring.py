@@ -16,11 +16,9 @@ from batch_ser.errors import Reason
 from jobs.serve.children import Children
 from jobs.serve.metrics import Metrics
 from jobs.serve.preview import Preview
-from jobs.serve.refusals import Refused, of_file, of_full_disk
+from jobs.serve.refusals import Refused, of_file, of_full_disk, too_many
 from jobs.serve.serve_config import ServeConfig
 from jobs.serve.uploads import received
-
-RETRY_AFTER_S = 2
 
 
 class Scoring:
@@ -76,12 +74,7 @@ class Scoring:
         try:
             with self._metrics.in_progress.track_inprogress():
                 if self._at_once > self._config.max_requests:
-                    raise Refused(
-                        429,
-                        "too_many_requests",
-                        f"{self._config.max_requests} at once are accepted (--max-requests)",
-                        {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"},
-                    )
+                    raise too_many(self._config.max_requests)
                 yield
         except Exception as error:
             found = of_full_disk(error) or error

@@ -95,3 +95,22 @@ def test_a_request_that_the_end_of_the_server_meets_is_answered() -> None:
     asyncio.run(ended())
     assert [each.get("status") for each in sent] == [503, None]
     assert b"stopping" in sent[1]["body"]
+
+
+def test_uploads_to_the_page_are_bounded_in_time_and_number() -> None:
+    """The first never arrives, and takes the only place meanwhile."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def both() -> None:
+        guard = Guard(lambda *_: asyncio.sleep(60), ServeConfig(max_requests=1, timeout_s=0.2))
+        scope = SCOPE | {"path": "/gradio_api/upload"}
+        slow = asyncio.create_task(guard(scope, Client(b""), send))
+        await asyncio.sleep(0)
+        await guard(scope, Client(b""), send)
+        await slow
+
+    asyncio.run(both())
+    assert [each["status"] for each in sent if "status" in each] == [429, 408]
