@@ -6,10 +6,12 @@ three minutes.
 A server of each checkpoint scores clips of 1 to 8 s of a real recording, from 1, 8 and 32 callers
 at once, for some seconds each; the first second is not counted. Beside it a naive loop: one caller
 of `predict`'s own steps in one process, file after file, without HTTP, so that its p50 and p99 are
-of one request that waits for no other.
+of one request that waits for no other; and such a loop on every core, which is what the machine
+can do at most without batches.
 """
 
 import argparse
+import multiprocessing
 import os
 import re
 import subprocess
@@ -17,7 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -90,11 +93,27 @@ def served(address: str, paths: list[Path], callers: int, seconds: float) -> lis
     return found
 
 
-def naive(model: str, paths: list[Path], seconds: float) -> list[float]:
+def loops(model: str, paths: list[Path], seconds: float) -> list[float]:
+    """The latencies of a loop on each core, which begin together."""
+    count = os.cpu_count() or 1
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(count, mp_context=context) as pool,
+    ):
+        ready = manager.Barrier(count).wait
+        calls = [pool.submit(naive, model, paths, seconds, ready) for _ in range(count)]
+        return [latency for each in calls for latency in each.result()]
+
+
+def naive(
+    model: str, paths: list[Path], seconds: float, ready: Callable[[], object] = int
+) -> list[float]:
     """The latencies of a loop in this process."""
     predictor = Predictor(load_checkpoint(model), PredictConfig(model, with_segments=True))
     for path in paths:
         predictor.prediction(InputFile(path.name, str(path)))
+    ready()
     begin, found = time.perf_counter(), []
     for path in cycle(paths):
         started = time.perf_counter()
@@ -115,6 +134,7 @@ def measured(paths: list[Path], models: list[str], seconds: float) -> Iterator[s
     """The rows of the table."""
     for model in models:
         yield row(model, "naive loop", naive(model, paths, seconds), seconds)
+        yield row(model, "a loop on each core", loops(model, paths, seconds), seconds)
         with server(model) as address:
             for callers in CALLERS:
                 yield row(model, str(callers), served(address, paths, callers, seconds), seconds)

@@ -76,14 +76,17 @@ class Predictor:
         )
         self._with_segments = config.with_segments
 
-    def prediction(self, file: InputFile, score: Score | None = None) -> dict[str, Any]:
+    def prediction(
+        self, file: InputFile, score: Score | None = None, channels: str | None = None
+    ) -> dict[str, Any]:
         """Of a file its name, emotion, confidence and all emotions' probabilities.
 
         The probabilities are the mean over its segments, weighted by their durations. A file that
         cannot be read has an `error`; one without speech has no emotion. `score` scores pieces of
-        segments elsewhere, by the same checkpoint.
+        segments elsewhere, by the same checkpoint. `channels` replaces the option.
         """
-        [result] = score_shard([file], self.checkpoint, self._settings, score=score)
+        settings = replace(self._settings, channels=channels or self._settings.channels)
+        [result] = score_shard([file], self.checkpoint, settings, score=score)
         prediction = _prediction(result.files.to_pylist()[0], self._labels)
         if self._with_segments and "error" not in prediction:
             prediction["segments"] = [

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT stop a job: finished files are committed first."""
+"""SIGTERM, SIGINT and SIGHUP stop a job: finished files are committed first."""
 
 import signal
 import threading
@@ -27,8 +27,10 @@ class OrderlyStop:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.getsignal(number) for number in NUMBERS}
+        before = {number: signal.getsignal(number) for number in (*NUMBERS, signal.SIGHUP)}
         self.install()
+        if before[signal.SIGHUP] is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         try:
             yield self
         finally:

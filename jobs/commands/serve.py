@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jobs.commands.exits import exit_codes
-from jobs.commands.options import AdaptFrom, Device, Expect, Model
+from jobs.commands.options import AdaptFrom, Channels, Device, Expect, Model
 
 
 def serve(
@@ -14,6 +14,7 @@ def serve(
     device: Device = "cpu",
     adapt_from: AdaptFrom = None,
     expect: Expect = None,
+    channels: Channels = "mix",
     host: Annotated[
         str, typer.Option(help="The address to listen on; other than loopback needs a token.")
     ] = "127.0.0.1",
@@ -30,6 +31,9 @@ def serve(
     max_minutes: Annotated[float, typer.Option(help="Length of a recording.")] = 30.0,
     max_requests: Annotated[int, typer.Option(help="Uploads at once; others get a 429.")] = 64,
     timeout_s: Annotated[float, typer.Option(help="Seconds for one upload.")] = 300.0,
+    access_log: Annotated[
+        bool, typer.Option("--access-log", help="A line for each request, on standard error.")
+    ] = False,
     no_page: Annotated[
         bool, typer.Option("--no-page", help="Only the REST interface, without a page at /.")
     ] = False,
@@ -46,6 +50,7 @@ def serve(
                 device=device,
                 adapt_from=adapt_from,
                 expect=expect,
+                channels=channels,
                 host=host,
                 port=port,
                 allowed_hosts=tuple(allow_host or ()),
@@ -55,5 +60,6 @@ def serve(
                 max_requests=max_requests,
                 timeout_s=timeout_s,
                 has_page=not no_page,
+                has_access_log=access_log,
             )
         )

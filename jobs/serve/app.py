@@ -9,6 +9,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from batch_ser import __version__
+from batch_ser.audio import normal_choice
+from batch_ser.errors import UsageError
 from jobs.batcher import Batcher
 from jobs.serve.children import Children
 from jobs.serve.docs_page import docs_page
@@ -35,10 +37,20 @@ FORM = {
 }
 
 
+CHANNELS = Query(
+    description="split: each channel by itself; mix: all as one; or numbers such as 0 or 0,1."
+)
+
+
 def make_app(
-    checkpoint: Checkpoint, batcher: Batcher, children: Children, scoring: Scoring, metrics: Metrics
+    checkpoint: Checkpoint,
+    batcher: Batcher,
+    children: Children,
+    scoring: Scoring,
+    metrics: Metrics,
+    channels: str,
 ) -> FastAPI:
-    """The application, without its guard and without the page."""
+    """The application, without its guard and without the page; `channels` where none are named."""
     app = FastAPI(
         title="batch-ser",
         version=__version__,
@@ -47,22 +59,30 @@ def make_app(
         redoc_url=None,
     )
     _answer_refusals(app)
-    _add_predict(app, scoring)
+    _add_predict(app, scoring, channels)
     _add_information(app, checkpoint, metrics, lambda: batcher.is_alive and children.is_alive)
     return app
 
 
-def _add_predict(app: FastAPI, scoring: Scoring) -> None:
+def _add_predict(app: FastAPI, scoring: Scoring, default: str) -> None:
     @app.post("/predict", openapi_extra=FORM)
     async def predict(
         request: Request,
         segments: Annotated[bool, Query(description="Also every segment.")] = False,
+        channels: Annotated[str, CHANNELS] = default,
     ) -> JSONResponse:
         """Score one recording: what `batch-ser predict` prints of it."""
-        found = await scoring.of_request(request)
+        found = await scoring.of_request(request, _checked_channels(channels))
         if not segments:
             del found["segments"]
         return JSONResponse(found, headers=STORED_NOWHERE)
+
+
+def _checked_channels(choice: str) -> str:
+    try:
+        return normal_choice(choice)
+    except UsageError as error:
+        raise Refused(422, "bad_request", f"query.{str(error).removeprefix('--')}") from error
 
 
 def _add_information(

@@ -89,7 +89,9 @@ class Children:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def predict(self, path: Path, filename: str, *, preview: bool = False) -> dict[str, Any]:
+    def predict(
+        self, path: Path, filename: str, channels: str, *, preview: bool = False
+    ) -> dict[str, Any]:
         """The prediction of `batch-ser predict` for a file, under another name; with segments.
 
         With `preview`, under that name also the preview of a file without an error.
@@ -99,7 +101,7 @@ class Children:
             if self._is_closed:
                 break
             connection = self._child()
-            found = self._prediction(connection, path, filename, preview=preview)
+            found = self._prediction(connection, path, filename, channels, preview=preview)
             if found is None:
                 self._forget_idle()
                 continue
@@ -110,13 +112,14 @@ class Children:
         return _failure(filename, Reason.INTERNAL_ERROR, "no process to decode it could be started")
 
     def _prediction(
-        self, connection: socket.socket, path: Path, filename: str, *, preview: bool
+        self, connection: socket.socket, path: Path, filename: str, channels: str, *, preview: bool
     ) -> dict[str, Any] | None:
         """The prediction that a child makes; None if it did not begin: no fault of the file."""
         end = time.monotonic() + self._timeout_s + GRACE_S
         has_begun = goes_on = False
+        request = {"path": str(path), "filename": filename, "channels": channels}
         try:
-            send(connection, {"path": str(path), "filename": filename, "preview": preview})
+            send(connection, request | {"preview": preview})
             while message := self._next(connection, end):
                 has_begun = True
                 if "prediction" in message[0]:

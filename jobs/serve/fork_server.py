@@ -144,4 +144,5 @@ def _prediction(
         probabilities, embeddings = answer[1]
         return probabilities, embeddings
 
-    return predictor.prediction(InputFile(request["filename"], request["path"]), score)
+    file = InputFile(request["filename"], request["path"])
+    return predictor.prediction(file, score, request["channels"])

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 from jobs.serve.access_token import is_authorised
 from jobs.serve.body import Body, Message, Receive
 from jobs.serve.page_routes import OWN, is_known
+from jobs.serve.page_uploads import PageUploads
 from jobs.serve.refusals import STOPPING, Refused, method_not_allowed, of_status, too_large
 from jobs.serve.serve_config import ServeConfig
 
@@ -42,6 +43,7 @@ class Guard:
         self._hosts = config.host_names
         self._token = config.token
         self._max_bytes = config.max_bytes
+        self._page_uploads = PageUploads(config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -70,7 +72,11 @@ class Guard:
             await refuse(refused, send_with_headers)
             return
         try:
-            await self._app(scope, body, send_with_headers)
+            async with self._page_uploads.bounded(scope["path"]):
+                await self._app(scope, body, send_with_headers)
+        except Refused as bound:
+            if not has_begun:
+                await refuse(bound, send_with_headers)
         except asyncio.CancelledError:  # the server ends, and the time for what runs is over
             if has_begun:
                 raise

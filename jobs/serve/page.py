@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from batch_ser.audio import MIX, SPLIT
 from jobs.serve.page_parts import PLAYING, STYLE, article, refused_article
 from jobs.serve.page_routes import separate_uploads, take_uploads_only
 from jobs.serve.refusals import Refused
@@ -19,6 +20,7 @@ FOLDER = "page"
 MOST_FILES = 20  # of one click
 CLEAN_S = 60  # what was uploaded and never scored goes after this time, looked for as often
 COLUMN_PX = 300  # on a narrower page the microphone is below the files
+CHANNELS = {MIX: "all as one", SPLIT: "each by itself"}
 UPLOAD = "Recordings (WAV, MP3, FLAC, Ogg, M4A, AMR ...)"
 
 
@@ -31,10 +33,12 @@ def add_page(app: FastAPI, scoring: Scoring, config: ServeConfig, folder: Path, 
 
     separate_uploads()
 
-    async def score(files: Sequence[str] | None, spoken: str | None) -> tuple[str, None, None]:
+    async def score(
+        files: Sequence[str] | None, spoken: str | None, channels: str
+    ) -> tuple[str, None, None]:
         given = [Path(each) for each in (*(files or ()), *([spoken] if spoken else ()))]
         paths = [each for each in given if private in each.resolve().parents]
-        return await _results(paths, scoring), None, None
+        return await _results(paths, channels, scoring), None, None
 
     with gradio.Blocks(
         title="batch-ser", analytics_enabled=False, delete_cache=(CLEAN_S, CLEAN_S)
@@ -42,9 +46,10 @@ def add_page(app: FastAPI, scoring: Scoring, config: ServeConfig, folder: Path, 
         gradio.Markdown(f"# Emotions in speech\n\nThe checkpoint: {escape(config.model)}. {worth}")
         with gradio.Row():
             inputs = _inputs(private)
+        channels = _channels(config.channels)
         button = gradio.Button("Score", variant="primary", elem_id="score")
         results = gradio.HTML(css_template=STYLE, js_on_load=PLAYING, elem_id="results")
-        button.click(score, inputs, [results, *inputs], api_visibility="private")
+        button.click(score, [*inputs, channels], [results, *inputs], api_visibility="private")
     page.queue(default_concurrency_limit=config.processes, max_size=config.max_requests)
     _mount(app, page, config)
 
@@ -85,6 +90,15 @@ def _inputs(private: Path) -> list[Any]:
     return [files, spoken]
 
 
+def _channels(default: str) -> Any:
+    """The component for the choice of channels; Gradio refuses others than it offers."""
+    import gradio
+
+    offered = dict.fromkeys([*CHANNELS, default])
+    choices = [(CHANNELS.get(each, f"only {each}"), each) for each in offered]
+    return gradio.Radio(choices, value=default, label="Channels of a recording")
+
+
 def _keep_to_this_machine(private: Path) -> None:
     """Set what Gradio reads when it is imported."""
     os.environ |= {
@@ -95,13 +109,13 @@ def _keep_to_this_machine(private: Path) -> None:
     }
 
 
-async def _results(paths: Sequence[Path], scoring: Scoring) -> str:
+async def _results(paths: Sequence[Path], channels: str, scoring: Scoring) -> str:
     """The results of files, one after the other; the files go then."""
     found = [] if paths else ["<p>Choose a recording, or record one.</p>"]
     try:
         for path in paths[:MOST_FILES]:
             try:
-                prediction, preview = await scoring.of_file(path, path.name)
+                prediction, preview = await scoring.of_file(path, path.name, channels)
                 found.append(article(prediction, preview))
             except Refused as refused:
                 found.append(refused_article(refused, path.name))

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
+from batch_ser.audio import MIXED
 from jobs.serve.preview import Preview
 from jobs.serve.refusals import Refused
 
@@ -21,7 +24,8 @@ COLOURS = {  # as in the report
     "surprised": "#e08039",
 }
 OTHERS = ("#2f9cc0", "#b05c8a", "#6d6fd0", "#a0764a")
-WIDTH, HEIGHT, BAND = 600, 64, 22  # of a time line: its wave form, and the segments below
+WIDTH, HEIGHT = 600, 64  # of a wave form
+BAND = 22  # the height of the segments of a channel, below it
 GAP = 1.5  # between segments that follow each other
 
 # a click, Enter or Space on a segment plays it and stops at its end; a result has one <audio>
@@ -70,7 +74,8 @@ def article(prediction: Mapping[str, Any], preview: Preview) -> str:
         f'<audio controls preload="metadata" src="data:audio/mpeg;base64,{preview.mp3}"></audio>'
     )
     line = _time_line(prediction["segments"], preview, labels)
-    return f"<article><h2>{name}</h2>{verdict}{bars}{line}{sound}</article>"
+    by_channel = _channels(prediction["segments"], labels)
+    return f"<article><h2>{name}</h2>{verdict}{bars}{line}{by_channel}{sound}</article>"
 
 
 def refused_article(refused: Refused, filename: str) -> str:
@@ -93,6 +98,29 @@ def _bar(label: str, labels: Sequence[str], share: float) -> str:
     )
 
 
+def _channels(segments: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> str:
+    """The emotion of each channel, if there are several, in the order of the time line."""
+    numbers = _numbers(segments)
+    if len(numbers) < 2:
+        return ""
+    texts = []
+    for number in numbers:
+        own = [each for each in segments if each["channel"] == number]
+        shares = np.average(
+            [[each["all_emotions"][label] for label in labels] for each in own],
+            weights=[each["end_s"] - each["start_s"] for each in own],
+            axis=0,
+        )
+        best = labels[int(shares.argmax())]
+        texts.append(f"channel {number}: <b>{escape(best)}</b>, {100 * shares.max():.1f} %")
+    return f"<p>Segments from above: {'; '.join(texts)}</p>"
+
+
+def _numbers(segments: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The channels that have segments."""
+    return sorted({int(each["channel"]) for each in segments})
+
+
 def _time_line(
     segments: Sequence[Mapping[str, Any]], preview: Preview, labels: Sequence[str]
 ) -> str:
@@ -103,22 +131,25 @@ def _time_line(
         for at, peak in enumerate(preview.peaks)
     )
     scale = WIDTH / max(preview.duration_s, 1e-3)
-    parts = "".join(_segment(each, scale, labels) for each in segments)
+    rows = _numbers(segments) or [MIXED]
+    size = f"{WIDTH} {HEIGHT + BAND * len(rows)}"
+    parts = "".join(_segment(each, scale, rows.index(each["channel"]), labels) for each in segments)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT + BAND}" role="group" aria-label="segments">'
+        f'<svg viewBox="0 0 {size}" role="group" aria-label="segments">'
         f'<path d="{wave}" stroke="#8898" stroke-width="{step:.2f}" fill="none"/>{parts}</svg>'
     )
 
 
-def _segment(segment: Mapping[str, Any], scale: float, labels: Sequence[str]) -> str:
+def _segment(segment: Mapping[str, Any], scale: float, row: int, labels: Sequence[str]) -> str:
     start, end = float(segment["start_s"]), float(segment["end_s"])
     emotion, share = str(segment["emotion"]), 100 * float(segment["confidence"])
-    text = f"{start:.1f} to {end:.1f} s: {emotion}, {share:.1f} %"
+    place = "" if segment["channel"] == MIXED else f"channel {segment['channel']}, "
+    text = f"{place}{start:.1f} to {end:.1f} s: {emotion}, {share:.1f} %"
     width = max((end - start) * scale - GAP, 1)
     fill = _colour(emotion, labels) if emotion in labels else OTHERS[0]
     return (
         f'<rect data-start="{start:.3f}" data-end="{end:.3f}" tabindex="0" role="button" '
-        f'aria-label="{escape(text)}" x="{start * scale:.1f}" y="{HEIGHT + 2}" '
+        f'aria-label="{escape(text)}" x="{start * scale:.1f}" y="{HEIGHT + BAND * row + 2}" '
         f'width="{width:.1f}" height="{BAND - 2}" fill="{fill}"><title>{escape(text)}</title>'
         "</rect>"
     )

@@ -47,19 +47,35 @@ def of_file(error: Mapping[str, str], filename: str, max_minutes: float) -> Refu
     reason, message = Reason(error["reason"]), error["message"]
     if reason is Reason.TOO_LONG:
         message = f"the recording is longer than {max_minutes:g} minutes (--max-minutes)"
+    if reason is Reason.BAD_CHANNELS:
+        message = message.removeprefix("--")  # here a field of the request, and no option
     if reason is Reason.INTERNAL_ERROR:  # its message names lines of the program
         message = "an error of the program, which its log has"
     status = STATUS.get(reason, UNPROCESSABLE)
     return Refused(status, reason.value, message, filename=filename)
 
 
-STOPPING = Refused(503, "stopping", "the server ends", {"Connection": "close"})
+CLOSE = {"Connection": "close"}  # the rest of an upload is not read
+STOPPING = Refused(503, "stopping", "the server ends", CLOSE)
+RETRY_AFTER_S = 2
+
+
+def too_many(max_requests: int) -> Refused:
+    """The refusal of an upload while there are as many as may be."""
+    message = f"{max_requests} at once are accepted (--max-requests)"
+    return Refused(429, "too_many_requests", message, CLOSE | {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def too_slow(timeout_s: float) -> Refused:
+    """The refusal of an upload that takes too long to arrive."""
+    message = f"the upload did not arrive within {timeout_s:g} s (--timeout-s)"
+    return Refused(408, "too_slow", message, CLOSE)
 
 
 def too_large(max_bytes: int) -> Refused:
-    """The refusal of an upload of too many bytes; the connection ends, as the rest is not read."""
+    """The refusal of an upload of too many bytes."""
     message = f"the upload is larger than {max_bytes / 1e6:g} MB (--max-mb)"
-    return Refused(413, "too_large", message, {"Connection": "close"})
+    return Refused(413, "too_large", message, CLOSE)
 
 
 def of_full_disk(error: Exception) -> Refused | None:
@@ -67,7 +83,7 @@ def of_full_disk(error: Exception) -> Refused | None:
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     message = "the server has no room for the upload; make some where its TMPDIR is"
-    return Refused(507, "no_space", message, {"Connection": "close"})
+    return Refused(507, "no_space", message, CLOSE)
 
 
 def method_not_allowed(method: str) -> Refused:

@@ -17,6 +17,7 @@ from batch_ser.storage import scratch_folder
 from jobs.batcher import Batcher
 from jobs.html_report import worth_of_model
 from jobs.predict import Predictor
+from jobs.serve.access_log import log_config
 from jobs.serve.app import make_app
 from jobs.serve.children import Children
 from jobs.serve.connections import Connection
@@ -51,8 +52,8 @@ def run_server(config: ServeConfig) -> None:
             http=Connection,
             backlog=BACKLOG,
             ws="none",
-            log_level="warning",
-            access_log=False,
+            log_config=log_config(),
+            access_log=config.has_access_log,
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
@@ -82,7 +83,7 @@ def serving(config: ServeConfig) -> Iterator[FastAPI]:
         stack.callback(children.close)
         scoring = Scoring(config, children, metrics, folder)
         stack.callback(scoring.close)
-        app = make_app(checkpoint, batcher, children, scoring, metrics)
+        app = make_app(checkpoint, batcher, children, scoring, metrics, config.channels)
         if config.has_page:
             from jobs.serve.page import add_page  # imports Gradio, for seconds
 

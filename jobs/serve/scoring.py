@@ -16,11 +16,9 @@ from batch_ser.errors import Reason
 from jobs.serve.children import Children
 from jobs.serve.metrics import Metrics
 from jobs.serve.preview import Preview
-from jobs.serve.refusals import Refused, of_file, of_full_disk
+from jobs.serve.refusals import Refused, of_file, of_full_disk, too_many
 from jobs.serve.serve_config import ServeConfig
 from jobs.serve.uploads import received
-
-RETRY_AFTER_S = 2
 
 
 class Scoring:
@@ -38,7 +36,7 @@ class Scoring:
         """Begin no other prediction."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def of_request(self, request: Request) -> dict[str, Any]:
+    async def of_request(self, request: Request, channels: str) -> dict[str, Any]:
         """The prediction for the upload of a request, with its segments.
 
         Raises:
@@ -50,16 +48,18 @@ class Scoring:
                 request, self._folder, config.max_bytes, config.timeout_s
             ) as upload:
                 self._metrics.bytes.inc(upload.path.stat().st_size)
-                return await self._prediction(upload.path, upload.filename)
+                return await self._prediction(upload.path, upload.filename, channels)
 
-    async def of_file(self, path: Path, filename: str) -> tuple[dict[str, Any], Preview]:
+    async def of_file(
+        self, path: Path, filename: str, channels: str
+    ) -> tuple[dict[str, Any], Preview]:
         """The prediction for a file on this machine, as for an upload, and its preview.
 
         Raises:
             Refused: too many at once, or one that cannot be used.
         """
         async with self._counted():
-            found = await self._prediction(path, filename, preview=True)
+            found = await self._prediction(path, filename, channels, preview=True)
             return found, found.pop("preview")
 
     @asynccontextmanager
@@ -74,12 +74,7 @@ class Scoring:
         try:
             with self._metrics.in_progress.track_inprogress():
                 if self._at_once > self._config.max_requests:
-                    raise Refused(
-                        429,
-                        "too_many_requests",
-                        f"{self._config.max_requests} at once are accepted (--max-requests)",
-                        {"Retry-After": str(RETRY_AFTER_S), "Connection": "close"},
-                    )
+                    raise too_many(self._config.max_requests)
                 yield
         except Exception as error:
             found = of_full_disk(error) or error
@@ -93,10 +88,10 @@ class Scoring:
             self._metrics.seconds.observe(time.perf_counter() - started)
 
     async def _prediction(
-        self, path: Path, filename: str, *, preview: bool = False
+        self, path: Path, filename: str, channels: str, *, preview: bool = False
     ) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        predict = partial(self._children.predict, path, filename, preview=preview)
+        predict = partial(self._children.predict, path, filename, channels, preview=preview)
         found = await loop.run_in_executor(self._threads, predict)
         if "error" in found:
             if found["error"]["reason"] == Reason.INTERNAL_ERROR:

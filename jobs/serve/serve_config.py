@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
-from batch_ser.audio import Reading
+from batch_ser.audio import MIX, Reading, normal_choice
 from batch_ser.errors import UsageError
 from jobs.predict import PredictConfig
 
@@ -31,6 +31,7 @@ class ServeConfig:
     device: str = "cpu"
     adapt_from: str | None = None
     expect: str | None = None
+    channels: str = MIX  # where a request names none
     host: str = "127.0.0.1"
     port: int = 8000
     allowed_hosts: Sequence[str] = ()
@@ -40,8 +41,10 @@ class ServeConfig:
     max_requests: int = 64
     timeout_s: float = 300.0
     has_page: bool = True
+    has_access_log: bool = False
 
     def __post_init__(self) -> None:
+        normal_choice(self.channels)
         for option, value in (
             ("--max-mb", self.max_megabytes),
             ("--max-minutes", self.max_minutes),

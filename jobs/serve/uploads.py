@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from batch_ser.inputs import table_name
 from jobs.serve.guard import FORM_BYTES
-from jobs.serve.refusals import Refused, too_large
+from jobs.serve.refusals import Refused, too_large, too_slow
 
 FIELD = "file"
 SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")  # kept: of a file without a header it is the format
@@ -107,8 +107,7 @@ async def received(
             async with asyncio.timeout(timeout_s):
                 await _read(request, form)
         except TimeoutError as error:
-            message = f"the upload did not arrive within {timeout_s:g} s (--timeout-s)"
-            raise Refused(408, "too_slow", message, {"Connection": "close"}) from error
+            raise too_slow(timeout_s) from error
         finally:
             form.end()
         if not form.has_ended:

@@ -92,6 +92,23 @@ def test_the_answers_are_those_of_predict_also_of_many_at_once(
     assert is_close(without.json(), expected[0])
 
 
+@pytest.mark.parametrize("channels", ["split", "1", "1, 0"])
+def test_channels_are_those_that_a_request_names(
+    client: httpx.Client, batch_ser: Runner, calls: Path, checkpoint_path: Path, channels: str
+) -> None:
+    """Of a call in stereo, as of `predict`; a recording without a channel is refused."""
+    call = calls / "support-ulaw.wav"
+    options = ("--segments", "--channels", channels, call)
+    [expected] = predicted(batch_ser, checkpoint_path, *options)
+    assert {each["channel"] for each in expected["segments"]} <= {0, 1}
+    answer = upload(client, call, segments="true", channels=channels)
+    assert is_close(answer.json(), expected)
+    if channels == "1":
+        refused = upload(client, calls / "voicemail-gsm.wav", channels=channels)
+        assert (refused.status_code, refused.json()["error"]["reason"]) == (422, "bad_channels")
+        assert refused.json()["error"]["message"].startswith("channels names channel 1")
+
+
 def test_sixty_hostile_uploads_are_answered_and_good_ones_beside_them_too(
     client: httpx.Client,
     running: Server,
@@ -137,6 +154,7 @@ def test_sixty_hostile_uploads_are_answered_and_good_ones_beside_them_too(
         ({"files": {"file": ("a.wav", b"")}}, 422, "no_audio"),
         ({"files": {"file": ("a.wav", bytes(2_100_000))}}, 413, "too_large"),
         ({"files": {"file": ("a.wav", b"1")}, "params": {"segments": "maybe"}}, 422, "bad_request"),
+        ({"files": {"file": ("a.wav", b"1")}, "params": {"channels": "left"}}, 422, "bad_request"),
         ({"headers": {"Host": "example.org"}}, 421, "wrong_host"),
         ({"headers": {"Origin": "http://example.org"}}, 403, "cross_origin"),
         ({"headers": {"Origin": "null"}}, 403, "cross_origin"),
@@ -257,6 +275,7 @@ def test_the_commands_of_the_documents(
 
 def test_a_token_guards_every_route(tmp_path: Path, checkpoint_path: Path, calls: Path) -> None:
     options = ("--model", checkpoint_path, "--no-page", "--max-requests", 1, "--timeout-s", 8)
+    options = (*options, "--access-log")
     basic = base64.b64encode(f"any:{TOKEN}".encode()).decode()
     with server(tmp_path, *options, token=TOKEN) as running:
         with httpx.Client(base_url=running.address, timeout=60) as client:
@@ -269,7 +288,9 @@ def test_a_token_guards_every_route(tmp_path: Path, checkpoint_path: Path, calls
                 client.headers["Authorization"] = right
                 assert client.get("/health").status_code == 200
             _one_at_a_time(running, client, calls / "announcement.opus")
-        assert TOKEN not in (tmp_path / "log.txt").read_text()
+        log = (tmp_path / "log.txt").read_text()
+        assert TOKEN not in log
+        assert re.search(r'^[\d-]+ [\d:,]+ 127\.0\.0\.1:\d+ "GET /health HTTP/1\.1" 200', log, re.M)
         children = descendants(running.process.pid)
         assert children
         assert running.stop() == 143

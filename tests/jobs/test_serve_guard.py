@@ -65,7 +65,7 @@ def test_a_full_disk_is_a_reason_of_its_own(
     for content in (b"short", bytes(1_000_000)):
         request = Request(SCOPE, Client(HEAD + content, b"\r\n--x--"))
         with pytest.raises(Refused, match="TMPDIR") as refused:
-            asyncio.run(scoring.of_request(request))
+            asyncio.run(scoring.of_request(request, "mix"))
         assert (refused.value.status, refused.value.reason) == (507, "no_space")
     assert b'requests_total{outcome="no_space"} 2.0' in metrics.as_text()
     assert list(tmp_path.iterdir()) == []
@@ -75,7 +75,7 @@ def test_an_error_of_the_program_is_counted(tmp_path: Path) -> None:
     metrics = Metrics("m", "1")
     scoring = Scoring(ServeConfig(), None, metrics, tmp_path / "none")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):
-        asyncio.run(scoring.of_request(Request(SCOPE, Client(HEAD))))
+        asyncio.run(scoring.of_request(Request(SCOPE, Client(HEAD)), "mix"))
     assert b'requests_total{outcome="internal_error"} 1.0' in metrics.as_text()
 
 
@@ -95,3 +95,22 @@ def test_a_request_that_the_end_of_the_server_meets_is_answered() -> None:
     asyncio.run(ended())
     assert [each.get("status") for each in sent] == [503, None]
     assert b"stopping" in sent[1]["body"]
+
+
+def test_uploads_to_the_page_are_bounded_in_time_and_number() -> None:
+    """The first never arrives, and takes the only place meanwhile."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def both() -> None:
+        guard = Guard(lambda *_: asyncio.sleep(60), ServeConfig(max_requests=1, timeout_s=0.2))
+        scope = SCOPE | {"path": "/gradio_api/upload"}
+        slow = asyncio.create_task(guard(scope, Client(b""), send))
+        await asyncio.sleep(0)
+        await guard(scope, Client(b""), send)
+        await slow
+
+    asyncio.run(both())
+    assert [each["status"] for each in sent if "status" in each] == [429, 408]

@@ -93,6 +93,16 @@ def test_files_are_scored_shown_and_removed(driver: Any, running: Server, calls:
     assert uploads(running) == []
 
 
+def test_channels_are_shown_in_rows_of_their_own(driver: Any, calls: Path) -> None:
+    until(lambda: found(driver, "input[value=split]"))[0].click()
+    until(lambda: found(driver, "input[type=file]"))[0].send_keys(str(calls / "support-ulaw.wav"))
+    [call] = score(driver, 1, "Segments from above: channel 0")
+    rows = {each.get_attribute("y") for each in call.find_elements("css selector", "[data-start]")}
+    assert len(rows) == 2
+    assert "channel 1: " in call.text
+    found(driver, "input[value=mix]")[0].click()
+
+
 def test_the_microphone(driver: Any, running: Server) -> None:
     button(driver, "Record").click()
     time.sleep(2)
@@ -125,13 +135,15 @@ def test_every_route_of_the_page_needs_the_token(running: Server) -> None:
     assert uploads(running) == []
 
 
-def asked(client: httpx.Client, path: str | None, spoken: str | None = None) -> str:
+def asked(
+    client: httpx.Client, path: str | None, spoken: str | None = None, channels: str = "mix"
+) -> str:
     """What the page's button would show for files that its upload named."""
     files, recorded = (
         {"path": each, "orig_name": "a.opus", "meta": {"_type": "gradio.FileData"}}
         for each in (path, spoken)
     )
-    data = [path and [files], spoken and recorded]
+    data = [path and [files], spoken and recorded, channels]
     body = {"data": data, "fn_index": 0, "session_hash": "a-session"}
     client.post("/gradio_api/queue/join", json=body).raise_for_status()
     with client.stream("GET", "/gradio_api/queue/data?session_hash=a-session") as events:
@@ -192,6 +204,7 @@ def test_the_page_takes_no_name_of_another_file(running: Server, calls: Path) ->
             for answer in (asked(client, name), asked(client, None, name)):
                 assert "expected an upload" in answer, name
                 assert "article" not in answer
+        assert "not in the list of choices" in asked(client, None, None, "0,1")
         for path in (
             *("file=http://127.0.0.1:1/a.wav", "proxy=http://127.0.0.1:1/a", "process_recording"),
             *("run/score", "api/score", "call/score", "runs", "vibe-code", "openapi.json"),

@@ -97,7 +97,7 @@ def test_a_fault_ends_its_own_request_alone(
         (tmp_path / f"{name}.wav").write_bytes(good.read_bytes())
     with ThreadPoolExecutor(8) as threads:
         paths = [tmp_path / f"{name}.wav" for name in names]
-        found = list(threads.map(lambda path: pool.predict(path, "a.wav"), paths))
+        found = list(threads.map(lambda path: pool.predict(path, "a.wav", "mix"), paths))
     assert [reason(each) for each in found] == [reasons[name] for name in names]
     config = PredictConfig(str(checkpoint_path), with_segments=True)
     [expected] = predict([str(good)], config)
@@ -117,7 +117,7 @@ def test_a_fork_server_that_is_killed_is_started_again(
     for process in processes:
         os.kill(process, signal.SIGKILL)
     assert not ended(processes, within_s=10)
-    assert reason(pool.predict(good, "a.wav")) == "None"
+    assert reason(pool.predict(good, "a.wav", "mix")) == "None"
     assert pool.is_alive
 
 
@@ -132,7 +132,7 @@ def test_after_the_end_no_process_is_started(
     found = children.Children(ServeConfig(has_page=False), batcher)
     first = found._process.pid
     found.close()
-    assert reason(found.predict(calls / "announcement.opus", "a.opus")) == "internal_error"
+    assert reason(found.predict(calls / "announcement.opus", "a.opus", "mix")) == "internal_error"
     assert found._process.pid == first
 
 
