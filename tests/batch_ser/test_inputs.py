@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from web_files import web_server
 
 from batch_ser.errors import Reason, UsageError
 from batch_ser.inputs import InputFile, Selection, Walk
@@ -120,17 +121,18 @@ def test_manifests_in_several_folders_name_their_own_files(
     """Each lists an `a.wav` of its own: two recordings, named below the manifests' folders."""
     touch(tmp_path, "d1/a.wav", "d2/a.wav", "b.wav", "outside.wav")
     inputs = [manifest(tmp_path / day, "file\na.wav\n../outside.wav\n") for day in ("d1", "d2")]
-    inputs.append(manifest(tmp_path, "file\nb.wav\nd1/a.wav\nhttps://x/a.wav\n"))
     monkeypatch.chdir(tmp_path)
-    walk = Walk(tuple(os.path.relpath(each) for each in inputs))
-    found = list(walk)
+    with web_server(tmp_path / "d1") as web:
+        inputs.append(manifest(tmp_path, f"file\nb.wav\nd1/a.wav\n{web}/a.wav\n"))
+        walk = Walk(tuple(os.path.relpath(each) for each in inputs))
+        found = list(walk)
     assert [each.file for each in found] == [
         "d1/a.wav",
         "d1/../outside.wav",
         "d2/a.wav",
         "d2/../outside.wav",
         "b.wav",
-        "https://x/a.wav",
+        f"{web}/a.wav",
     ]
     assert found[0].path != found[2].path
     assert walk.repeated == 1  # d1/a.wav, which both list
