@@ -16,7 +16,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from batch_ser import __version__
 from batch_ser.errors import Incomplete, UsageError
 from jobs.losses import Losses
-from jobs.ray_ends import End, end_of, last_line, node_of, recorded_end
+from jobs.ray_ends import LOSSES, End, end_of, last_line, node_of, recorded_end
 from jobs.ray_nodes import Nodes
 from jobs.ray_scoring import NoScorer
 from jobs.ray_workers import Call, RayWorkers
@@ -61,7 +61,7 @@ class _Executor:
         self._notice = notice
         self._losses = Losses()
         self._unreachable: list[_Unreachable] = []
-        self._lost_nodes: set[str] = set()  # that have been reported
+        self._reported: set[tuple[str, End]] = set()  # losses, by the id of the node
 
     def __iter__(self) -> Iterator[ShardResult]:
         self._pool.start_all()
@@ -185,23 +185,29 @@ class _Executor:
 
     def _settled(self, call: Call, end: End) -> list[ShardResult]:
         """What follows for a task whose worker was ended by its process, or by the system."""
-        if end is End.SYSTEM:
-            self._note_loss(call)
+        if end is not End.PROCESS:
+            self._note_loss(call, end)
         ray.kill(call.worker)
-        if end is End.SYSTEM:
+        if end is not End.PROCESS:
             return list(self._tasks.lost(call.task)) if call.task else []
         if call.task is not None:
             return list(self._tasks.died(call.task, advanced=call.advanced))
         self._pool.died_loading()
         return []
 
-    def _note_loss(self, call: Call) -> None:
+    def _note_loss(self, call: Call, end: End) -> None:
+        """Report what is known of it, once for each node: there may be hundreds of workers."""
         node = node_of(call.worker) if self._nodes and self._nodes.answers else ""
-        name = self._nodes.name(node) if self._nodes else "this machine"
-        self._losses.lost(name)
-        if node and node not in self._lost_nodes:
-            self._lost_nodes.add(node)
-            self._notice(f"{name} was lost; what its workers were at is done again")
+        if self._nodes and node and node not in self._nodes.alive:
+            end = End.NODE
+        found = LOSSES[end].format(self._nodes.name(node) if self._nodes else "this machine")
+        self._losses.lost(found)
+        if node and (node, end) not in self._reported:
+            self._reported.add((node, end))
+            again = "its task is done again" if call.task else "another is started"
+            if end is End.NODE:
+                again = "what its workers were at is done again"
+            self._notice(f"{found}; {again}")
 
     def _overdue(self) -> Iterator[ShardResult]:
         """End the workers of files that take too long; an examination has limits of its own."""
