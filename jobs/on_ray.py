@@ -13,10 +13,9 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from batch_ser import __version__
-from batch_ser.errors import Incomplete, UsageError
+from batch_ser.errors import Incomplete
 from jobs.losses import Losses
-from jobs.ray_ends import LOSSES, End, end_of, last_line, node_of, recorded_end
+from jobs.ray_ends import LOSSES, End, end_of, last_line, node_of, recorded_end, start_problem
 from jobs.ray_nodes import Nodes
 from jobs.ray_scoring import NoScorer
 from jobs.ray_workers import Call, RayWorkers
@@ -75,6 +74,7 @@ class _Executor:
             yield from self._overdue()
             yield from self._lost()
             self._assign()
+            self._pool.adjust(self._tasks.waiting)
 
     def _check(self) -> None:
         """Raise what ends the job: a signal, or a cluster without head, workers or results."""
@@ -120,7 +120,7 @@ class _Executor:
             call.advanced |= len(value.segments) > 0
             self._pool.calls[reference] = call
             return [value]
-        self._pool.idle.append(call.worker)
+        self._pool.free(call.worker)
         return list(self._tasks.examined(call.task, value)) if call.task.examine else [value]
 
     def _fetched(self, reference: Any) -> Any:
@@ -141,7 +141,7 @@ class _Executor:
             return []
         if isinstance(cause, Incomplete):
             raise cause
-        self._pool.idle.append(call.worker)
+        self._pool.free(call.worker)
         if not isinstance(cause, NoScorer):
             return list(self._tasks.raised(call.task, cause))
         self._losses.lost(f"a scorer: {cause.message}")
@@ -153,23 +153,14 @@ class _Executor:
         """Replace a worker; where it is not known what ended it, wait until the head knows."""
         end = end_of(error)
         if end is End.START:
-            self._pool.unusable(call.worker, self._start_problem(error))
+            found = RuntimeError(last_line(error))
+            cause = start_problem("a worker", error) if self._nodes else found
+            self._pool.unusable(call.worker, cause)
             return []
-        self._pool.start()
         if end is End.UNKNOWN:
             self._unreachable.append(_Unreachable(call))
             return []
         return self._settled(call, end)
-
-    def _start_problem(self, error: RayError) -> Exception:
-        """Why a worker cannot be made: on a node of a cluster, most likely another version."""
-        found = last_line(error)
-        if self._nodes is None:
-            return RuntimeError(found)
-        return UsageError(
-            f"a worker cannot be made there ({found}); expected batch-ser {__version__} and its "
-            "libraries as the command has them: install the same on all nodes"
-        )
 
     def _lost(self) -> Iterator[ShardResult]:
         """Settle the calls of workers that could not be reached."""
@@ -187,7 +178,7 @@ class _Executor:
         """What follows for a task whose worker was ended by its process, or by the system."""
         if end is not End.PROCESS:
             self._note_loss(call, end)
-        ray.kill(call.worker)
+        self._pool.end(call.worker)
         if end is not End.PROCESS:
             return list(self._tasks.lost(call.task)) if call.task else []
         if call.task is not None:
@@ -216,8 +207,7 @@ class _Executor:
             task = call.task
             if task and not task.examine and now - call.started > self._limit_s:
                 del self._pool.calls[reference]
-                ray.kill(call.worker)
-                self._pool.start()
+                self._pool.end(call.worker)
                 yield from self._tasks.overran(task)
 
 

@@ -24,6 +24,9 @@ from ray.exceptions import (
     RuntimeEnvSetupError,
 )
 
+from batch_ser import __version__
+from batch_ser.errors import UsageError
+
 NODE_DIED = "because its node has died"
 TERMINATED = "The process receives a SIGTERM"
 
@@ -95,6 +98,14 @@ def node_of(worker: Any) -> str:
     """The id of the node that a worker is or was on; empty if it has been nowhere."""
     node: str = _record(worker).get("Address", {}).get("NodeID", "")
     return node if node.strip("f") else ""  # all bits set: none
+
+
+def start_problem(what: str, error: RayError) -> UsageError:
+    """Why a worker or a scorer cannot be made on a node: most likely another version."""
+    return UsageError(
+        f"{what} cannot be made there ({last_line(error)}); expected batch-ser {__version__} and "
+        "its libraries as the command has them: install the same on all nodes"
+    )
 
 
 def last_line(error: Exception) -> str:
