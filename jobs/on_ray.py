@@ -67,6 +67,7 @@ class _Executor:
         calls = self._pool.calls
         while self._tasks.left or self._pool.busy or self._unreachable:
             self._check()
+            self._assign()  # where a scorer has loaded
             for reference in self._done():
                 results = self._received(reference, calls.pop(reference))
                 self._assign()  # before the driver commits, so that no worker waits for it
@@ -83,23 +84,28 @@ class _Executor:
         self._pool.check()
 
     def _done(self) -> list[Any]:
-        """Calls with a value or an error, as soon as there is one; none after a second."""
-        if not self._pool.calls:  # of those that cannot be reached the head will know more
+        """Calls with a value or an error, as soon as there is one; none after a second, or when a
+        scorer has loaded.
+        """
+        awaited = [*self._pool.calls, *self._pool.scorers.loading]
+        if not awaited:  # of those that cannot be reached the head will know more
             time.sleep(WAIT_S)
             return []
-        done, _ = ray.wait(list(self._pool.calls), num_returns=1, timeout=WAIT_S)
-        return list(done)
+        done, _ = ray.wait(awaited, num_returns=1, timeout=WAIT_S)
+        return [each for each in done if each in self._pool.calls]
 
     def _assign(self) -> None:
         """Give every idle worker its next task, if there is one."""
-        while self._pool.idle and self._tasks.left:
+        while self._pool.idle and self._pool.scorers.ready and self._tasks.left:
             worker, task = self._pool.idle.pop(), self._tasks.take()
             if task.examine:
-                reference = worker.examine.remote(task.shard)
-            else:
-                score = worker.score.options(num_returns="streaming")
-                reference = score.remote(task.shard, self._partial_rows(task.shard))
-            self._pool.calls[reference] = Call(worker, task)
+                self._pool.calls[worker.examine.remote(task.shard)] = Call(worker, task)
+                continue
+            scorer = self._pool.next_scorer()
+            options = {"scorer": scorer} if scorer else {}
+            score = worker.score.options(num_returns="streaming")
+            reference = score.remote(task.shard, self._partial_rows(task.shard), **options)
+            self._pool.calls[reference] = Call(worker, task, scorer)
 
     def _received(self, reference: Any, call: Call) -> list[ShardResult]:
         """What a call returns, or what its error leads to; after a partial result it goes on."""
@@ -145,7 +151,7 @@ class _Executor:
         if not isinstance(cause, NoScorer):
             return list(self._tasks.raised(call.task, cause))
         self._losses.lost(f"a scorer: {cause.message}")
-        if cause.ended:
+        if self._pool.scorers.doubt(call.scorer) and cause.ended:
             return list(self._tasks.died(call.task, advanced=call.advanced))
         return list(self._tasks.lost(call.task))
 

@@ -67,6 +67,11 @@ class Nodes:
         alive = self.alive.items()
         return sum(node.room(cpus, gpus) for each, node in alive if each not in without)
 
+    def has_place(self, gpus: float, without: Container[str]) -> bool:
+        """Whether there is a node with so many GPUs, when nothing else runs."""
+        alive = self.alive.items()
+        return any(each not in without and node.gpus + 1e-6 >= gpus for each, node in alive)
+
     @property
     def answers(self) -> bool:
         """Whether the head answered when it was last asked."""

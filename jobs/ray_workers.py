@@ -25,12 +25,26 @@ NOTICE_S = 30.0  # of a cluster: until that is reported
 MAX_LOADING_DEATHS = 50  # in a row, before a worker was ready: they are not all chance
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What may be missing, for messages: what it is, needs, and by which options."""
+
+    name: str
+    units: str
+    options: str
+
+
+WORKERS = Kind("worker", "CPUs", "--workers, --cpus-per-worker, --gpus-per-worker")
+SCORERS = Kind("scorer", "GPUs", "--scorers, --gpus-per-worker")
+
+
 @dataclass
 class Call:
     """What a worker is doing: a task, or loading."""
 
     worker: Any
     task: Task | None = None
+    scorer: Any = None
     started: float = field(default_factory=time.monotonic)
     advanced: bool = False  # there was a partial result with segments
 
@@ -60,7 +74,7 @@ class RayWorkers:
         self._without_since = time.monotonic()  # when there last was a worker that had loaded
         self._is_reported = False  # that there is none
         self._actor: Any = ray.remote(kind)
-        self._scorers = RayScorers(workers)
+        self.scorers = RayScorers(workers, nodes, self._leave_out)
         self._gpus = 0.0 if workers.scorers else workers.gpus_per_worker
         self._options: dict[str, Any] = {
             "num_cpus": workers.cpus_per_worker,
@@ -108,9 +122,13 @@ class RayWorkers:
         for _ in range(missing):
             self._start()
 
+    def next_scorer(self) -> Any:
+        """The scorer that the fewest tasks use; None where workers score by themselves."""
+        return self.scorers.least_used(call.scorer for call in self.calls.values())
+
     def _start(self) -> None:
         """Start one, which begins to load its checkpoint as soon as there is room for it."""
-        worker = self._actor.options(**self._options).remote(self._workers, self._scorers.one())
+        worker = self._actor.options(**self._options).remote(self._workers)
         self.calls[worker.load.remote()] = Call(worker)
 
     def _loading(self) -> list[Any]:
@@ -206,22 +224,23 @@ class RayWorkers:
         Raises:
             Incomplete: there is no place for any, or the head of the cluster is gone.
         """
-        self._scorers.check()
+        self.scorers.check()
         if self._nodes:
             self._nodes.check()
             if self._workers.count is None:
                 self._wanted = max(self._wanted, self._room())
-        if self.idle or self.busy:
+        if self.busy or (self.idle and self.scorers.ready):
             self._without_since = time.monotonic()
         waited_s = time.monotonic() - self._without_since
+        missing = SCORERS if self.idle else WORKERS
         if self._nodes and waited_s > NOTICE_S and not self._is_reported:
             self._is_reported = True
             self._notice(
-                f"no worker is ready after {NOTICE_S:g} s: other jobs may have the cluster's CPUs; "
-                f"waiting up to {START_S:g} s"
+                f"no {missing.name} is ready after {NOTICE_S:g} s: other jobs may have the "
+                f"cluster's {missing.units}; waiting up to {START_S:g} s"
             )
         if waited_s > START_S:
             raise Incomplete(
-                f"no worker has started within {START_S:g} s: Ray may have no free CPUs for them "
-                "(--workers, --cpus-per-worker, --gpus-per-worker)"
+                f"no {missing.name} has started within {START_S:g} s: Ray may have no free "
+                f"{missing.units} for them ({missing.options})"
             )

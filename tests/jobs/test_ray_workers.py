@@ -1,4 +1,4 @@
-"""What a job on a cluster does with its workers, by a Ray that executes nothing."""
+"""What a job on a cluster does with its workers and scorers, by a Ray that executes nothing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from ray.core.generated import common_pb2
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, RayTaskError
 
-from batch_ser.errors import UsageError
+from batch_ser.errors import CheckpointError, Incomplete, UsageError
 from batch_ser.inputs import InputFile
 from batch_ser.results import TableSchemas
-from jobs import on_ray, ray_workers
+from jobs import on_ray, ray_scorers, ray_workers
 from jobs.ray_nodes import Node, Nodes
+from jobs.ray_scorers import RayScorers
+from jobs.ray_scoring import NoScorer
 from jobs.ray_workers import Call, RayWorkers
 from jobs.sharding import Shard
 from jobs.stop import OrderlyStop
@@ -22,11 +24,12 @@ from jobs.tasks import Task
 
 SHARDS: list[Shard] = [[InputFile(name, f"/{name}")] for name in ("a.wav", "b.wav")]
 RESULT = SimpleNamespace(is_partial=False, files=pa.table({"reason": [None]}))
+OTHER = CheckpointError("--model fast: found another")
 
 
 @dataclass(eq=False)
 class Actor:
-    """A worker as a driver knows it: what it is called with, and where it is."""
+    """A worker or a scorer as a driver knows it: what it is called with, and where it is."""
 
     options: dict[str, Any]
     node: str
@@ -93,12 +96,12 @@ def nodes_of(*names: str) -> Nodes:
     return nodes
 
 
-def workers_of(count: int) -> Any:
+def workers_of(count: int, scorers: int = 0) -> Any:
     return SimpleNamespace(
         count=count,
-        scorers=0,
+        scorers=scorers,
         cpus_per_worker=1.0,
-        gpus_per_worker=0.0,
+        gpus_per_worker=1.0 if scorers else 0.0,
         settings=SimpleNamespace(schemas=TableSchemas(("neutral",))),
         file_timeout_s=3600.0,
     )
@@ -107,7 +110,7 @@ def workers_of(count: int) -> Any:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     found = FakeRay([])
-    for module in (on_ray, ray_workers):
+    for module in (on_ray, ray_workers, ray_scorers):
         monkeypatch.setattr(module, "ray", found)
         monkeypatch.setattr(module, "node_of", lambda actor: actor.node)
     return found
@@ -227,3 +230,104 @@ def test_a_worker_that_is_lost_when_no_other_has_a_task(
     assert list(results) == [RESULT, RESULT]
     assert ended_before == [True]
     assert notices == [notice]
+
+
+def task_error(cause: Exception) -> Exception:
+    """What Ray raises where an actor raised an error."""
+    found: Exception = RayTaskError("call", f"Traceback\n{cause}", cause).as_instanceof_cause()
+    return found
+
+
+def test_workers_get_the_scorer_that_starts_in_place_of_another(fake: FakeRay) -> None:
+    """The first cannot load where it starts; the second is started again by Ray on a node where it
+    cannot load. Neither ends the job, and no file is blamed.
+    """
+    fake.places += ["a", "w", "b", "w", "c"]  # a scorer that cannot load delays its worker
+    failing, used, notices = {"a"}, list[str](), list[str]()
+
+    def outcome(call: Reference) -> object:
+        if call.method == "ready" and call.actor.node in failing:
+            raise task_error(OTHER)
+        if call.method == "score":
+            used.append(call.given["scorer"].node)
+            if used == ["b"]:
+                failing.add("b")
+                raise task_error(NoScorer("it ended at a batch", ended=True))
+        return {} if call.method == "examine" else RESULT
+
+    fake.outcome = outcome
+    results = on_ray.execute(
+        iter(SHARDS),
+        workers_of(1, scorers=1),
+        OrderlyStop(),
+        nodes=nodes_of("a", "b", "c", "w"),
+        notice=notices.append,
+    )
+    assert list(results) == [RESULT, RESULT]
+    assert used == ["b", "c", "c"]
+    assert notices == [f"node {each} is left out: {OTHER}" for each in "ab"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (task_error(OTHER), UsageError, f"node a is left out: {OTHER}"),
+        (
+            ActorDiedError(RayTaskError("__init__", "ModuleNotFoundError: jobs", OTHER)),
+            UsageError,
+            "node a is left out: a scorer cannot be made there .*install the same on all nodes",
+        ),
+        (ActorDiedError(), Incomplete, "node a is left out: a scorer ended there while it loaded"),
+    ],
+)
+def test_a_job_ends_only_where_no_node_is_left_for_a_scorer(
+    fake: FakeRay, error: Exception, expected: type[Exception], message: str
+) -> None:
+    """A second one that has loaded is enough, and so is a node that could hold one."""
+
+    def outcome(call: Reference) -> object:
+        if call.actor.node == "a":
+            raise error
+        return None
+
+    fake.outcome = outcome
+    for nodes, places in ((nodes_of("a"), "ba"), (nodes_of("a", "b"), "a")):
+        fake.places[:] = [*places, "pending"]
+        scorers = RayScorers(workers_of(1, scorers=len(places)), nodes, lambda *_: None)
+        scorers.check()
+        assert [each.node for each in scorers.loading.values()] == ["pending"]
+        assert fake.actors[-1].options["label_selector"] == {"ray.io/node-id": "!in(a)"}
+        [given_up] = [each for each in fake.actors if each.is_killed]
+        assert given_up.node == "a"
+        assert not scorers.doubt(given_up)  # so that no file is blamed for its end
+        fake.actors.clear()
+    fake.places[:] = "a"
+    scorers = RayScorers(workers_of(1, scorers=1), nodes_of("a"), lambda *_: None)
+    with pytest.raises(expected, match=f"no node of the cluster can do this job; {message}"):
+        scorers.check()
+
+
+def test_a_scorer_of_this_machine_that_cannot_load_ends_the_job(fake: FakeRay) -> None:
+    """By what it raised, without the traceback that Ray puts before."""
+
+    def outcome(_: Reference) -> object:
+        raise task_error(OTHER)
+
+    fake.outcome, fake.places = outcome, ["a"]
+    with pytest.raises(CheckpointError) as found:
+        RayScorers(workers_of(1, scorers=1), None, lambda *_: None).check()
+    assert str(found.value) == str(OTHER)
+
+
+def test_tasks_are_spread_over_the_scorers_that_have_loaded(fake: FakeRay) -> None:
+    fake.places += "abc"
+    scorers = RayScorers(workers_of(1, scorers=3), nodes_of("a", "b", "c"), lambda *_: None)
+    first, second, third = fake.actors
+    assert not scorers.ready
+    fake.wait = lambda calls, **_: (calls[:2], calls[2:])  # type: ignore[method-assign, assignment]
+    scorers.check()
+    assert scorers.ready
+    assert scorers.least_used([None, first, second, first]) is second
+    assert scorers.doubt(second)
+    assert scorers.least_used([first]) is first
+    assert third in scorers.loading.values()
