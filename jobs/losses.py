@@ -21,7 +21,7 @@ class Losses:
         self._lost: list[str] = []
 
     def lost(self, what: str) -> None:
-        """Note a loss; `what` names the node of a worker, or a scorer, for the message."""
+        """Note a loss; `what` states what became of which worker or scorer, for the message."""
         if self._since_s is None:
             self._since_s = self._clock_s()
         self._lost.append(what)

@@ -13,10 +13,9 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from batch_ser import __version__
-from batch_ser.errors import Incomplete, UsageError
+from batch_ser.errors import Incomplete
 from jobs.losses import Losses
-from jobs.ray_ends import End, end_of, last_line, node_of, recorded_end
+from jobs.ray_ends import LOSSES, End, end_of, last_line, node_of, recorded_end, start_problem
 from jobs.ray_nodes import Nodes
 from jobs.ray_scoring import NoScorer
 from jobs.ray_workers import Call, RayWorkers
@@ -61,13 +60,14 @@ class _Executor:
         self._notice = notice
         self._losses = Losses()
         self._unreachable: list[_Unreachable] = []
-        self._lost_nodes: set[str] = set()  # that have been reported
+        self._reported: set[tuple[str, End]] = set()  # losses, by the id of the node
 
     def __iter__(self) -> Iterator[ShardResult]:
         self._pool.start_all()
         calls = self._pool.calls
         while self._tasks.left or self._pool.busy or self._unreachable:
             self._check()
+            self._assign()  # where a scorer has loaded
             for reference in self._done():
                 results = self._received(reference, calls.pop(reference))
                 self._assign()  # before the driver commits, so that no worker waits for it
@@ -75,6 +75,7 @@ class _Executor:
             yield from self._overdue()
             yield from self._lost()
             self._assign()
+            self._pool.adjust(self._tasks.waiting)
 
     def _check(self) -> None:
         """Raise what ends the job: a signal, or a cluster without head, workers or results."""
@@ -83,23 +84,28 @@ class _Executor:
         self._pool.check()
 
     def _done(self) -> list[Any]:
-        """Calls with a value or an error, as soon as there is one; none after a second."""
-        if not self._pool.calls:  # of those that cannot be reached the head will know more
+        """Calls with a value or an error, as soon as there is one; none after a second, or when a
+        scorer has loaded.
+        """
+        awaited = [*self._pool.calls, *self._pool.scorers.loading]
+        if not awaited:  # of those that cannot be reached the head will know more
             time.sleep(WAIT_S)
             return []
-        done, _ = ray.wait(list(self._pool.calls), num_returns=1, timeout=WAIT_S)
-        return list(done)
+        done, _ = ray.wait(awaited, num_returns=1, timeout=WAIT_S)
+        return [each for each in done if each in self._pool.calls]
 
     def _assign(self) -> None:
         """Give every idle worker its next task, if there is one."""
-        while self._pool.idle and self._tasks.left:
+        while self._pool.idle and self._pool.scorers.ready and self._tasks.left:
             worker, task = self._pool.idle.pop(), self._tasks.take()
             if task.examine:
-                reference = worker.examine.remote(task.shard)
-            else:
-                score = worker.score.options(num_returns="streaming")
-                reference = score.remote(task.shard, self._partial_rows(task.shard))
-            self._pool.calls[reference] = Call(worker, task)
+                self._pool.calls[worker.examine.remote(task.shard)] = Call(worker, task)
+                continue
+            scorer = self._pool.next_scorer()
+            options = {"scorer": scorer} if scorer else {}
+            score = worker.score.options(num_returns="streaming")
+            reference = score.remote(task.shard, self._partial_rows(task.shard), **options)
+            self._pool.calls[reference] = Call(worker, task, scorer)
 
     def _received(self, reference: Any, call: Call) -> list[ShardResult]:
         """What a call returns, or what its error leads to; after a partial result it goes on."""
@@ -120,7 +126,7 @@ class _Executor:
             call.advanced |= len(value.segments) > 0
             self._pool.calls[reference] = call
             return [value]
-        self._pool.idle.append(call.worker)
+        self._pool.free(call.worker)
         return list(self._tasks.examined(call.task, value)) if call.task.examine else [value]
 
     def _fetched(self, reference: Any) -> Any:
@@ -141,11 +147,11 @@ class _Executor:
             return []
         if isinstance(cause, Incomplete):
             raise cause
-        self._pool.idle.append(call.worker)
+        self._pool.free(call.worker)
         if not isinstance(cause, NoScorer):
             return list(self._tasks.raised(call.task, cause))
         self._losses.lost(f"a scorer: {cause.message}")
-        if cause.ended:
+        if self._pool.scorers.doubt(call.scorer) and cause.ended:
             return list(self._tasks.died(call.task, advanced=call.advanced))
         return list(self._tasks.lost(call.task))
 
@@ -153,23 +159,14 @@ class _Executor:
         """Replace a worker; where it is not known what ended it, wait until the head knows."""
         end = end_of(error)
         if end is End.START:
-            self._pool.unusable(call.worker, self._start_problem(error))
+            found = RuntimeError(last_line(error))
+            cause = start_problem("a worker", error) if self._nodes else found
+            self._pool.unusable(call.worker, cause)
             return []
-        self._pool.start()
         if end is End.UNKNOWN:
             self._unreachable.append(_Unreachable(call))
             return []
         return self._settled(call, end)
-
-    def _start_problem(self, error: RayError) -> Exception:
-        """Why a worker cannot be made: on a node of a cluster, most likely another version."""
-        found = last_line(error)
-        if self._nodes is None:
-            return RuntimeError(found)
-        return UsageError(
-            f"a worker cannot be made there ({found}); expected batch-ser {__version__} and its "
-            "libraries as the command has them: install the same on all nodes"
-        )
 
     def _lost(self) -> Iterator[ShardResult]:
         """Settle the calls of workers that could not be reached."""
@@ -185,23 +182,29 @@ class _Executor:
 
     def _settled(self, call: Call, end: End) -> list[ShardResult]:
         """What follows for a task whose worker was ended by its process, or by the system."""
-        if end is End.SYSTEM:
-            self._note_loss(call)
-        ray.kill(call.worker)
-        if end is End.SYSTEM:
+        if end is not End.PROCESS:
+            self._note_loss(call, end)
+        self._pool.end(call.worker)
+        if end is not End.PROCESS:
             return list(self._tasks.lost(call.task)) if call.task else []
         if call.task is not None:
             return list(self._tasks.died(call.task, advanced=call.advanced))
         self._pool.died_loading()
         return []
 
-    def _note_loss(self, call: Call) -> None:
+    def _note_loss(self, call: Call, end: End) -> None:
+        """Report what is known of it, once for each node: there may be hundreds of workers."""
         node = node_of(call.worker) if self._nodes and self._nodes.answers else ""
-        name = self._nodes.name(node) if self._nodes else "this machine"
-        self._losses.lost(name)
-        if node and node not in self._lost_nodes:
-            self._lost_nodes.add(node)
-            self._notice(f"{name} was lost; what its workers were at is done again")
+        if self._nodes and node and node not in self._nodes.alive:
+            end = End.NODE
+        found = LOSSES[end].format(self._nodes.name(node) if self._nodes else "this machine")
+        self._losses.lost(found)
+        if node and (node, end) not in self._reported:
+            self._reported.add((node, end))
+            again = "its task is done again" if call.task else "another is started"
+            if end is End.NODE:
+                again = "what its workers were at is done again"
+            self._notice(f"{found}; {again}")
 
     def _overdue(self) -> Iterator[ShardResult]:
         """End the workers of files that take too long; an examination has limits of its own."""
@@ -210,8 +213,7 @@ class _Executor:
             task = call.task
             if task and not task.examine and now - call.started > self._limit_s:
                 del self._pool.calls[reference]
-                ray.kill(call.worker)
-                self._pool.start()
+                self._pool.end(call.worker)
                 yield from self._tasks.overran(task)
 
 

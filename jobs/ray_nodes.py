@@ -6,19 +6,20 @@ restarted answers with another cluster's id: nothing of the job's workers is kno
 
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import AuthenticationError, RayError
 
-from batch_ser.errors import Incomplete
+from batch_ser.errors import BatchSerError, Incomplete, UsageError
 
 EVERY_S = 3.0
 ANSWER_S = 3.0
 HEAD_S = 45.0  # without an answer, which leaves time to commit before Ray ends the process
 ALIVE = 0  # as Ray numbers the states of nodes
+NODE_ID = "ray.io/node-id"  # the label that Ray gives every node
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Nodes:
         alive = self.alive.items()
         return sum(node.room(cpus, gpus) for each, node in alive if each not in without)
 
+    def has_place(self, gpus: float, without: Container[str]) -> bool:
+        """Whether there is a node with so many GPUs, when nothing else runs."""
+        alive = self.alive.items()
+        return any(each not in without and node.gpus + 1e-6 >= gpus for each, node in alive)
+
     @property
     def answers(self) -> bool:
         """Whether the head answered when it was last asked."""
@@ -112,6 +118,25 @@ class Nodes:
             if info.state == ALIVE
         }
         self._answered_s = time.monotonic()
+
+
+def elsewhere(left_out: Collection[str]) -> dict[str, Any]:
+    """The options of an actor of Ray that must not start on some nodes, given by their ids."""
+    if not left_out:
+        return {}
+    return {"label_selector": {NODE_ID: f"!in({', '.join(sorted(left_out))})"}}
+
+
+def found_at(nodes: Nodes, node: str, cause: Exception) -> str:
+    """Which node cannot do the job, and why."""
+    text = str(cause) if isinstance(cause, BatchSerError) else f"{type(cause).__name__}: {cause}"
+    return f"{nodes.name(node)} is left out: {text}"
+
+
+def refusal(nodes: Nodes, node: str, cause: Exception) -> BatchSerError:
+    """The error of a job for which there is no node, by the one that was left out last."""
+    kind = UsageError if isinstance(cause, UsageError) else Incomplete
+    return kind(f"no node of the cluster can do this job; {found_at(nodes, node, cause)}")
 
 
 def _name(info: Any) -> str:

@@ -1,8 +1,9 @@
 """The workers of a job on Ray: where they start, what each is doing, which nodes are left out.
 
 A node on which a worker cannot do its job, such as one that does not see the recordings, gets no
-other; the rest of the cluster goes on. By default there are as many workers as fit, also when a
-cluster grows.
+other, and those on it get no further task; the rest of the cluster goes on. By default there are as
+many workers as fit, also when a cluster grows. Those of a cluster for which there is no more task
+end, so that their nodes can go while a long recording is still scored elsewhere.
 """
 
 import time
@@ -12,9 +13,9 @@ from typing import Any
 
 import ray
 
-from batch_ser.errors import BatchSerError, Incomplete, UsageError
+from batch_ser.errors import BatchSerError, Incomplete
 from jobs.ray_ends import node_of
-from jobs.ray_nodes import Nodes
+from jobs.ray_nodes import Nodes, elsewhere, found_at, refusal
 from jobs.ray_scorers import RayScorers
 from jobs.tasks import Task
 from jobs.worker_process import Workers
@@ -22,7 +23,19 @@ from jobs.worker_process import Workers
 START_S = 600.0  # without a single worker
 NOTICE_S = 30.0  # of a cluster: until that is reported
 MAX_LOADING_DEATHS = 50  # in a row, before a worker was ready: they are not all chance
-NODE_ID = "ray.io/node-id"  # the label that Ray gives every node
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What may be missing, for messages: what it is, needs, and by which options."""
+
+    name: str
+    units: str
+    options: str
+
+
+WORKERS = Kind("worker", "CPUs", "--workers, --cpus-per-worker, --gpus-per-worker")
+SCORERS = Kind("scorer", "GPUs", "--scorers, --gpus-per-worker")
 
 
 @dataclass
@@ -31,6 +44,7 @@ class Call:
 
     worker: Any
     task: Task | None = None
+    scorer: Any = None
     started: float = field(default_factory=time.monotonic)
     advanced: bool = False  # there was a partial result with segments
 
@@ -52,13 +66,15 @@ class RayWorkers:
         self._workers = workers
         self._nodes = nodes
         self._notice = notice
-        self._wanted = 0
-        self._left_out: set[str] = set()  # ids of nodes
+        self._wanted = 0  # while there are tasks for all
+        self._nodes_of: dict[Any, str] = {}  # the ids of the nodes of workers that have loaded
+        self._left_out: dict[str, Exception] = {}  # why, by the ids of nodes
+        self._gone_from = ""  # a node that workers had to leave since the last `adjust`
         self._loading_deaths = 0
         self._without_since = time.monotonic()  # when there last was a worker that had loaded
         self._is_reported = False  # that there is none
         self._actor: Any = ray.remote(kind)
-        self._scorers = RayScorers(workers)
+        self.scorers = RayScorers(workers, nodes, self._leave_out)
         self._gpus = 0.0 if workers.scorers else workers.gpus_per_worker
         self._options: dict[str, Any] = {
             "num_cpus": workers.cpus_per_worker,
@@ -80,23 +96,72 @@ class RayWorkers:
                 f"({self._workers.cpus_per_worker:g} CPUs, {self._gpus:g} GPUs "
                 f"each); waiting {START_S:g} s for one"
             )
-        self._grow(max(1, self._workers.count or room))
+        self._wanted = max(1, self._workers.count or room)
+        self.adjust(None)
 
-    def _grow(self, wanted: int) -> None:
-        while self._wanted < wanted:
-            self._wanted += 1
-            self.start()
+    def adjust(self, waiting: int | None) -> None:
+        """Start what is missing; on a cluster, end those for which there is no task.
 
-    def start(self) -> None:
+        There are `waiting` tasks that no worker has, or, where it is None, more than are known.
+
+        Raises:
+            UsageError, Incomplete: workers had to leave a node, and there is no other; by whose
+                fault that is.
+        """
+        missing = self._wanted - len(self.calls) - len(self.idle)
+        if self._nodes and waiting is not None:
+            spare = len(self.idle) + len(self._loading())
+            self._end_spare(spare - waiting)
+            missing = min(missing, waiting - spare)
+            if not waiting:
+                self._without_since = time.monotonic()  # as none is wanted
+        gone_from, self._gone_from = self._gone_from, ""
+        is_wanted = waiting != 0 and not self.busy and not self.idle
+        if self._nodes and gone_from and is_wanted and not self._room():
+            raise refusal(self._nodes, gone_from, self._left_out[gone_from])
+        for _ in range(missing):
+            self._start()
+
+    def next_scorer(self) -> Any:
+        """The scorer that the fewest tasks use; None where workers score by themselves."""
+        return self.scorers.least_used(call.scorer for call in self.calls.values())
+
+    def _start(self) -> None:
         """Start one, which begins to load its checkpoint as soon as there is room for it."""
-        actor = self._actor.options(**self._options)
-        worker = actor.remote(self._workers, self._scorers.one())
+        worker = self._actor.options(**self._options).remote(self._workers)
         self.calls[worker.load.remote()] = Call(worker)
+
+    def _loading(self) -> list[Any]:
+        return [reference for reference, call in self.calls.items() if call.task is None]
+
+    def _end_spare(self, number: int) -> None:
+        """End so many that have no task, the latest that were started first."""
+        for reference in self._loading()[::-1][: max(0, number)]:
+            self.end(self.calls.pop(reference).worker)
+            number -= 1
+        for _ in range(number):
+            self.end(self.idle.pop())
+
+    def end(self, worker: Any) -> None:
+        """End a worker that is neither idle nor in a call any more."""
+        ray.kill(worker)
+        self._nodes_of.pop(worker, None)
 
     def loaded(self, worker: Any) -> None:
         """A worker is ready for its first task."""
         self._loading_deaths = 0
-        self.idle.append(worker)
+        if self._nodes and self._nodes.answers:
+            self._nodes_of[worker] = node_of(worker)
+        self.free(worker)
+
+    def free(self, worker: Any) -> None:
+        """A worker has no task any more; on a node that is left out it gets no other."""
+        node = self._nodes_of.get(worker, "")
+        if node not in self._left_out:
+            self.idle.append(worker)
+            return
+        self.end(worker)
+        self._gone_from = node
 
     def died_loading(self) -> None:
         """A process ended before it was ready.
@@ -112,43 +177,40 @@ class RayWorkers:
             )
 
     def unusable(self, worker: Any, cause: Exception) -> None:
-        """Go on without a worker that cannot do its job here, if there are others.
+        """Go on without a worker that cannot do its job where it is, if there are others.
 
         Raises:
-            UsageError, Incomplete: there are none; by whose fault that is.
+            UsageError, Incomplete: there are none on this machine; by whose fault that is.
         """
         if self._nodes:
             if node := node_of(worker):
-                self._leave_out(self._nodes, node, cause)
+                self._leave_out(node, cause)
+                self._gone_from = node
             else:
                 self.died_loading()
-            ray.kill(worker)
-            self.start()
+            self.end(worker)
             return
-        ray.kill(worker)
+        self.end(worker)
+        self._wanted -= 1
         if not self.calls and not self.idle:
             if isinstance(cause, BatchSerError):
                 raise cause
-            raise Incomplete(f"no worker can start: {_text(cause)}") from cause
+            raise Incomplete(f"no worker can start: {type(cause).__name__}: {cause}") from cause
 
-    def _leave_out(self, nodes: Nodes, node: str, cause: Exception) -> None:
-        """Start no more workers on a node."""
+    def _leave_out(self, node: str, cause: Exception) -> None:
+        """Start no more workers on a node; those on it may do the tasks that they have."""
+        assert self._nodes
         known = node in self._left_out
-        self._left_out.add(node)
-        others = f"!in({', '.join(sorted(self._left_out))})"
-        self._options["label_selector"] = {NODE_ID: others}
-        found = f"{nodes.name(node)} is left out: {_text(cause)}"
-        if not self._room() and not self.busy and not self.idle:
-            kind = UsageError if isinstance(cause, UsageError) else Incomplete
-            raise kind(f"no node of the cluster can do this job; {found}") from cause
+        self._left_out[node] = cause
         if known:
             return
-        self._notice(found)
-        for reference, call in list(self.calls.items()):
-            if call.task is None:  # those that wait might start there
-                del self.calls[reference]
-                ray.kill(call.worker)
-                self.start()
+        self._notice(found_at(self._nodes, node, cause))
+        self._options |= elsewhere(self._left_out)
+        for reference in self._loading():  # those that wait might start there
+            self.end(self.calls.pop(reference).worker)
+        idle, self.idle = self.idle, []
+        for worker in idle:
+            self.free(worker)
 
     def _room(self) -> int:
         """How many workers fit into the cluster, but for nodes that are left out."""
@@ -162,26 +224,23 @@ class RayWorkers:
         Raises:
             Incomplete: there is no place for any, or the head of the cluster is gone.
         """
-        self._scorers.check()
+        self.scorers.check()
         if self._nodes:
             self._nodes.check()
             if self._workers.count is None:
-                self._grow(self._room())
-        if self.idle or self.busy:
+                self._wanted = max(self._wanted, self._room())
+        if self.busy or (self.idle and self.scorers.ready):
             self._without_since = time.monotonic()
         waited_s = time.monotonic() - self._without_since
+        missing = SCORERS if self.idle else WORKERS
         if self._nodes and waited_s > NOTICE_S and not self._is_reported:
             self._is_reported = True
             self._notice(
-                f"no worker is ready after {NOTICE_S:g} s: other jobs may have the cluster's CPUs; "
-                f"waiting up to {START_S:g} s"
+                f"no {missing.name} is ready after {NOTICE_S:g} s: other jobs may have the "
+                f"cluster's {missing.units}; waiting up to {START_S:g} s"
             )
         if waited_s > START_S:
             raise Incomplete(
-                f"no worker has started within {START_S:g} s: Ray may have no free CPUs for them "
-                "(--workers, --cpus-per-worker, --gpus-per-worker)"
+                f"no {missing.name} has started within {START_S:g} s: Ray may have no free "
+                f"{missing.units} for them ({missing.options})"
             )
-
-
-def _text(cause: Exception) -> str:
-    return str(cause) if isinstance(cause, BatchSerError) else f"{type(cause).__name__}: {cause}"

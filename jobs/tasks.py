@@ -46,13 +46,22 @@ class Tasks:
         self._schemas = schemas
         self._file_timeout_s = file_timeout_s
         self._next: deque[Task] = deque()
+        self._is_exhausted = False  # there are no more shards
 
     @property
     def left(self) -> bool:
         """Whether there is a task to take."""
-        if not self._next and (shard := next(self._shards, None)) is not None:
-            self._next.append(Task(shard))
+        if not self._next and not self._is_exhausted:
+            if (shard := next(self._shards, None)) is not None:
+                self._next.append(Task(shard))
+            else:
+                self._is_exhausted = True
         return bool(self._next)
+
+    @property
+    def waiting(self) -> int | None:
+        """How many tasks no worker has; None where there may be more than are known."""
+        return None if self.left and not self._is_exhausted else len(self._next)
 
     def take(self) -> Task:
         """The next task, if there is one left."""

@@ -98,10 +98,8 @@ def load_for(workers: Workers, device: str) -> Checkpoint:
 class Worker:
     """One process with one checkpoint."""
 
-    def __init__(self, workers: Workers, scorer: Any = None) -> None:
-        """`scorer` is the actor that scores for this worker, if there are any."""
+    def __init__(self, workers: Workers) -> None:
         self._workers = workers
-        self._scorer = scorer
         self._archives = OpenArchives()  # of all shards: some are read forward
 
     @property
@@ -114,19 +112,24 @@ class Worker:
         Raises:
             UsageError: this node has another program, another checkpoint, none, or no GPU.
         """
-        self._checkpoint = load_for(self._workers, "cpu" if self._scorer else self._workers.device)
+        device = "cpu" if self._workers.scorers else self._workers.device
+        self._checkpoint = load_for(self._workers, device)
 
-    def score(self, shard: Shard, stored: Mapping[str, pa.Table]) -> Iterator[ShardResult]:
+    def score(
+        self, shard: Shard, stored: Mapping[str, pa.Table], scorer: Any = None
+    ) -> Iterator[ShardResult]:
         """The results of a shard; of segments with `stored` rows these.
 
+        `scorer` is the actor that scores the others, if there are any.
+
         Raises:
-            NoScorer: that which scores for this worker does not answer.
+            NoScorer: it does not answer.
         """
         score = None
-        if self._scorer:
+        if scorer:
             embed = self.settings.schemas.embedding_width > 0
             limit_s = self._workers.file_timeout_s
-            score = RemoteScorer(self._scorer, embed=embed, file_timeout_s=limit_s)
+            score = RemoteScorer(scorer, embed=embed, file_timeout_s=limit_s)
         archives = self._archives
         try:
             yield from score_shard(

@@ -40,7 +40,7 @@ cluster.shutdown()
 
 
 class RayCluster:
-    """A head without CPUs, and nodes with one each."""
+    """A head without CPUs, and nodes with one each, unless other numbers are given."""
 
     def __init__(self, process: "subprocess.Popen[str]", environment: dict[str, str]) -> None:
         self._process = process
@@ -48,9 +48,12 @@ class RayCluster:
         self.environment = environment  # with which a driver joins
         self.address = self._add("head", num_cpus=0)
 
-    def add(self, name: str, **variables: str) -> None:
-        """A node whose processes have further variables in their environment."""
-        self._add(name, num_cpus=1, env_vars=variables)
+    def add(self, name: str, *, cpus: int = 1, gpus: int = 0, **variables: str) -> None:
+        """A node whose processes have further variables in their environment.
+
+        Its GPUs need not exist: Ray counts what is given.
+        """
+        self._add(name, num_cpus=cpus, num_gpus=gpus, env_vars=variables)
 
     def kill(self, name: str) -> None:
         """End all processes of a node at once, as a machine that loses its power."""

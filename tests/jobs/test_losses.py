@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import ray.exceptions
+from ray.core.generated import common_pb2
 
 from batch_ser.errors import Incomplete
 from jobs import ray_workers
@@ -49,9 +50,20 @@ def test_ten_minutes_without_a_result_end_the_job(losses: Losses, clock: list[fl
         losses.check()
 
 
+def died(reason: str) -> ray.exceptions.ActorDiedError:
+    """The error of a call to a worker that is gone."""
+    generated: Any = common_pb2
+    context = generated.ActorDiedErrorContext(error_message=reason, actor_id=b"0" * 16)
+    return ray.exceptions.ActorDiedError(context)
+
+
 @pytest.mark.parametrize(
     ("error", "end"),
     [
+        (died("The actor is dead because its node has died."), End.NODE),
+        (ray.exceptions.NodeDiedError(""), End.NODE),
+        (died("Worker exits unexpectedly. The process receives a SIGTERM."), End.SIGTERM),
+        (died("Worker unexpectedly exits with a connection error code 2."), End.PROCESS),
         (ray.exceptions.OutOfDiskError("no room"), End.SYSTEM),
         (ray.exceptions.ObjectStoreFullError("no room"), End.SYSTEM),
         (ray.exceptions.OutOfMemoryError("too much"), End.PROCESS),
@@ -60,7 +72,7 @@ def test_ten_minutes_without_a_result_end_the_job(losses: Losses, clock: list[fl
     ],
 )
 def test_what_an_error_of_ray_states(error: ray.exceptions.RayError, end: End) -> None:
-    """A full disk of a node is no fault of a file; lack of memory may be."""
+    """A full disk of a node is no fault of a file, nor is SIGTERM; lack of memory may be."""
     assert end_of(error) is end
 
 

@@ -3,28 +3,28 @@
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 import ray
 from conftest import PROGRAM, cuts
-from processes import descendants
+from ray import cloudpickle
 from ray.exceptions import (
     ActorDiedError,
     GetTimeoutError,
     ObjectLostError,
     ObjectStoreFullError,
     RayError,
-    RayTaskError,
 )
 from ray_clusters import ray_cluster
-from results import assert_holds, assert_same_tables
+from results import assert_holds, assert_same_tables, score
 
 from batch_ser.audio.samples import Samples
 from batch_ser.errors import CheckpointError, UsageError
@@ -33,6 +33,10 @@ from jobs.ray_scoring import ANSWER_S, NoScorer, RemoteScorer, ScorerLost
 from jobs.scorer import Scorer
 from jobs.worker_process import Program
 from models import load_checkpoint
+from models.batching import Outputs
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+OLD = "import batch_ser\nbatch_ser.__version__ = '0.0.1'\n"
 
 
 def workers(model: object, program: Program | None = None) -> Any:
@@ -103,18 +107,6 @@ def test_a_wait_for_a_scorer_ends_before_a_file_took_too_long(
     assert waited_s == [30.0, ANSWER_S]
 
 
-def test_a_scorer_that_cannot_load_is_reported_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what it raised, without the traceback that Ray puts before."""
-    cause = CheckpointError("--model fast: found another")
-    fake = MagicMock(wait=lambda calls, **_: (calls, []))
-    fake.get.side_effect = RayTaskError("ready", f"Traceback\n{cause}", cause).as_instanceof_cause()
-    monkeypatch.setattr(ray_scorers, "ray", fake)
-    scorers = ray_scorers.RayScorers(cast("Any", SimpleNamespace(scorers=1, gpus_per_worker=0.0)))
-    with pytest.raises(CheckpointError) as found:
-        scorers.check()
-    assert str(found.value) == str(cause)
-
-
 def test_scorers_that_cannot_be() -> None:
     with pytest.raises(UsageError, match="--scorers -1: expected 0 or more"):
         RunConfig(("calls",), "out.parquet", scorers=-1)
@@ -122,36 +114,32 @@ def test_scorers_that_cannot_be() -> None:
         RunConfig(("calls",), "out.parquet", scorers=1, engine="inline")
 
 
-def wait_for(condition: Callable[[], list[int]], job: "subprocess.Popen[str]") -> list[int]:
-    while not (found := condition()):
-        assert job.poll() is None, job.communicate()
-        time.sleep(0.02)
-    return found
+def dying_scorer(marker: Path) -> type[Scorer]:
+    """A scorer that is killed at its first batch; it is sent to its process by value."""
+
+    class Dying(Scorer):
+        def score(self, samples: Samples, lengths: Sequence[int], *, embed: bool) -> Outputs:
+            if not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().score(samples, lengths, embed=embed)
+
+    return Dying
 
 
 @pytest.mark.ray
 def test_a_scorer_that_is_killed_while_it_has_a_batch(
-    archive: Path, checkpoint_path: Path, calm: Path, tmp_path: Path
+    archive: Path,
+    checkpoint_path: Path,
+    calm: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another takes its place, and no file is blamed."""
+    monkeypatch.setattr(ray_scorers, "Scorer", dying_scorer(tmp_path / "killed"))
     out = tmp_path / "out.parquet"
-    command = (PROGRAM, "run", "--input", archive, "--out", out, "--model", checkpoint_path)
-    job = subprocess.Popen(
-        [*map(str, command), "--workers", "2", "--scorers", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-    def processes(title: str) -> list[int]:
-        return [each for each, line in descendants(job.pid).items() if line.startswith(title)]
-
-    [scorer] = wait_for(lambda: processes("ray::Scorer"), job)
-    os.kill(scorer, signal.SIGSTOP)
-    wait_for(lambda: processes("ray::Worker.score"), job)
-    os.kill(scorer, signal.SIGKILL)
-    _, messages = job.communicate()
-    assert job.returncode == 0, messages
+    score(archive, out, checkpoint_path, engine="ray", workers=2, scorers=1)
+    assert (tmp_path / "killed").exists()
     assert_same_tables(out, calm)
     assert_holds(out)
 
@@ -175,5 +163,33 @@ def test_a_worker_that_waits_for_room_does_not_take_that_of_a_scorer(
             check=False,
         )
     assert done.returncode == 0, done.stderr
+    assert_same_tables(out, calm)
+    assert_holds(out)
+
+
+@pytest.mark.ray
+@pytest.mark.exhaustive
+def test_a_scorer_on_a_node_with_another_version_is_given_up(
+    archive: Path, checkpoint_path: Path, calm: Path, tmp_path: Path
+) -> None:
+    """Its node is named, and the job goes on with the other scorer, once there is a worker."""
+    (tmp_path / "sitecustomize.py").write_text(OLD)
+    out, messages = tmp_path / "out.parquet", tmp_path / "messages"
+    command = (PROGRAM, "run", "--input", archive, "--out", out, "--model", checkpoint_path)
+    options = ("--workers", 1, "--scorers", 2, "--gpus-per-worker", 1, "--device", "cpu")
+    with ray_cluster() as cluster, messages.open("w") as opened:
+        path = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"
+        cluster.add("old", cpus=0, gpus=1, PYTHONPATH=path)
+        cluster.add("good", cpus=0, gpus=1)
+        job = subprocess.Popen(
+            [*map(str, command + options), "--address", cluster.address],
+            env=cluster.environment,
+            stderr=opened,
+        )
+        while "is left out: found batch-ser 0.0.1" not in messages.read_text():
+            assert job.poll() is None, messages.read_text()
+            time.sleep(0.1)
+        cluster.add("worker")
+        assert job.wait() == 0, messages.read_text()
     assert_same_tables(out, calm)
     assert_holds(out)
