@@ -20,6 +20,7 @@ def hang_up() -> Iterator[None]:
 
 @pytest.mark.usefixtures("hang_up")
 def test_a_terminal_that_is_closed_stops_a_job_as_sigterm_does() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     with OrderlyStop().installed(), pytest.raises(Stopped) as stopped:
         os.kill(os.getpid(), signal.SIGHUP)
     assert stopped.value.exit_code == 128 + signal.SIGTERM
