@@ -4,6 +4,9 @@ BIN := .venv/bin
 
 PAGES = *.md docs/*.md models/checkpoints/*.md examples/calls/*.md
 
+# Python compiles what it imports, once: pip would compile all that it installs, for two minutes
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := demo
 .PHONY: demo test quick chaos check docs bench evaluate study lock reference clean
 
@@ -13,7 +16,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no
 # exact versions, with their hashes; TORCH_INDEX=... leaves CUDA out: docs/install.md
 .venv/installed: pyproject.toml constraints.txt constraints-dev.txt
 	$(PYTHON) -m venv .venv
-	TORCH_INDEX='$(TORCH_INDEX)' deploy/install_locked.sh $(BIN)/python constraints.txt constraints-dev.txt
+	TORCH_INDEX='$(TORCH_INDEX)' PIP_OPTIONS=--no-compile \
+		deploy/install_locked.sh $(BIN)/python constraints.txt constraints-dev.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -29,7 +33,7 @@ check: .venv/installed ## lint and types
 quick: check ## lint, types, the tests that are not slow; a minute and a half
 	$(PYTEST) -m "not slow and not chaos and not exhaustive"
 
-test: check ## lint, types, all tests but chaos; a quarter of an hour to twenty minutes
+test: check ## lint, types, all tests but chaos; a quarter of an hour
 	$(PYTEST) -m "not chaos and not exhaustive"
 
 chaos: .venv/installed ## killed processes, full disks, hostile files, on disk and Ray, and further cases of the tests; an hour

@@ -110,16 +110,15 @@ def test_files_have_the_means_of_their_adapted_segments(calm: Path) -> None:
     assert np.allclose(files.loc[3, SCORES].astype(float), expected, atol=1e-5)
 
 
-@pytest.mark.ray
-@pytest.mark.parametrize(
-    ("by", "expect"),
-    [
-        ("archive", "natural"),
-        pytest.param("archive", "balanced", marks=pytest.mark.exhaustive),
-        pytest.param("recording", "angry=0.5", marks=pytest.mark.exhaustive),
-    ],
-)
-def test_workers_shards_and_restarts_change_nothing(
+MIXTURES = [
+    ("archive", "natural"),
+    pytest.param("archive", "balanced", marks=pytest.mark.exhaustive),
+    pytest.param("recording", "angry=0.5", marks=pytest.mark.exhaustive),
+]
+
+
+@pytest.mark.parametrize(("by", "expect"), MIXTURES)
+def test_shards_and_restarts_change_nothing(
     by: str, expect: str, archive: Path, adapting_path: Path, plain: Path, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"by": by, "expect": expect}
@@ -131,6 +130,16 @@ def test_workers_shards_and_restarts_change_nothing(
     adapted(archive, stopped, adapting_path, **options, limit=11, batch_s=4.0)
     adapted(archive, stopped, adapting_path, **options)
     assert_same_tables(calm, stopped)
+
+
+@pytest.mark.ray
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("by", "expect"), MIXTURES)
+def test_workers_change_nothing(
+    by: str, expect: str, archive: Path, adapting_path: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"by": by, "expect": expect}
+    calm = adapted(archive, tmp_path / "calm.parquet", adapting_path, **options)
     ray = adapted(
         archive, tmp_path / "ray.parquet", adapting_path, **options, engine="ray", workers=2
     )
