@@ -201,10 +201,10 @@ class _Executor:
         self._losses.lost(found)
         if node and (node, end) not in self._reported:
             self._reported.add((node, end))
-            again = "its task is done again" if call.task else "another is started"
+            again = "; its task is done again" if call.task else ""
             if end is End.NODE:
-                again = "what its workers were at is done again"
-            self._notice(f"{found}; {again}")
+                again = "; what its workers were at is done again"
+            self._notice(f"{found}{again}")
 
     def _overdue(self) -> Iterator[ShardResult]:
         """End the workers of files that take too long; an examination has limits of its own."""

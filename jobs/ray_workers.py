@@ -150,12 +150,12 @@ class RayWorkers:
     def loaded(self, worker: Any) -> None:
         """A worker is ready for its first task."""
         self._loading_deaths = 0
-        if self._nodes and self._nodes.answers:
-            self._nodes_of[worker] = node_of(worker)
         self.free(worker)
 
     def free(self, worker: Any) -> None:
         """A worker has no task any more; on a node that is left out it gets no other."""
+        if self._nodes and self._nodes.answers and worker not in self._nodes_of:
+            self._nodes_of[worker] = node_of(worker)
         node = self._nodes_of.get(worker, "")
         if node not in self._left_out:
             self.idle.append(worker)

@@ -1,13 +1,15 @@
 """SIGTERM, SIGINT and SIGHUP stop a job: finished files are committed first."""
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from batch_ser.errors import Stopped
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
+STANDARD = (0, 1, 2)  # input, output, error
 
 
 class OrderlyStop:
@@ -30,7 +32,8 @@ class OrderlyStop:
         before = {number: signal.getsignal(number) for number in (*NUMBERS, signal.SIGHUP)}
         self.install()
         if before[signal.SIGHUP] is not signal.SIG_IGN:  # as nohup leaves it
-            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+            terminals = [number for number in STANDARD if os.isatty(number)]
+            signal.signal(signal.SIGHUP, lambda *_: self._hang_up(terminals))
         try:
             yield self
         finally:
@@ -48,6 +51,18 @@ class OrderlyStop:
         self._number = number
         if second or not self._deferred:
             raise Stopped(number)
+
+    def _hang_up(self, terminals: Iterable[int]) -> None:
+        """Go on as after SIGTERM, without the terminal: what writes there would fail."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a shell and the kernel may each send one
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in terminals:
+            os.dup2(nowhere, number)
+        os.close(nowhere)
+        if callable(signal.getsignal(signal.SIGTERM)):  # also that of the library that serves
+            signal.raise_signal(signal.SIGTERM)
+        else:  # Ray starts or ends
+            self._handle(signal.SIGTERM, None)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

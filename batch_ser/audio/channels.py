@@ -13,6 +13,8 @@ MIXED = -1  # the channel number of a mixture in the tables
 MIN_CORRELATION = 0.999  # of two channels with one signal: codecs leave at least this
 COMPARED_S = 600.0  # of sound, on which that is decided
 FRAMES_PER_S = 32  # of sound or silence
+LONGEST = 9  # characters of a number; Python reads no more than 4,300 digits
+MOST_SHOWN = 60  # characters of what is no list, in its error
 SILENCE_RMS = 1e-3  # of a frame without sound, at most: -60 dB of full scale
 
 
@@ -31,10 +33,13 @@ def choose_channels(choice: str, channels: int) -> list[int]:
     if missing:
         raise FileError(
             Reason.BAD_CHANNELS,
-            f"--channels names channel {missing[0]}, the recording has {channels} (0 to "
-            f"{channels - 1})",
+            f"--channels names channel {missing[0]}, the recording has {_all(channels)}",
         )
     return chosen
+
+
+def _all(channels: int) -> str:
+    return f"{channels} (0 to {channels - 1})" if channels > 1 else "only channel 0"
 
 
 def parse_channels(choice: str) -> list[int]:
@@ -44,11 +49,11 @@ def parse_channels(choice: str) -> list[int]:
         UsageError: not a list of different numbers from 0.
     """
     parts = choice.split(",")
-    if not all(part.strip().isdecimal() for part in parts) or len(set(map(int, parts))) < len(
-        parts
-    ):
-        raise UsageError(f"--channels {choice}: expected split, mix, or numbers such as 0 or 0,1")
-    return sorted(int(part) for part in parts)
+    numbers = [int(part) for part in parts if part.strip().isdecimal() and len(part) <= LONGEST]
+    if len(set(numbers)) < len(parts):
+        found = choice if len(choice) <= MOST_SHOWN else f"{choice[:MOST_SHOWN]}..."
+        raise UsageError(f"--channels {found}: expected split, mix, or numbers such as 0 or 0,1")
+    return sorted(numbers)
 
 
 def normal_choice(choice: str) -> str:

@@ -9,8 +9,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from batch_ser import __version__
-from batch_ser.audio import normal_choice
-from batch_ser.errors import UsageError
 from jobs.batcher import Batcher
 from jobs.serve.children import Children
 from jobs.serve.docs_page import docs_page
@@ -72,17 +70,10 @@ def _add_predict(app: FastAPI, scoring: Scoring, default: str) -> None:
         channels: Annotated[str, CHANNELS] = default,
     ) -> JSONResponse:
         """Score one recording: what `batch-ser predict` prints of it."""
-        found = await scoring.of_request(request, _checked_channels(channels))
+        found = await scoring.of_request(request, channels)
         if not segments:
             del found["segments"]
         return JSONResponse(found, headers=STORED_NOWHERE)
-
-
-def _checked_channels(choice: str) -> str:
-    try:
-        return normal_choice(choice)
-    except UsageError as error:
-        raise Refused(422, "bad_request", f"query.{str(error).removeprefix('--')}") from error
 
 
 def _add_information(

@@ -32,9 +32,11 @@ class PageUploads:
             raise too_many(self._most)
         self._at_once += 1
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s) as limit:
                 yield
         except TimeoutError as error:
+            if not limit.expired():  # an error of the page
+                raise
             raise too_slow(self._timeout_s) from error
         finally:
             self._at_once -= 1

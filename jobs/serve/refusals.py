@@ -48,7 +48,7 @@ def of_file(error: Mapping[str, str], filename: str, max_minutes: float) -> Refu
     if reason is Reason.TOO_LONG:
         message = f"the recording is longer than {max_minutes:g} minutes (--max-minutes)"
     if reason is Reason.BAD_CHANNELS:
-        message = message.removeprefix("--")  # here a field of the request, and no option
+        message = message.removeprefix("--")  # clients know a field of requests, and no option
     if reason is Reason.INTERNAL_ERROR:  # its message names lines of the program
         message = "an error of the program, which its log has"
     status = STATUS.get(reason, UNPROCESSABLE)

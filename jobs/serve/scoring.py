@@ -12,7 +12,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from batch_ser.errors import Reason
+from batch_ser.audio import normal_choice
+from batch_ser.errors import Reason, UsageError
 from jobs.serve.children import Children
 from jobs.serve.metrics import Metrics
 from jobs.serve.preview import Preview
@@ -40,15 +41,17 @@ class Scoring:
         """The prediction for the upload of a request, with its segments.
 
         Raises:
-            Refused: too many at once, no upload, one out of its bounds, or one that cannot be used.
+            Refused: too many at once, a wrong value of `channels`, no upload, or one that is out of
+                its bounds or cannot be used.
         """
         async with self._counted():
             config = self._config
+            choice = _normal(channels)
             async with received(
                 request, self._folder, config.max_bytes, config.timeout_s
             ) as upload:
                 self._metrics.bytes.inc(upload.path.stat().st_size)
-                return await self._prediction(upload.path, upload.filename, channels)
+                return await self._prediction(upload.path, upload.filename, choice)
 
     async def of_file(
         self, path: Path, filename: str, channels: str
@@ -100,3 +103,10 @@ class Scoring:
         self._metrics.requests.labels("ok" if found["emotion"] else "empty").inc()
         self._metrics.segments.inc(len(found["segments"]))
         return found
+
+
+def _normal(channels: str) -> str:
+    try:
+        return normal_choice(channels)
+    except UsageError as error:
+        raise Refused(422, "bad_request", f"query.{str(error).removeprefix('--')}") from error

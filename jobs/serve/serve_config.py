@@ -44,7 +44,7 @@ class ServeConfig:
     has_access_log: bool = False
 
     def __post_init__(self) -> None:
-        normal_choice(self.channels)
+        object.__setattr__(self, "channels", normal_choice(self.channels))
         for option, value in (
             ("--max-mb", self.max_megabytes),
             ("--max-minutes", self.max_minutes),

@@ -131,11 +131,12 @@ def test_channels() -> None:
     assert choose_channels("2, 0", 3) == [0, 2]
     assert channel(block, 1).tolist() == [3.0, -2.0]
     assert channel(block, MIXED).tolist() == [2.0, 0.0]
-    with pytest.raises(FileError, match="the recording has 1"):
+    with pytest.raises(FileError, match="the recording has only channel 0"):
         choose_channels("0,1", 1)
-    for wrong in ("left", "0,0", "-1", "", "\u00b2"):
-        with pytest.raises(UsageError, match="expected split, mix"):
+    for wrong in ("left", "0,0", "-1", "", "\u00b2", "9" * 5_000):
+        with pytest.raises(UsageError, match="expected split, mix") as refused:
             choose_channels(wrong, 2)
+        assert len(str(refused.value)) < 200
 
 
 @given(

@@ -2,11 +2,13 @@
 
 import base64
 import json
+import os
 import re
 import shlex
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -241,6 +243,9 @@ def test_the_other_routes(client: httpx.Client, checkpoint_path: Path) -> None:
     before = client.get("/metrics").text
     upload(client, checkpoint_path)  # no audio
     after = client.get("/metrics").text
+    upload(client, checkpoint_path, channels="left")
+    refused = 'batch_ser_requests_total{outcome="bad_request"}'
+    assert _value(client.get("/metrics").text, refused) == _value(after, refused) + 1
     name = 'batch_ser_requests_total{outcome="unsupported"}'
     assert _value(after, name) == _value(before, name) + 1
     assert client.get("/nothing").json()["error"]["reason"] == "not_found"
@@ -318,6 +323,35 @@ def _one_at_a_time(running: Server, client: httpx.Client, path: Path) -> None:
         assert b"408" in slow.recv(4_096).splitlines()[0]
     assert upload(client, path).status_code == 200
     assert running.uploads() == []
+
+
+def test_the_end_of_its_terminal_ends_a_server_in_order(
+    tmp_path: Path, checkpoint_path: Path
+) -> None:
+    """Also where standard error is that terminal."""
+    own, terminal = os.openpty()
+    program = (  # the tests may run under nohup
+        "import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); from jobs.cli import app; app()"
+    )
+    command = [sys.executable, "-c", program, "serve"]
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--no-page", "--model", str(checkpoint_path)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        start_new_session=True,
+    )
+    os.close(terminal)
+    text = b""
+    while b"serving" not in text:
+        text += os.read(own, 1_000)
+    children = descendants(process.pid)
+    os.close(own)
+    assert process.wait(60) == 143
+    assert not ended(children, within_s=10)
+    assert list(tmp_path.glob("batch-ser-scratch-*/*")) == []
 
 
 def test_an_offset_is_taken_over(

@@ -1,6 +1,7 @@
 """Requests that meet a slow client, a full disk or the end of the server, without a network."""
 
 import asyncio
+import logging
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ need_extra()
 from starlette.requests import Request  # noqa: E402
 
 from jobs.serve import ServeConfig  # noqa: E402
+from jobs.serve.access_log import WithoutNames  # noqa: E402
 from jobs.serve.body import Body  # noqa: E402
 from jobs.serve.guard import Guard  # noqa: E402
 from jobs.serve.metrics import Metrics  # noqa: E402
@@ -114,3 +116,31 @@ def test_uploads_to_the_page_are_bounded_in_time_and_number() -> None:
 
     asyncio.run(both())
     assert [each["status"] for each in sent if "status" in each] == [429, 408]
+
+
+def test_an_error_of_the_page_is_not_called_a_slow_upload() -> None:
+    async def failing(*_: object) -> None:
+        raise TimeoutError("of another kind")
+
+    async def send(_: Message) -> None:
+        """Nothing."""
+
+    with pytest.raises(TimeoutError, match="of another kind"):
+        asyncio.run(
+            Guard(failing, ServeConfig())(SCOPE | {"path": "/gradio_api/upload"}, Client(b""), send)
+        )
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("/predict?token=abc", "/predict"),
+        ("/gradio_api/file%3D/tmp/x/private.wav", "/gradio_api/file%3D..."),
+        ("/gradio_api/file=/tmp/x/private.wav", "/gradio_api/file=..."),
+    ],
+)
+def test_names_of_uploads_are_not_logged(address: str, shown: str) -> None:
+    arguments = ("127.0.0.1:1", "GET", address, "1.1", 200)
+    record = logging.LogRecord("a", logging.INFO, "", 0, "%s %s %s %s %s", arguments, None)
+    assert WithoutNames().filter(record)
+    assert record.getMessage() == f"127.0.0.1:1 GET {shown} 1.1 200"

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,6 +24,30 @@ def test_a_terminal_that_is_closed_stops_a_job_as_sigterm_does() -> None:
     with OrderlyStop().installed(), pytest.raises(Stopped) as stopped:
         os.kill(os.getpid(), signal.SIGHUP)
     assert stopped.value.exit_code == 128 + signal.SIGTERM
+
+
+def hung_up(before: Callable[[], object], times: int) -> None:
+    """A job whose terminal is closed while it defers signals."""
+    with OrderlyStop().installed() as stop, stop.deferred():
+        before()
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+
+@pytest.mark.usefixtures("hang_up")
+def test_a_second_hang_up_is_the_same_one() -> None:
+    """A shell and the kernel each send one; the second of other signals stops a job at once."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    with pytest.raises(Stopped) as stopped:
+        hung_up(int, 3)
+    assert stopped.traceback[-1].name == "check"
+
+
+@pytest.mark.usefixtures("hang_up")
+def test_a_hang_up_while_ray_has_the_handlers_stops_a_job_in_order() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    with pytest.raises(Stopped):
+        hung_up(lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL), 1)
 
 
 @pytest.mark.usefixtures("hang_up")
