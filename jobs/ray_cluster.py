@@ -27,7 +27,7 @@ from ray.exceptions import RayError
 from batch_ser.errors import BatchSerError, Incomplete, UsageError
 from jobs.ray_ends import last_line
 from jobs.ray_nodes import Nodes
-from jobs.stop import OrderlyStop
+from jobs.stop import OrderlyStop, hang_up_blocked
 from jobs.watchdog import scratch_folder
 from jobs.worker_process import Workers
 
@@ -183,6 +183,7 @@ def _connect(options: dict[str, Any]) -> None:
             contextlib.chdir(Path(__file__).parent.parent),
             _replaced(ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", False),
             _replaced(ray._private.worker, "listen_error_messages", lambda *_, **__: None),
+            hang_up_blocked(),  # without its node Ray ends the driver, which would commit nothing
         ):
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except BatchSerError:

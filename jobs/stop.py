@@ -12,6 +12,16 @@ NUMBERS = (signal.SIGTERM, signal.SIGINT)
 STANDARD = (0, 1, 2)  # input, output, error
 
 
+@contextmanager
+def hang_up_blocked() -> Iterator[None]:
+    """Inside, no SIGHUP comes, nor ever to processes that are started here; it comes afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class OrderlyStop:
     """Signals become `Stopped`: at once, or inside `deferred` at the next `check`.
 

@@ -31,7 +31,12 @@ from jobs.processes import started
 
 def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
     """A job that has committed its first files, and not yet the last."""
-    job = subprocess.Popen([PROGRAM, *map(str, command)], cwd=tmp_path, stderr=subprocess.PIPE)
+    job = subprocess.Popen(
+        [PROGRAM, *map(str, command)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     while not list(tmp_path.glob("out.work/parts-*/*.files.parquet")):
         assert job.poll() is None, "it ended before it could be stopped"
         time.sleep(0.005)
@@ -47,6 +52,7 @@ def started_job(tmp_path: Path, *command: object) -> subprocess.Popen[bytes]:
         pytest.param(signal.SIGINT, "inline", marks=pytest.mark.exhaustive),
         pytest.param(signal.SIGKILL, "ray", marks=pytest.mark.ray),
         pytest.param(signal.SIGTERM, "ray", marks=[pytest.mark.ray, pytest.mark.exhaustive]),
+        pytest.param(signal.SIGHUP, "ray", marks=[pytest.mark.ray, pytest.mark.exhaustive]),
     ],
 )
 def test_a_stopped_job_resumes(
@@ -62,12 +68,18 @@ def test_a_stopped_job_resumes(
     command = ["run", "--input", long_archive, "--out", "out.parquet", "--model", checkpoint_path]
     command += ["--engine", engine, "--workers", 1]
     job = started_job(tmp_path, *command)
-    job.send_signal(number)
+    if number == signal.SIGHUP:  # of a terminal: a shell and the kernel each send one to all
+        os.killpg(job.pid, number)
+        time.sleep(0.5)
+        os.killpg(job.pid, number)
+    else:
+        job.send_signal(number)
     _, stderr = job.communicate(timeout=300)
     assert not (tmp_path / "out.run.json").exists()
     assert any(len(pq.read_table(p)) for p in tmp_path.glob("out.work/parts-*/*.files.*"))
     if number != signal.SIGKILL:
-        assert job.returncode == 128 + number, stderr
+        like = signal.SIGTERM if number == signal.SIGHUP else number
+        assert job.returncode == 128 + like, stderr
         assert b"the same command goes on from here" in stderr
         assert not (tmp_path / "out.work" / "driver.json").exists()
     done = program(*command)
